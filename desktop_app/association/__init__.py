@@ -1,0 +1,1 @@
+"""The business of connecting devices to customers: rules and decisions, without Qt, SQL or HTTP."""

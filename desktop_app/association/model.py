@@ -1,0 +1,288 @@
+"""The values that the business speaks in: what was asked, what the check found, and what is known of a device.
+
+All are frozen. Device handles (``device_id``) are the store's keys: a desk hands them out and takes them back, people
+and interfaces see ICCIDs, account numbers and tracking numbers.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+
+class DeviceStatus(StrEnum):
+    """Status of a device at its carrier."""
+
+    INVENTORY = "inventory"  #: in stock, not activated
+    TEST_READY = "test_ready"  #: may be used for tests, not billed by the carrier yet
+    ACTIVE = "active"  #: in use
+    SUSPENDED = "suspended"  #: barred for a time
+    RETIRED = "retired"  #: taken out of use for good
+    PURGED = "purged"  #: deleted at the carrier
+    REPLACED = "replaced"  #: its number lives on another SIM
+
+
+#: Only these may be associated with a customer.
+ASSIGNABLE_STATUSES: frozenset[DeviceStatus] = frozenset(
+    {DeviceStatus.INVENTORY, DeviceStatus.TEST_READY, DeviceStatus.ACTIVE, DeviceStatus.SUSPENDED}
+)
+
+
+class PlanKind(StrEnum):
+    """Whose price plan a rate plan is."""
+
+    CARRIER = "carrier"  #: belongs to a service provider
+    CUSTOMER = "customer"  #: belongs to a customer
+
+
+class OwnershipAction(StrEnum):
+    """What a work order does to the ownership of its device; frozen when it is built."""
+
+    ASSIGN = "assign"  #: nobody owned it
+    KEEP = "keep"  #: it is this customer's at this site already
+    MOVE = "move"  #: this customer's, goes to another site; plans stay
+    REASSIGN = "reassign"  #: another customer's until the effective date
+
+
+class BillingAction(StrEnum):
+    """What a work order does at the billing company; frozen when it is built."""
+
+    NONE = "none"  #: billing was not asked for
+    CREATE = "create"  #: a billing service is made
+    KEEP = "keep"  #: this customer's active billing service is kept; plans' products go on it
+
+
+def pack(ids: Iterable[int]) -> bytes:
+    """Device handles packed as native 64-bit integers, 8 bytes each."""
+    return array("q", ids).tobytes()
+
+
+def unpack(packed: bytes) -> array[int]:
+    """The handles in ``packed``, as an ``array('q')``."""
+    ids = array("q")
+    ids.frombytes(packed)
+    return ids
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFilter:
+    """Which devices a list shows. Empty fields do not filter.
+
+    Attributes:
+        text: searched in ICCID, IMEI, MSISDN, EID and name.
+        statuses: any of these.
+        service_providers: codes, any of these.
+        owned: True only with an owner, False only without one, None both.
+        customer: handle of the customer that owns the device.
+        include_deleted: deleted and archived devices too.
+    """
+
+    text: str = ""
+    statuses: tuple[DeviceStatus, ...] = ()
+    service_providers: tuple[str, ...] = ()
+    owned: bool | None = None
+    customer: int | None = None
+    include_deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AskedLines:
+    """Devices as somebody typed, pasted, scanned or imported them: one identifier a line, line numbers from 1."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PickedDevices:
+    """Devices picked from a list: :func:`pack`-ed handles, in the order in which they are numbered as lines."""
+
+    packed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FilteredDevices:
+    """Every device that the filter matches at the time of the call, minus some handles."""
+
+    filter: DeviceFilter
+    minus: bytes = b""
+
+
+DeviceSelection = AskedLines | PickedDevices | FilteredDevices
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierPlanChoice:
+    """A carrier rate plan by code, for the devices on one service provider.
+
+    Attributes:
+        plan: the plan's code.
+        service_provider: the provider's code; None: the one provider that has a plan of this code.
+    """
+
+    plan: str
+    service_provider: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationRequest:
+    """What the operator asked.
+
+    Attributes:
+        devices: which devices.
+        customer: account number, or exact name where it is unique, or the handle that a desk gave.
+        site: code or exact name of the customer's site; None: its default site.
+        service_provider: code; None: each device's only one.
+        create_billing_service: make a billing service for each device (or keep the customer's).
+        carrier_rate_plans: at most one for each service provider; empty: not asked for.
+        customer_rate_plan: the plan's code; None: not asked for.
+        effective_date: calendar date in the business time zone; None: each device's activation date.
+        reassign: take devices over from other customers.
+        reason: why, for the record; at most 400 characters.
+    """
+
+    devices: DeviceSelection
+    customer: str | int
+    site: str | None = None
+    service_provider: str | None = None
+    create_billing_service: bool = False
+    carrier_rate_plans: tuple[CarrierPlanChoice, ...] = ()
+    customer_rate_plan: str | None = None
+    effective_date: date | None = None
+    reassign: bool = False
+    reason: str = ""
+
+
+class Severity(StrEnum):
+    """What a finding means for its device."""
+
+    BLOCKED = "blocked"  #: the device is not worked on; it gets a rejected work order
+    WARNING = "warning"  #: the device is worked on; somebody should know
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule's verdict on one device, or (``line`` 0) on the request as a whole.
+
+    Attributes:
+        line: number of the line from 1; 0 for the request.
+        asked_for: the line as it was asked.
+        iccid: the device's ICCID; "" where no device was found.
+        code: the rule, stable, upper case.
+        severity: see :class:`Severity`.
+        message: one sentence: what is the matter.
+        what_to_do: one sentence: what a person can do.
+        device_id: handle, or None.
+    """
+
+    line: int
+    asked_for: str
+    iccid: str
+    code: str
+    severity: Severity
+    message: str
+    what_to_do: str
+    device_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingGroup:
+    """All findings of one rule.
+
+    Attributes:
+        code, severity: the rule.
+        title: a short sentence without the count, such as "are owned by another customer".
+        what_to_do: one sentence.
+        count: devices (or 1 for the request).
+        packed: :func:`pack`-ed handles of those devices that were found.
+        lines: the line numbers.
+    """
+
+    code: str
+    severity: Severity
+    title: str
+    what_to_do: str
+    count: int
+    packed: bytes = b""
+    lines: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """The answer of the check. ``ready + warnings + blocked`` is the number of devices that were asked for.
+
+    Attributes:
+        ready: devices without a finding.
+        warnings: devices with warnings only.
+        blocked: devices with at least one blocking finding; with a blocking finding on the request: all of them.
+        fingerprint: of the request and of every verdict; submit stops if it has changed.
+        findings: all of them, by line.
+        groups: the same by cause, blocked first, then by count.
+        duplicates: lines that named a device (or an identifier) named before; merged into the first.
+        ready_ids, warning_ids, blocked_ids: :func:`pack`-ed handles, for a list that shows the verdicts.
+    """
+
+    ready: int
+    warnings: int
+    blocked: int
+    fingerprint: str
+    findings: tuple[Finding, ...] = ()
+    groups: tuple[FindingGroup, ...] = ()
+    duplicates: int = 0
+    ready_ids: bytes = field(default=b"", repr=False)
+    warning_ids: bytes = field(default=b"", repr=False)
+    blocked_ids: bytes = field(default=b"", repr=False)
+
+    @property
+    def submittable(self) -> int:
+        """Devices that a submit would work on."""
+        return self.ready + self.warnings
+
+    @property
+    def request_blocked(self) -> bool:
+        """Whether the request as a whole is refused."""
+        return any(finding.line == 0 and finding.severity is Severity.BLOCKED for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """Answer of a submit.
+
+    Attributes:
+        tracking_number: such as ``AJ-20261124-0042``.
+        submitted: work orders that will be worked on.
+        rejected: work orders of blocked devices.
+        state: the job's state.
+        is_new: False where the submission key was known: the job of the first submit is returned.
+    """
+
+    tracking_number: str
+    submitted: int
+    rejected: int
+    state: str
+    is_new: bool = True
+
+
+class Proof(StrEnum):
+    """What one proof says."""
+
+    YES = "yes"
+    NO = "no"
+    KEPT = "kept"
+    SCHEDULED = "scheduled"
+    NOT_REQUESTED = "not requested"
+
+
+@dataclass(frozen=True, slots=True)
+class Proofs:
+    """The seven proofs of one device of a job, in the order of the export."""
+
+    device_found: Proof
+    operator_permitted: Proof
+    billing_service_created: Proof
+    ownership_updated: Proof
+    rate_plans_assigned: Proof
+    history_recorded: Proof
+    processing_completed: Proof
