@@ -1,0 +1,80 @@
+# The commands of this project. Each sets up what it needs and does nothing that is done already.
+#
+#   make run          the desktop on demo data; without a screen the demo job in the terminal
+#   make test         all tests but the slow ones       PYTEST_ARGS="tests/db -k claim" for a part of them
+#   make lint         ruff, mypy
+#   make package      the frozen program in dist/, and its self-test
+#   make screenshots  pictures of every page
+#   make clean        removes what these commands made, except the virtual environment (make distclean: that too)
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
+PYTEST_ARGS ?=
+
+.PHONY: help
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# --- set-up -----------------------------------------------------------------------------------------------------------
+
+$(VENV)/bin/python:
+	@scripts/make-venv.sh $(VENV)
+
+# What the program needs to run.
+$(VENV)/.run: requirements.txt | $(VENV)/bin/python
+	@echo "Installing what the program needs ($<)"
+	@$(PIP_INSTALL) --require-hashes -r $<
+	@touch $@
+
+# What work on the program needs; the project itself is linked in, built without network.
+$(VENV)/.dev: requirements-dev.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what tests and checks need ($<)"
+	@$(PIP_INSTALL) --require-hashes -r $<
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.run
+
+.PHONY: setup
+setup: $(VENV)/.dev
+	@scripts/system-libraries.sh offscreen odbc
+
+# --- run --------------------------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: $(VENV)/.run
+ifneq ($(strip $(DISPLAY)$(WAYLAND_DISPLAY)),)
+	@scripts/system-libraries.sh offscreen window
+	@$(PY) main.py
+else
+	@scripts/system-libraries.sh offscreen
+	@echo "No screen here (DISPLAY and WAYLAND_DISPLAY are empty): running the demo job in the terminal."
+	@$(PY) main.py demo
+endif
+
+# --- check ------------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: setup
+	@$(PY) -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: setup
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
+
+# --- clean ------------------------------------------------------------------------------------------------------------
+
+.PHONY: clean
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean
+	rm -rf $(VENV)

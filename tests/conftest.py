@@ -1,0 +1,165 @@
+"""What holds for every test: it meets no trace of the person who runs it, and leaves nothing running behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from tests.helpers.databases import Databases, PostgresDatabases, SqliteFiles
+from tests.helpers.postgres import PostgresServer
+
+# Reasons that a skip may have even where skips are refused (ASSOCIATION_TEST_NO_SKIPS=1, as in .ci/run).
+ALLOWED_SKIPS = ("no SQL Server",)
+#: Seconds that a thread may take to end after its test.
+THREAD_GRACE_S = 3.0
+
+HOME = Path(tempfile.mkdtemp(prefix="desk-home-"))
+
+
+def _forget_the_person() -> None:
+    """Settings, folders, keyring and screen of whoever runs the tests: out of reach before anything is imported."""
+    for name in [name for name in os.environ if name.startswith("ASSOCIATION_")]:
+        if not name.startswith("ASSOCIATION_TEST_"):
+            del os.environ[name]
+    for name in [name for name in os.environ if name.startswith("XDG_")]:
+        del os.environ[name]
+    for name in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA"):
+        os.environ[name] = str(HOME)
+    os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"  # as on a machine without one
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+_forget_the_person()
+
+# No test is timed; a run that must be repeatable does not roll dice.
+hypothesis_settings.register_profile("house", deadline=None, derandomize="ASSOCIATION_TEST_NO_SKIPS" in os.environ)
+hypothesis_settings.load_profile("house")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+# ------------------------------------------------------------------------------------------------------- no silent skip
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turns a skip into a failure where every test has to run."""
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("ASSOCIATION_TEST_NO_SKIPS") == "1":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reason = reason.removeprefix("Skipped: ")
+        if not reason.startswith(ALLOWED_SKIPS):
+            report.outcome = "failed"
+            report.longrepr = f"A skip is a failure here: {reason}"
+
+
+# ------------------------------------------------------------------------------------------------------ nothing left on
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails the test that leaves a thread, a task of Qt's pool or an active QTimer behind."""
+    uses_qt = "qapp" in request.fixturenames
+    threads_before = set(threading.enumerate())
+    timers_before = set(_active_timers()) if uses_qt else set()
+    yield
+    left = _left_threads(threads_before)
+    if "PySide6.QtCore" in sys.modules:
+        from PySide6.QtCore import QThreadPool
+
+        if not QThreadPool.globalInstance().waitForDone(int(THREAD_GRACE_S * 1000)):
+            left.append("a task in Qt's global thread pool")
+    if uses_qt:
+        left += [text for key, text in _active_timers().items() if key not in timers_before]
+    assert not left, f"left running after the test: {', '.join(left)}"
+
+
+def _left_threads(before: set[threading.Thread]) -> list[str]:
+    deadline = time.monotonic() + THREAD_GRACE_S
+    for thread in set(threading.enumerate()) - before:
+        # Python's view of a thread that Qt's pool made: it cannot be joined, and 3.11 lists it after its end.
+        if not isinstance(thread, threading._DummyThread):
+            thread.join(max(0.0, deadline - time.monotonic()))
+    return [
+        repr(thread) for thread in set(threading.enumerate()) - before if not isinstance(thread, threading._DummyThread)
+    ]
+
+
+def _active_timers() -> dict[int, str]:
+    """Every QTimer that runs, by address."""
+    import gc
+
+    import shiboken6
+    from PySide6.QtCore import QTimer
+
+    return {
+        id(thing): f"QTimer {thing.objectName()!r} of {thing.parent()!r} ({thing.interval()} ms)"
+        for thing in gc.get_objects()
+        if isinstance(thing, QTimer) and shiboken6.isValid(thing) and thing.isActive()
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------ databases
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is ``DATA_DIR`` for this test and the processes it starts."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setenv("ASSOCIATION_DATA_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A running PostgreSQL, one for each test process."""
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """URL of an empty database of its own on PostgreSQL. Mark such a test with ``postgres``."""
+    with PostgresDatabases(postgres_server).empty() as url:
+        yield url
+
+
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Databases:
+    """Both kinds of database in turn, see :mod:`tests.helpers.databases`."""
+    if request.param == "sqlite":
+        return SqliteFiles(tmp_path_factory.mktemp("sqlite"))
+    return PostgresDatabases(request.getfixturevalue("postgres_server"))
+
+
+@pytest.fixture
+def database_url(databases: Databases) -> Iterator[str]:
+    """URL of an empty database of its own, on SQLite and on PostgreSQL in turn."""
+    with databases.empty() as url:
+        yield url

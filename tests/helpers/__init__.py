@@ -1,0 +1,1 @@
+"""What several test folders share: databases to test on, and small fakes."""
