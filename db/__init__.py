@@ -1,1 +1,1 @@
-"""The database: schema, engines, unit of work, queries, procedures, migrations and demo data. No SQL stands elsewhere."""
+"""The database: schema, engines, unit of work, queries, procedures, migrations, demo data. No SQL stands elsewhere."""

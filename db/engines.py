@@ -123,7 +123,8 @@ def _codes(error: DBAPIError) -> set[str]:
 def is_retryable(error: BaseException) -> bool:
     """Whether the whole unit of work may simply be done again: deadlock, serialisation failure, SQLite busy.
 
-    Matched by error code, since the exception class differs by driver: 1205, 1222, 3960, 40001, 40P01, 55P03, SQLITE_BUSY.
+    Matched by error code, since the exception class differs by driver: 1205, 1222, 3960, 40001, 40P01, 55P03,
+    SQLITE_BUSY, SQLITE_LOCKED.
     """
     if not isinstance(error, DBAPIError):
         return False

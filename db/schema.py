@@ -1,10 +1,12 @@
 """The tables. One schema on SQLite, PostgreSQL and SQL Server; every constraint and index has a name.
 
 Words: an *open* work order is queued, running, waiting for a retry or of unknown outcome. Instants are UTC, effective
-dates are calendar dates in the business time zone. ``changed_at`` and ``revision`` on a row feed the desks' change feed.
+dates are calendar dates in the business time zone. ``changed_at`` and ``revision`` feed the desks' change feed.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -44,7 +46,7 @@ def _id() -> Column[int]:
     return Column("id", Key, Identity(), primary_key=True)
 
 
-def _where(condition: ColumnElement[bool]) -> dict[str, ColumnElement[bool]]:
+def _where(condition: ColumnElement[bool]) -> dict[str, Any]:
     """The same filter of a filtered index for each of the three servers."""
     return {"sqlite_where": condition, "postgresql_where": condition, "mssql_where": condition}
 
@@ -202,9 +204,7 @@ Index(
 )
 Index("ix_device_ownership_device_id", device_ownership.c.device_id)
 Index("ix_device_ownership_customer_id", device_ownership.c.customer_id, device_ownership.c.state)
-Index(
-    "ix_device_ownership_due", device_ownership.c.effective_from, **_where(device_ownership.c.state == "scheduled")
-)
+Index("ix_device_ownership_due", device_ownership.c.effective_from, **_where(device_ownership.c.state == "scheduled"))
 
 # --- billing ---------------------------------------------------------------------------------------------------------
 
@@ -378,18 +378,10 @@ Index(
 )
 Index("ix_work_order_job_state", work_order.c.job_id, work_order.c.state, work_order.c.line)
 Index("ix_work_order_device_id", work_order.c.device_id)
-Index(
-    "ix_work_order_lease", work_order.c.lease_until, **_where(work_order.c.state == "running")
-)
-Index(
-    "ix_work_order_retry", work_order.c.next_attempt_at, **_where(work_order.c.state == "waiting_retry")
-)
-Index(
-    "ix_work_order_check", work_order.c.check_at, **_where(work_order.c.state == "outcome_unknown")
-)
-Index(
-    "ix_work_order_commit_token", work_order.c.commit_token, **_where(work_order.c.commit_token.is_not(None))
-)
+Index("ix_work_order_lease", work_order.c.lease_until, **_where(work_order.c.state == "running"))
+Index("ix_work_order_retry", work_order.c.next_attempt_at, **_where(work_order.c.state == "waiting_retry"))
+Index("ix_work_order_check", work_order.c.check_at, **_where(work_order.c.state == "outcome_unknown"))
+Index("ix_work_order_commit_token", work_order.c.commit_token, **_where(work_order.c.commit_token.is_not(None)))
 
 work_order_step = Table(
     "work_order_step",
@@ -434,7 +426,8 @@ device_history = Table(
     Column("work_order_id", Key, ForeignKey("work_order.id")),
     Column("at", UtcDateTime, nullable=False),
     # assigned, kept, moved, reassigned, scheduled, ended, billing_service_created, billing_service_kept,
-    # carrier_plan_changed, customer_plan_changed, plan_change_scheduled, plan_change_applied, plan_change_dropped, failed
+    # carrier_plan_changed, customer_plan_changed, plan_change_scheduled, plan_change_applied, plan_change_dropped,
+    # failed
     Column("event", Unicode(32), nullable=False),
     Column("detail", Unicode(400), nullable=False, server_default=""),
     Column("effective_date", Date),
@@ -501,9 +494,7 @@ outbox_event = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("sent_at", UtcDateTime),
 )
-Index(
-    "ix_outbox_event_due", outbox_event.c.next_attempt_at, **_where(outbox_event.c.state == "pending")
-)
+Index("ix_outbox_event_due", outbox_event.c.next_attempt_at, **_where(outbox_event.c.state == "pending"))
 
 audit_entry = Table(
     "audit_entry",

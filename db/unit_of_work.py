@@ -1,6 +1,7 @@
 """The one door to the database: a store that begins units of work.
 
-Leaving a unit of work without ``commit()`` rolls it back. Nothing but the unit of work commits; no HTTP happens inside one.
+Leaving a unit of work without ``commit()`` rolls it back. Nothing but the unit of work commits; no HTTP happens inside
+one.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from datetime import UTC, date, datetime
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Table, text
 from sqlalchemy.exc import DBAPIError
 
 from db.engines import Engines, as_environment_fault, is_retryable, open_engines
+from db.temporary import drop
 
 T = TypeVar("T")
 
@@ -30,6 +32,7 @@ class UnitOfWork:
     Attributes:
         connection: for the modules of ``db`` alone.
         dialect: ``sqlite``, ``postgresql`` or ``mssql``.
+        temporary_tables: those made in this unit of work, by name; kept by :mod:`db.temporary`.
     """
 
     def __init__(self, store: Store, connection: Connection) -> None:
@@ -38,6 +41,7 @@ class UnitOfWork:
         self._committed = False
         self.connection = connection
         self.dialect = store.engines.dialect
+        self.temporary_tables: dict[str, Table] = {}
 
     def now(self) -> datetime:
         """The instant of this transaction, in UTC, by the database's clock; read once."""
@@ -57,6 +61,9 @@ class UnitOfWork:
         """
         if self._committed:
             raise RuntimeError("This unit of work is committed already.")
+        if self.dialect != "postgresql":  # which drops them itself; a rollback undoes them everywhere
+            for table in self.temporary_tables.values():
+                drop(self, table)
         self.connection.commit()
         self._committed = True
 
@@ -98,7 +105,7 @@ class Store:
             yield uow
 
     def run(self, work: Callable[[UnitOfWork], T]) -> T:
-        """Does ``work`` in a unit of work and commits; does the whole of it again after a deadlock or serialisation failure.
+        """Does ``work`` in a unit of work and commits; does all of it again after a deadlock or serialisation failure.
 
         Args:
             work: may be called several times, so it must not change anything but the database.
@@ -112,7 +119,7 @@ class Store:
             except DBAPIError as error:
                 if not is_retryable(error):
                     raise self._translated(error) from error
-                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))
         raise AssertionError("unreachable: the last try raises")
 
     def close(self) -> None:

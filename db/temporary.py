@@ -1,0 +1,110 @@
+"""Temporary tables: what a person asked for, brought into the database to be joined.
+
+Thousands of identifiers do not go into ``IN (…)`` (SQL Server takes 2,100 parameters, and each length is another
+statement to plan); they go into a table that lives as long as the unit of work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Column, Integer, MetaData, String, Table, Unicode, text
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from db.bulk import Row, insert_rows
+from db.types import Key
+
+if TYPE_CHECKING:
+    from db.unit_of_work import UnitOfWork
+
+#: From so many rows on PostgreSQL is told how many there are; it never looks by itself, and plans for a handful.
+_ANALYZE_FROM = 500
+
+_IDS = (Column("id", Key, primary_key=True),)
+_LINES = (Column("line", Integer, primary_key=True), Column("identifier", Unicode(64), index=True))
+
+#: One table object for each dialect, name and set of columns, so that statements over it are compiled once.
+_tables: dict[tuple[object, ...], Table] = {}
+
+
+def lines_table(uow: UnitOfWork, name: str, columns: Sequence[Column[Any]], rows: Iterable[Row]) -> Table:
+    """A temporary table with ``rows`` in it, to be joined; it is gone when the unit of work ends.
+
+    Works in :meth:`Store.read` as well as in :meth:`Store.begin`. The same name may be used again in one unit of work:
+    the table then holds the new rows only.
+
+    Args:
+        name: of letters, digits and underscores; the table's own name is made from it.
+        columns: plain columns: name, type, and ``primary_key=True`` or ``index=True`` where it is joined on. Indexes
+            are made after the rows are in.
+        rows: tuples in the order of ``columns``; a generator will do.
+    """
+    table = _table(uow.dialect, name, columns)
+    connection = uow.connection
+    if name in uow.temporary_tables:
+        drop(uow, uow.temporary_tables[name])
+    connection.execute(CreateTable(table))
+    uow.temporary_tables[name] = table
+    count = insert_rows(uow, table, [column.name for column in table.columns], rows)
+    for index in sorted(table.indexes, key=lambda index: str(index.name)):
+        connection.execute(CreateIndex(index))
+    if uow.dialect == "postgresql" and count >= _ANALYZE_FROM:
+        connection.execute(text(f"ANALYZE {_quoted(uow, table)}"))
+    return table
+
+
+def temporary_ids(uow: UnitOfWork, ids: Iterable[int], name: str = "ids") -> Table:
+    """A temporary table with one column ``id`` (its primary key) of handles; those named twice stand in it once."""
+    return lines_table(uow, name, _IDS, ((key,) for key in dict.fromkeys(ids)))
+
+
+def temporary_lines(uow: UnitOfWork, rows: Iterable[tuple[int, str]], name: str = "lines") -> Table:
+    """A temporary table of lines as they were asked for: ``line`` (primary key) and ``identifier`` (indexed)."""
+    return lines_table(uow, name, _LINES, rows)
+
+
+def drop(uow: UnitOfWork, table: Table) -> None:
+    """Drops a temporary table before its unit of work ends; no error where it is gone already."""
+    uow.connection.execute(text(f"DROP TABLE IF EXISTS {_quoted(uow, table)}"))
+
+
+def _quoted(uow: UnitOfWork, table: Table) -> str:
+    return uow.connection.dialect.identifier_preparer.format_table(table)
+
+
+def _table(dialect: str, name: str, columns: Sequence[Column[Any]]) -> Table:
+    # A type's text stands for it in the key: two `Unicode(20)` are not equal as objects.
+    key = (
+        dialect,
+        name,
+        tuple((c.name, repr(c.type), c.primary_key, bool(c.index), bool(c.nullable)) for c in columns),
+    )
+    table = _tables.get(key)
+    if table is None:
+        if not name.isidentifier():
+            raise ValueError(f"{name!r} is no name for a temporary table")
+        # No naming convention: SQL Server keeps the constraint names of all sessions' temporary tables in one place.
+        table = _tables[key] = Table(
+            f"#tmp_{name}" if dialect == "mssql" else f"tmp_{name}",
+            MetaData(),
+            *(_column(column) for column in columns),
+            prefixes=[] if dialect == "mssql" else ["TEMPORARY"],
+            postgresql_on_commit="DROP",
+        )
+    return table
+
+
+def _column(column: Column[Any]) -> Column[Any]:
+    kind = column.type
+    if isinstance(kind, String):
+        # tempdb has the server's collation, which need not be the database's; joining the two is an error.
+        kind = kind.with_variant(Unicode(kind.length, collation="DATABASE_DEFAULT"), "mssql")
+    return Column(
+        column.name,
+        kind,
+        primary_key=column.primary_key,
+        index=bool(column.index),
+        nullable=bool(column.nullable),
+        autoincrement=False,
+    )
