@@ -16,6 +16,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
 PYTEST_ARGS ?=
+SCREEN := $(strip $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname -s)))
 
 .PHONY: help
 help:
@@ -47,7 +48,7 @@ setup: $(VENV)/.dev
 
 .PHONY: run
 run: $(VENV)/.run
-ifneq ($(strip $(DISPLAY)$(WAYLAND_DISPLAY)),)
+ifneq ($(SCREEN),)
 	@scripts/system-libraries.sh offscreen window
 	@$(PY) main.py
 else
