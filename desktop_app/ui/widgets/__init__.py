@@ -1,0 +1,1 @@
+"""The window's building blocks. None of them knows the desk."""

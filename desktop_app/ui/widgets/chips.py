@@ -1,0 +1,110 @@
+"""Filter chips: round buttons with a count, in a row that wraps."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Signal
+from PySide6.QtGui import QFontMetrics
+from PySide6.QtWidgets import QPushButton, QSizePolicy, QWidget
+from superqt import QFlowLayout
+
+from desktop_app.ui import fonts
+
+
+class Chip(QPushButton):
+    """A chip that is on or off. Its size is that of its bold text, so that nothing moves when it is pressed."""
+
+    def __init__(self, key: str, word: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.key = key
+        self._word = word
+        self._count: int | None = None
+        self.setProperty("kind", "chip")
+        self.setCheckable(True)
+        self.setAutoDefault(False)
+        self.setObjectName(f"chip_{key}")
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self._write()
+
+    def set_count(self, count: int | None) -> None:
+        """How many it stands for; None shows no number."""
+        if count != self._count:
+            self._count = count
+            self._write()
+
+    def set_word(self, word: str) -> None:
+        """Writes another word on it."""
+        self._word = word
+        self._write()
+
+    def _write(self) -> None:
+        shown = self._word if self._count is None else f"{self._word}  {self._count:,}"
+        self.setText(shown.replace("&", "&&"))
+        self.setAccessibleName(shown.replace("  ", " "))
+
+    def sizeHint(self) -> QSize:
+        metrics = QFontMetrics(fonts.font(strong=True))
+        return QSize(metrics.horizontalAdvance(self.text()) + 28, 30)
+
+    minimumSizeHint = sizeHint
+
+
+class ChipRow(QWidget):
+    """Chips, of which at most one (``exclusive``) or any number are on.
+
+    Signals:
+        picked(str): the key of the chip that a person pressed.
+    """
+
+    picked = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None, *, exclusive: bool = False, accessible: str = "") -> None:
+        super().__init__(parent)
+        self._exclusive = exclusive
+        self._chips: dict[str, Chip] = {}
+        self._flow = QFlowLayout(self)
+        self._flow.setContentsMargins(0, 0, 0, 0)
+        self._flow.setSpacing(8)
+        if accessible:
+            self.setAccessibleName(accessible)
+
+    def add(self, key: str, word: str, *, on: bool = False) -> Chip:
+        """Adds a chip at the end."""
+        chip = Chip(key, word, self)
+        chip.setChecked(on)
+        chip.clicked.connect(lambda: self._pressed(chip))
+        self._chips[key] = chip
+        self._flow.addWidget(chip)
+        return chip
+
+    def add_widget(self, widget: QWidget) -> None:
+        """Adds something that is no chip at the end."""
+        self._flow.addWidget(widget)
+
+    def chip(self, key: str) -> Chip:
+        """The chip with that key."""
+        return self._chips[key]
+
+    def keys(self) -> tuple[str, ...]:
+        """All keys in order."""
+        return tuple(self._chips)
+
+    def on(self) -> tuple[str, ...]:
+        """The keys of the chips that are on."""
+        return tuple(key for key, chip in self._chips.items() if chip.isChecked())
+
+    def set_on(self, *keys: str) -> None:
+        """Turns exactly these on, without a signal."""
+        for key, chip in self._chips.items():
+            chip.setChecked(key in keys)
+
+    def set_counts(self, counts: dict[str, int]) -> None:
+        """Writes the counts that are given."""
+        for key, count in counts.items():
+            if key in self._chips:
+                self._chips[key].set_count(count)
+        self._flow.invalidate()
+
+    def _pressed(self, chip: Chip) -> None:
+        if self._exclusive:
+            self.set_on(chip.key)
+        self.picked.emit(chip.key)

@@ -1,0 +1,124 @@
+"""A bar with one message and the actions that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from desktop_app.ui import icons, theme
+from desktop_app.ui.palette import Tone
+from desktop_app.ui.widgets.buttons import Button
+
+TONE_ICONS = {
+    Tone.OK: "circle-check-filled",
+    Tone.INFO: "info-circle-filled",
+    Tone.WARNING: "alert-triangle-filled",
+    Tone.ERROR: "circle-x-filled",
+    Tone.NEUTRAL: "info-circle-filled",
+}
+
+
+class InfoBar(QWidget):
+    """A message with icon, title, sentence and link buttons, on the ground of its tone.
+
+    Signals:
+        closed(): a person closed it.
+    """
+
+    closed = Signal()
+
+    def __init__(
+        self, tone: Tone = Tone.INFO, parent: QWidget | None = None, *, closable: bool = False, stacked: bool = False
+    ) -> None:
+        """``stacked`` puts the sentence under the title, for narrow places."""
+        super().__init__(parent)
+        self._tone = tone
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self._row = QHBoxLayout(self)
+        self._row.setContentsMargins(40, 8, 8, 8)
+        self._row.setSpacing(8)
+        texts: QVBoxLayout | QHBoxLayout = QVBoxLayout()
+        texts.setSpacing(0 if stacked else 6)
+        self._title = QLabel()
+        self._title.setProperty("kind", "heading")
+        self._text = QLabel()
+        for part in (self._title, self._text):
+            part.setTextFormat(Qt.TextFormat.PlainText)
+            part.setWordWrap(True)
+            part.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+            texts.addWidget(part)
+        self._row.addLayout(texts, 1)
+        self._actions: list[Button] = []
+        self._close: Button | None = None
+        if closable:
+            self._close = Button(
+                "", self, kind="icon", icon="x", accessible=self.tr("Close this message"), tip=self.tr("Close")
+            )
+            self._close.clicked.connect(self._closed_by_person)
+            self._row.addWidget(self._close, 0, Qt.AlignmentFlag.AlignVCenter)
+
+    def show_message(self, title: str, text: str = "", tone: Tone | None = None) -> None:
+        """Sets the texts; an empty one takes no room."""
+        if tone is not None:
+            self._tone = tone
+        self._title.setText(title)
+        self._title.setVisible(bool(title))
+        self._text.setText(text)
+        self._text.setVisible(bool(text))
+        self.setAccessibleName(" ".join(filter(None, (title, text))))
+        self.updateGeometry()
+        self.update()
+
+    def texts(self) -> tuple[str, str]:
+        """Title and sentence."""
+        return self._title.text(), self._text.text()
+
+    def clear_actions(self) -> None:
+        """Removes the link buttons."""
+        for button in self._actions:
+            self._row.removeWidget(button)
+            button.hide()
+            button.deleteLater()
+        self._actions.clear()
+
+    def add_action(self, text: str, run: Callable[[], None], name: str = "") -> Button:
+        """Adds a link button at the right."""
+        button = Button(text, self, kind="link", name=name)
+        button.clicked.connect(lambda: run())
+        self._actions.append(button)
+        at = self._row.count() - (1 if self._close else 0)
+        self._row.insertWidget(at, button, 0, Qt.AlignmentFlag.AlignVCenter)
+        return button
+
+    def _closed_by_person(self) -> None:
+        self.hide()
+        self.closed.emit()
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(120, max(40, super().minimumSizeHint().height()))
+
+    def hasHeightForWidth(self) -> bool:
+        return True
+
+    def heightForWidth(self, width: int) -> int:
+        layout = self.layout()
+        return max(40, layout.heightForWidth(width)) if layout is not None else 40
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        colours = theme.active()
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setBrush(QColor(colours.ground(self._tone)))
+        painter.setPen(QPen(QColor(colours.ink(self._tone)), 1))
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
+        picture = icons.pixmap(TONE_ICONS[self._tone], colours.ink(self._tone), 16, self.devicePixelRatioF())
+        top = (self.height() - 16) // 2 if self.height() <= 48 else 12
+        painter.drawPixmap(12, top, picture)
+        painter.end()
