@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Sees to it that the system libraries which no Python package brings are there.
 #
-#   scripts/system-libraries.sh GROUP...     groups: offscreen window odbc freeze venv
+#   scripts/system-libraries.sh GROUP...     groups: python offscreen window odbc freeze
 #
 # Asks dpkg (or the linker's cache, where there is no dpkg) first: nothing missing, nothing done. As root on a Debian or
 # Ubuntu the missing ones are installed; anybody else is told the exact command, and the script ends with 1.
 # SKIP_SYSTEM_LIBRARIES=1 goes on in any case.
 set -euo pipefail
 
-# package and the library (or, with a slash, the program or file) that shows it is there where dpkg cannot be asked
+# package and the library (or, with a slash, the file) that shows it is there where dpkg cannot be asked
+python="python3=/usr/bin/python3 python3-venv=/usr/bin/python3"
 offscreen="libgl1=libGL.so.1 libegl1=libEGL.so.1 libxkbcommon0=libxkbcommon.so.0 libfontconfig1=libfontconfig.so.1
            libdbus-1-3=libdbus-1.so.3 libglib2.0-0=libglib-2.0.so.0"
 window="libxcb-cursor0=libxcb-cursor.so.0 libxcb-icccm4=libxcb-icccm.so.4 libxcb-keysyms1=libxcb-keysyms.so.1
@@ -17,7 +18,6 @@ window="libxcb-cursor0=libxcb-cursor.so.0 libxcb-icccm4=libxcb-icccm.so.4 libxcb
         libxcb-image0=libxcb-image.so.0 libxcb-render-util0=libxcb-render-util.so.0"
 odbc="libodbc2=libodbc.so.2"
 freeze="binutils=/usr/bin/objdump"
-venv="python3-venv=/usr/lib/python3"
 
 [ "$(uname -s)" = Linux ] || exit 0
 [ -z "${SKIP_SYSTEM_LIBRARIES:-}" ] || exit 0
