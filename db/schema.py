@@ -379,8 +379,15 @@ Index(
 Index("ix_work_order_job_state", work_order.c.job_id, work_order.c.state, work_order.c.line)
 Index("ix_work_order_device_id", work_order.c.device_id)
 Index("ix_work_order_lease", work_order.c.lease_until, **_where(work_order.c.state == "running"))
-Index("ix_work_order_retry", work_order.c.next_attempt_at, **_where(work_order.c.state == "waiting_retry"))
-Index("ix_work_order_check", work_order.c.check_at, **_where(work_order.c.state == "outcome_unknown"))
+Index(
+    "ix_work_order_retry",
+    work_order.c.job_id,
+    work_order.c.next_attempt_at,
+    **_where(work_order.c.state == "waiting_retry"),
+)
+Index(
+    "ix_work_order_check", work_order.c.job_id, work_order.c.check_at, **_where(work_order.c.state == "outcome_unknown")
+)
 Index("ix_work_order_commit_token", work_order.c.commit_token, **_where(work_order.c.commit_token.is_not(None)))
 
 work_order_step = Table(
