@@ -5,6 +5,7 @@ Everything that differs between the servers' drivers stands here.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,24 +13,29 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from desktop_app.association.errors import EnvironmentFault
 
-#: Milliseconds that a SQLite writer waits for another one. Writes here are short; a longer wait means a hung process.
-SQLITE_BUSY_TIMEOUT_MS = 30_000
+#: Seconds that a statement waits for somebody else's lock. Writes here are short; a longer wait means a hung process.
+LOCK_TIMEOUT_S = 30.0
 
-_SERIALISATION_CODES = frozenset({"40001", "40P01", "55P03", "1205", "3960", "1222"})
+_RETRYABLE_STATES = frozenset({"40001", "40P01", "55P03"})  # serialisation failure, deadlock, lock not available
+_RETRYABLE_NUMBERS = frozenset({1205, 3960, 1222})  # SQL Server: deadlock, snapshot conflict, lock time-out
+
+_SQLITE_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """Two engines for one database. On the servers both are the same object.
+    """Two engines for one database.
 
     Attributes:
-        write: begins transactions that may write (``BEGIN IMMEDIATE`` on SQLite: never read, then write, in a deferred
-            transaction, which loses updates).
-        read: begins transactions that only read; they never wait for a writer.
+        write: begins transactions that may write. On SQLite ``BEGIN IMMEDIATE``: a deferred transaction that reads and
+            then writes fails, or loses an update.
+        read: begins transactions that only read, each from one snapshot; they never wait for a writer. On SQLite the
+            file is opened read-only for them.
     """
 
     write: Engine
@@ -42,58 +48,106 @@ class Engines:
 
     def dispose(self) -> None:
         """Closes every pooled connection."""
-        self.write.dispose()
+        # The readers first: on SQLite the last one that closes folds the log into the file, which needs the right to.
         self.read.dispose()
+        self.write.dispose()
 
 
-def open_engines(url: str, *, pool_size: int = 8) -> Engines:
-    """Engines for a database URL; nothing is connected yet.
+def open_engines(url: str, *, pool_size: int = 8, lock_timeout_s: float = LOCK_TIMEOUT_S) -> Engines:
+    """Engines for a database URL; nothing is connected yet, and no file is ever made.
 
     Args:
         url: ``sqlite:///PATH``, ``postgresql+psycopg://…`` or ``mssql+pyodbc://…``.
         pool_size: connections that are kept open.
+        lock_timeout_s: seconds that a statement waits for somebody else's lock.
 
     Raises:
         EnvironmentFault: the URL cannot be read, or names another kind of database.
     """
+    parsed = _parsed(url)
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return Engines(
+            write=_sqlite(parsed, "rw", "IMMEDIATE", pool_size, lock_timeout_s),
+            read=_sqlite(parsed, "ro", "DEFERRED", pool_size, lock_timeout_s),
+        )
+    if backend == "postgresql":
+        engine = _postgresql(parsed, pool_size, lock_timeout_s)
+        return Engines(write=engine, read=engine.execution_options(isolation_level="REPEATABLE READ"))
+    engine = _mssql(parsed, pool_size, lock_timeout_s)
+    return Engines(write=engine, read=engine)
+
+
+def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
-    except Exception as error:
+    except (ArgumentError, ValueError) as error:
         raise EnvironmentFault(
             "DATABASE_URL_INVALID",
             "The database URL cannot be read.",
             "Write it as sqlite:///PATH, postgresql+psycopg://USER@HOST/NAME or mssql+pyodbc://… in the settings.",
         ) from error
-    if backend == "sqlite":
-        return Engines(_sqlite(parsed, "IMMEDIATE", pool_size), _sqlite(parsed, "DEFERRED", pool_size))
-    if backend in {"postgresql", "mssql"}:
-        engine = create_engine(parsed, pool_size=pool_size, max_overflow=8, pool_pre_ping=True)
-        return Engines(engine, engine)
-    raise EnvironmentFault(
-        "DATABASE_KIND_UNKNOWN",
-        f"A database of the kind {backend!r} is not supported.",
-        "Use sqlite, postgresql+psycopg or mssql+pyodbc.",
-    )
+    if backend not in {"sqlite", "postgresql", "mssql"}:
+        raise EnvironmentFault(
+            "DATABASE_KIND_UNKNOWN",
+            f"A database of the kind {backend!r} is not supported.",
+            "Use sqlite, postgresql+psycopg or mssql+pyodbc.",
+        )
+    if backend == "sqlite" and sqlite_path(url) is None:
+        raise EnvironmentFault(
+            "DATABASE_URL_INVALID",
+            "The database URL names no file; a database in memory would be lost at the end, and its jobs with it.",
+            "Write it as sqlite:///PATH in the settings.",
+        )
+    return parsed
 
 
-def _sqlite(url: URL, begin: str, pool_size: int) -> Engine:
-    engine = create_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=16,
-        connect_args={"check_same_thread": False, "timeout": SQLITE_BUSY_TIMEOUT_MS / 1000},
-    )
+def sqlite_path(url: str) -> Path | None:
+    """The file of a SQLite URL, as an absolute path; None for another server or a database in memory."""
+    parsed = make_url(url)
+    name = parsed.database
+    if parsed.get_backend_name() != "sqlite" or not name or name.startswith((":memory:", "file:")):
+        return None
+    return Path(name).absolute()
 
-    @event.listens_for(engine, "connect")
-    def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
-        # The driver begins transactions on its own, and late; here each begin is ours.
-        connection.isolation_level = None
-        cursor = connection.cursor()
+
+def shown(url: str) -> str:
+    """The URL as people may see it: without its password."""
+    path = sqlite_path(url)
+    return str(path) if path is not None else make_url(url).render_as_string(hide_password=True)
+
+
+# --- how each is opened ----------------------------------------------------------------------------------------------
+
+
+def _sqlite(url: URL, mode: str, begin: str, pool_size: int, lock_timeout_s: float) -> Engine:
+    path = Path(str(url.database)).absolute()
+
+    def connect() -> sqlite3.Connection:
+        # By URI: the plain call makes an empty file where there is none; a mistyped path must not become a database.
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?mode={mode}",
+            uri=True,
+            timeout=lock_timeout_s,
+            check_same_thread=False,
+            # The driver would begin transactions on its own, and late; here each begin is ours.
+            isolation_level=None,
+            cached_statements=256,
+        )
         # FULL: a power cut in NORMAL may lose a committed intent, hence bill a device twice.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+        pragmas = ["synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-32000"]
+        try:
+            if mode == "rw" and connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                pragmas.insert(0, "journal_mode=WAL")
+            for pragma in pragmas:
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    engine = create_engine(url, creator=connect, pool_size=pool_size, max_overflow=32)
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
@@ -102,22 +156,46 @@ def _sqlite(url: URL, begin: str, pool_size: int) -> Engine:
     return engine
 
 
-def sqlite_path(url: str) -> Path | None:
-    """The file of a SQLite URL; None for another server or an in-memory database."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
-        return None
-    return Path(parsed.database)
+def _postgresql(url: URL, pool_size: int, lock_timeout_s: float) -> Engine:
+    defaults: dict[str, Any] = {
+        "application_name": "association-desk",
+        "connect_timeout": 10,
+        # A server that is gone without a word (cable, firewall) is noticed within a minute or so.
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+    }
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=8,
+        pool_pre_ping=True,
+        connect_args={name: value for name, value in defaults.items() if name not in url.query},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = {round(lock_timeout_s * 1000)}")
+        connection.commit()
+
+    return engine
 
 
-def _codes(error: DBAPIError) -> set[str]:
-    original = error.orig
-    codes = {str(getattr(original, "sqlstate", None) or "")}
-    codes.update(str(argument) for argument in getattr(original, "args", ())[:1])
-    native = getattr(original, "args", ())
-    if len(native) > 1 and isinstance(native[1], str):
-        codes.update(number for number in _SERIALISATION_CODES if f"({number})" in native[1])
-    return codes
+def _mssql(url: URL, pool_size: int, lock_timeout_s: float) -> Engine:
+    engine = create_engine(url, pool_size=pool_size, max_overflow=8, pool_pre_ping=True, fast_executemany=True)
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET LOCK_TIMEOUT {round(lock_timeout_s * 1000)}")
+        cursor.close()
+
+    return engine
+
+
+# --- what their errors mean ------------------------------------------------------------------------------------------
 
 
 def is_retryable(error: BaseException) -> bool:
@@ -128,74 +206,168 @@ def is_retryable(error: BaseException) -> bool:
     """
     if not isinstance(error, DBAPIError):
         return False
-    original = error.orig
-    if isinstance(original, sqlite3.OperationalError):
-        return getattr(original, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-    return bool(_codes(error) & _SERIALISATION_CODES)
+    if isinstance(error.orig, sqlite3.Error):
+        return _sqlite_code(error.orig) in _SQLITE_BUSY
+    return _state(error.orig) in _RETRYABLE_STATES or bool(_numbers(error.orig) & _RETRYABLE_NUMBERS)
 
 
-def as_environment_fault(error: DBAPIError, url: str) -> EnvironmentFault | None:
+def as_environment_fault(error: SQLAlchemyError, url: str) -> EnvironmentFault | None:
     """The fault in words, where the database (not the data, not the program) is what failed; else None.
 
     The text never holds the URL's password.
     """
-    original = error.orig
-    if isinstance(original, sqlite3.Error):
-        return _sqlite_fault(original, url)
-    state = str(getattr(original, "sqlstate", None) or next(iter(getattr(original, "args", ())), "") or "")
-    where = make_url(url).render_as_string(hide_password=True)
-    if state.startswith("28"):
-        return EnvironmentFault(
-            "DATABASE_LOGIN_REFUSED", f"The database at {where} refused the login.", "Check user and password."
-        )
-    if error.connection_invalidated or state.startswith(("08", "57P", "53", "58", "HYT")) or not state:
-        return EnvironmentFault(
-            "DATABASE_UNREACHABLE",
-            f"The database at {where} cannot be reached.",
-            "Check that the server runs and that this machine may connect to it, then try again.",
-        )
+    if isinstance(error, PoolTimeoutError):
+        return _fault("DATABASE_BUSY", url, "")
+    if not isinstance(error, DBAPIError):
+        return None
+    if isinstance(error.orig, sqlite3.Error):
+        return _sqlite_fault(error.orig, url)
+    if is_retryable(error):
+        return _fault("DATABASE_BUSY", url, "")
+    reason = _reason(error.orig, url)
+    state, numbers = _state(error.orig), _numbers(error.orig)
+    for fault, states, of_sql_server in _SERVER_FAULTS:
+        if state.startswith(states) or numbers & of_sql_server:
+            return _fault(fault, url, reason)
+    if error.connection_invalidated:
+        return _fault("DATABASE_UNREACHABLE", url, reason)
+    if not state and isinstance(error, OperationalError | InterfaceError):
+        # Where psycopg gets no connection it has no code to give, only the server's or the system's words.
+        for fault, words in _WORDS_WITHOUT_CODE.items():
+            if any(word in reason for word in words):
+                return _fault(fault, url, reason)
+        return _fault("DATABASE_UNREACHABLE", url, reason)
     return None
 
 
+#: Fault, beginnings of the SQLSTATE (PostgreSQL, ODBC), numbers of SQL Server. The first that fits is it.
+_SERVER_FAULTS: tuple[tuple[str, tuple[str, ...], frozenset[int]], ...] = (
+    ("DATABASE_NOT_THERE", ("3D000",), frozenset({4060})),
+    ("DATABASE_LOGIN_REFUSED", ("28",), frozenset({18456})),
+    ("DATABASE_RIGHT_MISSING", ("42501",), frozenset({229, 230, 262})),
+    ("DISK_FULL", ("53100",), frozenset({1105, 9002})),
+    ("DATABASE_READ_ONLY", ("25006",), frozenset({3906})),
+    ("DATABASE_UNREACHABLE", ("08", "57P", "53", "58", "HYT", "IM002"), frozenset()),
+)
+_WORDS_WITHOUT_CODE: dict[str, tuple[str, ...]] = {
+    "DATABASE_LOGIN_REFUSED": ("authentication failed", "no password supplied", "FATAL:  role "),
+    "DATABASE_NOT_THERE": ('FATAL:  database "',),
+}
+_SENTENCES: dict[str, tuple[str, str]] = {
+    "DATABASE_BUSY": (
+        "The database at {where} is busy: others held what this needed for too long.",
+        "Try again; if it goes on, look for a program that keeps a transaction open.",
+    ),
+    "DATABASE_LOGIN_REFUSED": (
+        "The database at {where} refused the login{reason}.",
+        "Check user and password in DATABASE_URL.",
+    ),
+    "DATABASE_NOT_THERE": (
+        "There is no such database at {where}{reason}.",
+        "Check the name in DATABASE_URL, or have an administrator create the database, then run: db upgrade",
+    ),
+    "DATABASE_RIGHT_MISSING": (
+        "The login has not the right to do this at {where}{reason}.",
+        "Ask the administrator of the database for the right that is named.",
+    ),
+    "DATABASE_READ_ONLY": (
+        "The database at {where} takes no writes{reason}.",
+        "Connect to the primary server, or ask its administrator to end the read-only state.",
+    ),
+    "DISK_FULL": (
+        "The disk of the database at {where} is full{reason}.",
+        "Have its administrator make room; the work goes on where it stood.",
+    ),
+    "DATABASE_UNREACHABLE": (
+        "The database at {where} cannot be reached{reason}.",
+        "Check that the server runs and that this machine may connect to it, then try again.",
+    ),
+}
+
+
+def _fault(code: str, url: str, reason: str) -> EnvironmentFault:
+    message, what_to_do = _SENTENCES[code]
+    return EnvironmentFault(code, message.format(where=shown(url), reason=f" ({reason})" if reason else ""), what_to_do)
+
+
+def _state(original: BaseException | None) -> str:
+    """The SQLSTATE; "" where the driver has none."""
+    if hasattr(original, "sqlstate"):  # psycopg
+        return str(getattr(original, "sqlstate", None) or "")
+    arguments: tuple[object, ...] = getattr(original, "args", ())
+    return str(arguments[0]) if len(arguments) > 1 else ""  # pyodbc: (state, text)
+
+
+def _numbers(original: BaseException | None) -> set[int]:
+    """SQL Server's own numbers, which pyodbc has in its text alone: "… (1205) (SQLExecDirectW)"."""
+    if hasattr(original, "sqlstate"):
+        return set()
+    return {int(number) for number in re.findall(r"\((\d+)\)", str(original or ""))}
+
+
+def _reason(original: BaseException | None, url: str) -> str:
+    """The driver's first line, without what must not be seen."""
+    first_line = next(iter(str(original or "").strip().splitlines()), "")
+    password = make_url(url).password
+    return first_line.replace(str(password), "***") if password else first_line
+
+
+def _sqlite_code(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
 def _sqlite_fault(error: sqlite3.Error, url: str) -> EnvironmentFault | None:
+    fault = _SQLITE_FAULTS.get(_sqlite_code(error))
+    if fault is None:
+        return None
     path = sqlite_path(url)
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    faults = {
-        sqlite3.SQLITE_BUSY: (
-            "DATABASE_LOCKED",
-            f"The database file {path} is locked by another program.",
-            "Close the program that holds it (a backup, a database browser), then try again.",
-        ),
-        sqlite3.SQLITE_CORRUPT: (
-            "DATABASE_DAMAGED",
-            f"The database file {path} is damaged.",
-            "Do not write to it. Copy it away, put the last backup in its place and start again.",
-        ),
-        sqlite3.SQLITE_NOTADB: (
-            "DATABASE_NOT_A_DATABASE",
-            f"The file {path} is not a database of this program.",
-            "Name another file in DATABASE_URL, or move this one away and start again.",
-        ),
-        sqlite3.SQLITE_CANTOPEN: (
-            "DATABASE_MISSING",
-            f"The database file {path} cannot be opened.",
-            "Check that its folder exists and may be written, or create it with: db upgrade",
-        ),
-        sqlite3.SQLITE_READONLY: (
-            "DATABASE_READ_ONLY",
-            f"The database file {path} may not be written.",
-            "Give this user the right to write the file and its folder.",
-        ),
-        sqlite3.SQLITE_FULL: (
-            "DISK_FULL",
-            f"The disk that holds the database file {path} is full.",
-            "Free some space; the work goes on where it stood.",
-        ),
-        sqlite3.SQLITE_IOERR: (
-            "DISK_ERROR",
-            f"The disk that holds the database file {path} cannot be read or written.",
-            "Check the disk or the network drive; the work goes on where it stood.",
-        ),
-    }
-    fault = faults.get(code)
-    return None if fault is None else EnvironmentFault(*fault)
+    if fault[0] == "DATABASE_MISSING" and path is not None and path.exists():
+        fault = _SQLITE_NOT_OPENED
+    code, message, what_to_do = fault
+    return EnvironmentFault(code, message.format(path=path), what_to_do)
+
+
+_SQLITE_LOCKED = (
+    "DATABASE_LOCKED",
+    "The database file {path} is locked by another program.",
+    "Close the program that holds it (a backup, a database browser), then try again.",
+)
+_SQLITE_NOT_OPENED = (
+    "DATABASE_NOT_OPENED",
+    "The database file {path} cannot be opened.",
+    "Check that it is a file, and that this user may read and write it and its folder.",
+)
+_SQLITE_FAULTS: dict[int, tuple[str, str, str]] = {
+    sqlite3.SQLITE_BUSY: _SQLITE_LOCKED,
+    sqlite3.SQLITE_LOCKED: _SQLITE_LOCKED,
+    sqlite3.SQLITE_CORRUPT: (
+        "DATABASE_DAMAGED",
+        "The database file {path} is damaged.",
+        "Do not write to it. Copy it away, put the last backup in its place and start again.",
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        "DATABASE_NOT_A_DATABASE",
+        "The file {path} is not a database of this program.",
+        "Name another file in DATABASE_URL, or move this one away and start again.",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "DATABASE_MISSING",
+        "There is no database file {path}.",
+        "Check the path in DATABASE_URL, or create the database with: db upgrade",
+    ),
+    sqlite3.SQLITE_READONLY: (
+        "DATABASE_READ_ONLY",
+        "The database file {path} may not be written.",
+        "Give this user the right to write the file and its folder.",
+    ),
+    sqlite3.SQLITE_FULL: (
+        "DISK_FULL",
+        "The disk that holds the database file {path} is full.",
+        "Make some room; the work goes on where it stood.",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "DISK_ERROR",
+        "The disk that holds the database file {path} cannot be read or written.",
+        "Check the disk or the network drive; the work goes on where it stood.",
+    ),
+}

@@ -7,18 +7,22 @@ one.
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from types import TracebackType
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Table, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from db.engines import Engines, as_environment_fault, is_retryable, open_engines
+from db import installation
+from db.engines import LOCK_TIMEOUT_S, Engines, as_environment_fault, is_retryable, open_engines
 from db.temporary import drop
+from desktop_app.association.model import InstallationSettings
 
 T = TypeVar("T")
 
@@ -38,6 +42,7 @@ class UnitOfWork:
     def __init__(self, store: Store, connection: Connection) -> None:
         self._store = store
         self._now: datetime | None = None
+        self._settings: InstallationSettings | None = None
         self._committed = False
         self.connection = connection
         self.dialect = store.engines.dialect
@@ -49,9 +54,21 @@ class UnitOfWork:
             self._now = self._store.clock(self.connection)
         return self._now
 
+    def settings(self) -> InstallationSettings:
+        """What all engines of this database agree on, as it stands in this transaction; read once."""
+        if self._settings is None:
+            self._settings = installation.read(self)
+        return self._settings
+
     def today(self) -> date:
         """The calendar date of :meth:`now` in the business time zone."""
-        return self.now().astimezone(self._store.time_zone).date()
+        return self.now().astimezone(ZoneInfo(self.settings().time_zone)).date()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What is done inside is undone alone if it raises; the unit of work goes on."""
+        with self.connection.begin_nested():
+            yield
 
     def commit(self) -> None:
         """Commits. Once, as the last thing that is done in the unit of work.
@@ -69,20 +86,38 @@ class UnitOfWork:
 
 
 class Store:
-    """A database, opened.
+    """A database, opened. Thread-safe.
 
     Attributes:
         engines: for the modules of ``db`` alone.
         url: the database URL, with its password: never shown.
-        time_zone: the business time zone, in which effective dates are calendar dates.
         clock: reads the instant of a transaction; replaced in tests.
     """
 
-    def __init__(self, url: str, *, time_zone: str = "UTC", pool_size: int = 8) -> None:
+    def __init__(self, url: str, *, pool_size: int = 8, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
+        """Opens nothing yet.
+
+        Args:
+            url: ``sqlite:///PATH``, ``postgresql+psycopg://…`` or ``mssql+pyodbc://…``.
+            pool_size: connections that are kept open.
+            lock_timeout_s: seconds that a write waits for another one.
+
+        Raises:
+            EnvironmentFault: the URL cannot be read, or names another kind of database.
+        """
         self.url = url
-        self.engines: Engines = open_engines(url, pool_size=pool_size)
-        self.time_zone = ZoneInfo(time_zone)
+        self.engines: Engines = open_engines(url, pool_size=pool_size, lock_timeout_s=lock_timeout_s)
         self.clock: Callable[[Connection], datetime] = database_clock
+        self._patience_s = lock_timeout_s
+        self._writing = threading.local()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @contextmanager
     def begin(self) -> Iterator[UnitOfWork]:
@@ -90,18 +125,21 @@ class Store:
 
         Raises:
             EnvironmentFault: the database is missing, locked, damaged, unreachable, or its disk is full.
+            RuntimeError: this thread is inside a unit of work that may write already; they would wait for each other.
         """
-        with self._transaction(writes=True) as uow:
+        with self._translating(), self._transaction(writes=True) as uow:
             yield uow
 
     @contextmanager
     def read(self) -> Iterator[UnitOfWork]:
-        """A unit of work that only reads; it is rolled back in the end.
+        """A unit of work that only reads, from one snapshot, and is rolled back in the end.
+
+        Temporary tables may be made in it.
 
         Raises:
             EnvironmentFault: as for :meth:`begin`.
         """
-        with self._transaction(writes=False) as uow:
+        with self._translating(), self._transaction(writes=False) as uow:
             yield uow
 
     def run(self, work: Callable[[UnitOfWork], T]) -> T:
@@ -109,16 +147,26 @@ class Store:
 
         Args:
             work: may be called several times, so it must not change anything but the database.
+
+        Returns:
+            What the call that was committed returned.
+
+        Raises:
+            EnvironmentFault: as for :meth:`begin`; ``DATABASE_BUSY`` or ``DATABASE_LOCKED`` where doing it again did
+                not help either.
         """
-        for attempt in range(1, MOST_TRIES + 1):
-            try:
-                with self._transaction(writes=True, translate=attempt == MOST_TRIES) as uow:
-                    result = work(uow)
-                    uow.commit()
-                    return result
-            except DBAPIError as error:
-                if not is_retryable(error):
-                    raise self._translated(error) from error
+        give_up_at = time.monotonic() + self._patience_s
+        with self._translating():
+            for attempt in range(1, MOST_TRIES + 1):
+                try:
+                    with self._transaction(writes=True) as uow:
+                        result = work(uow)
+                        uow.commit()
+                        return result
+                except DBAPIError as error:
+                    # A lock that was waited for in vain is not waited for eight times.
+                    if not is_retryable(error) or attempt == MOST_TRIES or time.monotonic() > give_up_at:
+                        raise
                 time.sleep(random.uniform(0, 0.02 * 2**attempt))
         raise AssertionError("unreachable: the last try raises")
 
@@ -127,21 +175,33 @@ class Store:
         self.engines.dispose()
 
     @contextmanager
-    def _transaction(self, *, writes: bool, translate: bool = True) -> Iterator[UnitOfWork]:
-        engine = self.engines.write if writes else self.engines.read
+    def _transaction(self, *, writes: bool) -> Iterator[UnitOfWork]:
+        if not writes:
+            engine = self.engines.read
+        elif getattr(self._writing, "here", False):
+            raise RuntimeError("This thread is inside a unit of work that may write already.")
+        else:
+            engine = self.engines.write
+            self._writing.here = True
         try:
-            with engine.connect() as connection, connection.begin():
+            with engine.connect() as connection, connection.begin() as transaction:
                 uow = UnitOfWork(self, connection)
                 yield uow
                 if not uow._committed:
-                    connection.rollback()
-        except DBAPIError as error:
-            if not translate:
-                raise
-            raise self._translated(error) from error
+                    transaction.rollback()
+        finally:
+            if writes:
+                self._writing.here = False
 
-    def _translated(self, error: DBAPIError) -> Exception:
-        return as_environment_fault(error, self.url) or error
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            fault = as_environment_fault(error, self.url)
+            if fault is None:
+                raise
+            raise fault from error
 
 
 def database_clock(connection: Connection) -> datetime:

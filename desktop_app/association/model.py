@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class DeviceStatus(StrEnum):
@@ -65,6 +66,48 @@ def unpack(packed: bytes) -> array[int]:
     ids = array("q")
     ids.frombytes(packed)
     return ids
+
+
+class IdentifierKind(StrEnum):
+    """What a device is known by. All are text, never numbers."""
+
+    ICCID = "iccid"  #: of the SIM: 18 to 20 digits that begin with 89
+    IMEI = "imei"  #: of the equipment: 15 digits, or 16 with its software version
+    MSISDN = "msisdn"  #: the phone number, in E.164
+    EID = "eid"  #: of an eSIM chip: 32 digits
+
+
+class Reading(NamedTuple):
+    """One way to read an identifier: the kind, and the digits that the database is searched for.
+
+    For an IMEI these are the first 14, on which IMEI and IMEISV agree; for an MSISDN all but the plus.
+    """
+
+    kind: IdentifierKind
+    value: str
+
+
+class IdentifierWarning(StrEnum):
+    """What is odd about an identifier that can be read all the same; the database decides."""
+
+    CHECK_DIGIT = "check_digit"  #: its check digit is wrong, or left off
+    ROUNDED = "rounded"  #: its check digit is wrong and its last digits are zeros, as spreadsheets leave them
+
+
+class Identifier(NamedTuple):
+    """A line that could be read.
+
+    Attributes:
+        kind, value: the surest reading, see :class:`Reading`.
+        alternatives: other readings; what the database finds decides. An ICCID is searched with and without its check
+            digit, fifteen digits may be an IMEI or a phone number.
+        warning: see :class:`IdentifierWarning`; None: nothing is odd.
+    """
+
+    kind: IdentifierKind
+    value: str
+    alternatives: tuple[Reading, ...] = ()
+    warning: IdentifierWarning | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +196,32 @@ class AssociationRequest:
     effective_date: date | None = None
     reassign: bool = False
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationSettings:
+    """What all engines of one database must agree on; it is kept in the database.
+
+    Attributes:
+        time_zone: IANA name of the business time zone, in which effective dates are calendar dates.
+        settle_s: seconds to wait after an unknown outcome before billing is asked; None: what the engine's own settings
+            say for its kind of billing.
+        max_attempts: tries of a work order before it fails.
+        max_age_h: hours after the first try from which a work order is not tried again.
+        furthest_ahead_days: an effective date further ahead than this is blocked.
+        iccid_as_number: a device without MSISDN is billed under its ICCID.
+        abort_failed_percent: a job pauses when more than this share of its finished devices failed; 100: never.
+        abort_least_done: devices of a job that must be finished before that share means anything.
+    """
+
+    time_zone: str = "UTC"
+    settle_s: float | None = None
+    max_attempts: int = 8
+    max_age_h: int = 24
+    furthest_ahead_days: int = 90
+    iccid_as_number: bool = False
+    abort_failed_percent: int = 25
+    abort_least_done: int = 100
 
 
 class Severity(StrEnum):

@@ -1,0 +1,23 @@
+"""Stores for tests: a database with the schema in it, copied for every test that wants one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from db.maintenance import upgrade
+from db.unit_of_work import Store
+from tests.helpers.databases import Databases
+
+
+def migrated(url: str) -> None:
+    """Brings the database up to the schema's head, and closes every connection."""
+    with Store(url) as store:
+        upgrade(store)
+
+
+@contextmanager
+def fresh_store(databases: Databases) -> Iterator[Store]:
+    """A store on a database with the schema and no rows; it is gone when the block ends."""
+    with databases.copy_of("migrated", migrated) as url, Store(url) as store:
+        yield store
