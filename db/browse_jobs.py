@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
 from sqlalchemy.sql.elements import UnaryExpression
 
-from db.operators import Access, sees
+from db.operators import sees
 from db.schema import (
     billing_service,
     customer,
@@ -25,6 +25,7 @@ from db.schema import (
     work_order_step,
 )
 from db.searching import contains
+from desktop_app.association.facts import OperatorRights
 from desktop_app.association.states import FINAL_JOBS, JobState, PauseCause, WorkOrderState
 
 if TYPE_CHECKING:
@@ -133,14 +134,14 @@ class StepRecord(NamedTuple):
 # --- jobs ------------------------------------------------------------------------------------------------------------
 
 
-def jobs(uow: UnitOfWork, access: Access, which: str, text: str, limit: int, offset: int) -> list[JobRecord]:
+def jobs(uow: UnitOfWork, rights: OperatorRights, which: str, text: str, limit: int, offset: int) -> list[JobRecord]:
     """Jobs, newest first; of those that need attention the ones that are billed but not associated come first.
 
     Args:
         which: ``all``, ``active``, ``attention`` or ``finished``.
         text: searched in tracking number and customer's name; "": every job.
     """
-    statement = _jobs().where(sees(access, job.c.customer_id), _which(which)).limit(limit).offset(offset)
+    statement = _jobs().where(sees(rights, job.c.customer_id), _which(which)).limit(limit).offset(offset)
     if text.strip():
         statement = statement.where(
             or_(
@@ -153,23 +154,23 @@ def jobs(uow: UnitOfWork, access: Access, which: str, text: str, limit: int, off
     return _job_records(uow, statement.order_by(*newest))
 
 
-def job_counts(uow: UnitOfWork, access: Access) -> dict[str, int]:
+def job_counts(uow: UnitOfWork, rights: OperatorRights) -> dict[str, int]:
     """How many jobs each of ``all``, ``active``, ``attention`` and ``finished`` shows."""
     names = ("all", "active", "attention", "finished")
     columns = [func.coalesce(func.sum(case((_which(name), 1), else_=0)), 0) for name in names]
-    row = uow.connection.execute(select(*columns).select_from(job).where(sees(access, job.c.customer_id))).one()
+    row = uow.connection.execute(select(*columns).select_from(job).where(sees(rights, job.c.customer_id))).one()
     return {name: int(count) for name, count in zip(names, row, strict=True)}
 
 
-def find_job(uow: UnitOfWork, access: Access, tracking_number: str) -> JobRecord | None:
+def find_job(uow: UnitOfWork, rights: OperatorRights, tracking_number: str) -> JobRecord | None:
     """The job of this tracking number; None where there is none, or it may not be seen."""
-    found = _job_records(uow, _jobs().where(job.c.tracking_number == tracking_number, sees(access, job.c.customer_id)))
+    found = _job_records(uow, _jobs().where(job.c.tracking_number == tracking_number, sees(rights, job.c.customer_id)))
     return found[0] if found else None
 
 
 def finished_jobs(
     uow: UnitOfWork,
-    access: Access,
+    rights: OperatorRights,
     *,
     text: str,
     since: datetime | None,
@@ -179,7 +180,7 @@ def finished_jobs(
     offset: int,
 ) -> list[JobRecord]:
     """Jobs that are over, the last finished first."""
-    statement = _jobs().where(sees(access, job.c.customer_id), job.c.state.in_(_FINAL))
+    statement = _jobs().where(sees(rights, job.c.customer_id), job.c.state.in_(_FINAL))
     if text.strip():
         statement = statement.where(
             or_(
@@ -195,26 +196,26 @@ def finished_jobs(
     return _job_records(uow, statement.order_by(job.c.finished_at.desc(), job.c.id.desc()).limit(limit).offset(offset))
 
 
-def jobs_changed_since(uow: UnitOfWork, access: Access, since: datetime) -> list[JobRecord]:
+def jobs_changed_since(uow: UnitOfWork, rights: OperatorRights, since: datetime) -> list[JobRecord]:
     """Jobs that changed at ``since`` or later, the last changed last."""
     return _job_records(
-        uow, _jobs().where(job.c.changed_at >= since, sees(access, job.c.customer_id)).order_by(job.c.changed_at)
+        uow, _jobs().where(job.c.changed_at >= since, sees(rights, job.c.customer_id)).order_by(job.c.changed_at)
     )
 
 
-def job_revisions_since(uow: UnitOfWork, access: Access, since: datetime) -> dict[str, int]:
+def job_revisions_since(uow: UnitOfWork, rights: OperatorRights, since: datetime) -> dict[str, int]:
     """Revision by tracking number of the jobs that changed at ``since`` or later."""
     rows = uow.connection.execute(
-        select(job.c.tracking_number, job.c.revision).where(job.c.changed_at >= since, sees(access, job.c.customer_id))
+        select(job.c.tracking_number, job.c.revision).where(job.c.changed_at >= since, sees(rights, job.c.customer_id))
     )
     return dict(rows.tuples())
 
 
-def active_sums(uow: UnitOfWork, access: Access) -> tuple[int, tuple[int, ...]]:
+def active_sums(uow: UnitOfWork, rights: OperatorRights) -> tuple[int, tuple[int, ...]]:
     """How many jobs are not final, and their counters summed (in the order of :class:`JobRecord`)."""
     columns = [func.coalesce(func.sum(job.c[name]), 0) for name in _COUNTERS]
     row = uow.connection.execute(
-        select(func.count(), *columns).where(_which("active"), sees(access, job.c.customer_id))
+        select(func.count(), *columns).where(_which("active"), sees(rights, job.c.customer_id))
     ).one()
     return int(row[0]), tuple(int(value) for value in row[1:])
 

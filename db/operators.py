@@ -7,48 +7,18 @@ grant without customer is on all of them; an administrator holds every right.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, func, insert, or_, select, true
 
 from db.schema import audit_entry, operator, operator_grant
+from desktop_app.association.facts import OperatorRights, Right
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """One operator with his rights, as they stand in one transaction.
-
-    Attributes:
-        grants: pairs of right and customer; customer None: all customers.
-    """
-
-    operator_id: int
-    login: str
-    name: str
-    is_administrator: bool
-    grants: frozenset[tuple[str, int | None]] = field(default_factory=frozenset)
-
-    @property
-    def sees_all(self) -> bool:
-        """Whether every customer may be seen."""
-        return self.is_administrator or any(customer is None for _, customer in self.grants)
-
-    def may_anywhere(self, right: str) -> bool:
-        """Whether the right is held on at least one customer."""
-        return self.is_administrator or any(held == right for held, _ in self.grants)
-
-    def may(self, right: str, customer_id: int) -> bool:
-        """Whether the right is held on this customer; ``view`` is held with any other right."""
-        return self.is_administrator or any(
-            right in {held, "view"} and customer in {None, customer_id} for held, customer in self.grants
-        )
-
-
-def find(uow: UnitOfWork, login: str) -> Access | None:
+def find(uow: UnitOfWork, login: str) -> OperatorRights | None:
     """The active operator of this login (in any case of its letters), or None."""
     row = uow.connection.execute(
         select(operator.c.id, operator.c.login, operator.c.name, operator.c.is_administrator).where(
@@ -60,8 +30,12 @@ def find(uow: UnitOfWork, login: str) -> Access | None:
     grants = uow.connection.execute(
         select(operator_grant.c.right, operator_grant.c.customer_id).where(operator_grant.c.operator_id == row.id)
     )
-    return Access(
-        row.id, row.login, row.name, row.is_administrator, frozenset((right, where) for right, where in grants)
+    return OperatorRights(
+        operator_id=row.id,
+        login=row.login,
+        name=row.name,
+        is_administrator=row.is_administrator,
+        grants=frozenset((Right(right), customer_id) for right, customer_id in grants),
     )
 
 
@@ -87,25 +61,30 @@ def logins(uow: UnitOfWork) -> tuple[str, ...]:
     return tuple(found.scalars())
 
 
-def sees(access: Access, customer_id: ColumnElement[Any], *, or_nobody: bool = False) -> ColumnElement[bool]:
+def sees(rights: OperatorRights, customer_id: ColumnElement[Any], *, or_nobody: bool = False) -> ColumnElement[bool]:
     """The condition that keeps rows of customers that the operator may see.
 
     Args:
         customer_id: the rows' column with the customer.
         or_nobody: rows without customer too.
     """
-    if access.sees_all:
+    if rights.visible_customers is None:
         return true()
     seen = customer_id.in_(
         select(operator_grant.c.customer_id).where(
-            operator_grant.c.operator_id == access.operator_id, operator_grant.c.customer_id.is_not(None)
+            operator_grant.c.operator_id == rights.operator_id, operator_grant.c.customer_id.is_not(None)
         )
     )
     return or_(customer_id.is_(None), seen) if or_nobody else seen
 
 
 def audit(
-    uow: UnitOfWork, access: Access, acting: str, action: str, subject: str, detail: Mapping[str, object] | None = None
+    uow: UnitOfWork,
+    rights: OperatorRights,
+    acting: str,
+    action: str,
+    subject: str,
+    detail: Mapping[str, object] | None = None,
 ) -> None:
     """Writes down who did what on whose rights.
 
@@ -117,8 +96,8 @@ def audit(
     uow.connection.execute(
         insert(audit_entry).values(
             at=uow.now(),
-            operator_login=access.login,
-            acting_login=acting or access.login,
+            operator_login=rights.login,
+            acting_login=acting or rights.login,
             action=action,
             subject=subject,
             detail=dict(detail) if detail is not None else None,
