@@ -1,0 +1,370 @@
+"""What the answer of one call makes of a step and of its work order: pure decisions without clock, database or network.
+
+The rule that money hangs on stands in :func:`resolve_service` and :func:`resolve_product`: what billing may have made
+is asked for, and adopted only if it is active, the same customer's and carries our reference. A number alone, or more
+than one candidate, is a person's decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+
+from desktop_app.association.errors import ErrorKind, Problem
+from desktop_app.association.model import BillingAction
+from desktop_app.association.ports import (
+    BillingProductFound,
+    BillingServiceFound,
+    LookupVerdict,
+    PostResult,
+    PostVerdict,
+    ProductLookup,
+    ServiceLookup,
+)
+from desktop_app.association.retry import GiveUp, RetryAt, RetryRules, ask_again_at, decide
+from desktop_app.association.states import Step, StepState, WorkOrderState
+from desktop_app.association.steps import PRODUCT_STEPS, BillingTerms, NextCall
+
+CallResult = PostResult | ServiceLookup | ProductLookup
+
+#: Longest text that an error's columns hold.
+TEXT_LENGTH = 400
+_RESOLVE = "Look it up at billing, then settle it: it exists (with its service id), or it is absent."
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessingRules:
+    """Limits and waits.
+
+    Attributes:
+        settle: how long after an unanswered POST billing is asked for it: longer than sending, processing and the lag
+            of billing's search together.
+        retry: limits of trying again.
+    """
+
+    settle: timedelta
+    retry: RetryRules = field(default_factory=RetryRules)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The circumstances of one call.
+
+    Attributes:
+        device: ICCID, for the texts.
+        call: what was called, for which step.
+        terms: what the work order asks of billing.
+        service_id: the billing service that the product is for, if it is for one.
+        tries: tries of the work order in this run of its job, this one included.
+        first_at: instant of its first try in this run.
+        unknown_since: since when the step's outcome is open; None where it was never sent.
+    """
+
+    device: str
+    call: NextCall
+    terms: BillingTerms
+    tries: int
+    first_at: datetime
+    service_id: str | None = None
+    unknown_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is written of one call.
+
+    Attributes:
+        step_state: the step's new state; None: nothing is written of the step (it was never sent).
+        work_order_state: the work order's new state; None: it goes on, with its next step or with ``post_again``.
+        post_again: billing does not have it: renew the intent and POST.
+        billing_id: what billing calls what was made or found.
+        http_status, answer: what billing said.
+        next_attempt_at: for ``WAITING_RETRY``.
+        check_at: for ``OUTCOME_UNKNOWN``: when billing is asked; None: a person decides.
+        problem: what is shown of it.
+        pause_reason: the environment failed: the job pauses and says this.
+        counts: whether it was a try of the device (a call that was never made is none).
+    """
+
+    step_state: StepState | None = None
+    work_order_state: WorkOrderState | None = None
+    post_again: bool = False
+    billing_id: str | None = None
+    http_status: int | None = None
+    answer: str = ""
+    next_attempt_at: datetime | None = None
+    check_at: datetime | None = None
+    problem: Problem | None = None
+    pause_reason: str | None = None
+    counts: bool = True
+
+
+def settle(attempt: Attempt, result: CallResult, now: datetime, rules: ProcessingRules, rng: Random) -> Decision:
+    """What the answer of a call makes of its step and its work order.
+
+    Args:
+        attempt: the circumstances.
+        result: the billing client's answer.
+        now: instant of the decision, not before the end of the call.
+        rules: limits and waits.
+        rng: source of jitter.
+    """
+    if isinstance(result, PostResult):
+        return _settle_post(attempt, result, now, rules, rng)
+    if result.verdict is LookupVerdict.ANSWERED:
+        if isinstance(result, ServiceLookup):
+            return resolve_service(attempt, result.services)
+        return resolve_product(attempt, result.products)
+    return _settle_unanswered_lookup(attempt, result, now, rules, rng)
+
+
+def released(attempt: Attempt) -> Decision:
+    """A call that this engine did not make (its lease was about to end, its job was paused): queued work again."""
+    posted = attempt.unknown_since is not None
+    return Decision(
+        # An open question stays one; an intent of ours that was not used is marked as never sent.
+        step_state=StepState.UNKNOWN if posted else StepState.NOT_SENT,
+        work_order_state=WorkOrderState.OUTCOME_UNKNOWN if posted else WorkOrderState.QUEUED,
+        check_at=attempt.unknown_since,
+        counts=False,
+    )
+
+
+def cancelled_between_steps(made: str | None) -> Decision:
+    """A work order of a cancelled job that would need a further POST: it ends here, and says what stays done.
+
+    Args:
+        made: billing's id of the service that it made before; None: nothing was made.
+    """
+    if made is None:
+        problem = Problem("CANCELLED", "Cancelled before anything was made at billing.", "Retry the job to do it.")
+    else:
+        problem = Problem(
+            "CANCELLED",
+            f"Cancelled after billing service {made} was made; the service stays, the device was not associated.",
+            f"Retry the job to go on from there, or end service {made} at billing.",
+        )
+    return Decision(work_order_state=WorkOrderState.CANCELLED, problem=problem, counts=False)
+
+
+# --- POST ------------------------------------------------------------------------------------------------------------
+
+
+def _settle_post(attempt: Attempt, result: PostResult, now: datetime, rules: ProcessingRules, rng: Random) -> Decision:
+    said = Decision(http_status=result.http_status, answer=_cut(result.answer))
+    match result.verdict:
+        case PostVerdict.CREATED if result.billing_id:
+            return replace(said, step_state=StepState.DONE, billing_id=result.billing_id)
+        case PostVerdict.REFUSED:
+            return replace(
+                said, step_state=StepState.REFUSED, work_order_state=WorkOrderState.FAILED,
+                problem=_refused(attempt, result),
+            )  # fmt: skip
+        case PostVerdict.NOT_SENT:
+            return _try_again(
+                replace(said, step_state=StepState.NOT_SENT), attempt, result.http_status, result.reason,
+                result.retry_after_s, now, rules, rng,
+            )  # fmt: skip
+        case PostVerdict.ENVIRONMENT:
+            return replace(
+                said, step_state=StepState.NOT_SENT, work_order_state=WorkOrderState.QUEUED,
+                pause_reason=_cut(result.reason or "Billing cannot be reached."), counts=False,
+            )  # fmt: skip
+        case PostVerdict.UNKNOWN | PostVerdict.CREATED:  # made, but nobody said under which id
+            return replace(
+                said, step_state=StepState.UNKNOWN, work_order_state=WorkOrderState.OUTCOME_UNKNOWN,
+                check_at=now + rules.settle, problem=outcome_unknown(attempt.device, result.reason),
+            )  # fmt: skip
+
+
+def outcome_unknown(device: str, reason: str) -> Problem:
+    """Billing may have acted for the device and nobody knows."""
+    return Problem(
+        "BILLING_OUTCOME_UNKNOWN",
+        _cut(f"Billing gave no clear answer for device {device} and may have acted. {reason}".strip()),
+        "Nothing to do now: billing is asked by itself as soon as its search can be trusted.",
+        ErrorKind.UNKNOWN,
+    )
+
+
+def _refused(attempt: Attempt, result: PostResult) -> Problem:
+    because = result.reason or result.answer or f"status {result.http_status}"
+    if attempt.call.step is Step.BILLING_SERVICE:
+        return Problem(
+            "BILLING_REFUSED",
+            _cut(f"Billing refused the service for device {attempt.device}: {because}"),
+            "Correct what billing names (at billing, or in the credential's mapping), then retry the job.",
+        )
+    product = attempt.terms.plans[attempt.call.step].product_id
+    return Problem(
+        "BILLING_REFUSED_PRODUCT",
+        _cut(
+            f"Billing refused product {product} on service {attempt.service_id} of device {attempt.device}: {because} "
+            f"The service stays; the device was not associated."
+        ),
+        "Correct the plan's product in the credential's mapping, then retry the job: it goes on from there.",
+    )
+
+
+def _try_again(
+    decision: Decision,
+    attempt: Attempt,
+    http_status: int | None,
+    reason: str,
+    retry_after_s: float | None,
+    now: datetime,
+    rules: ProcessingRules,
+    rng: Random,
+) -> Decision:
+    busy = http_status == 429
+    code = "BILLING_BUSY" if busy else "BILLING_NOT_REACHED"
+    what = "Billing took no further call" if busy else "The call did not reach billing"
+    verdict = decide(
+        ErrorKind.TRANSIENT, attempt.tries, attempt.first_at, now, rng, retry_after_s=retry_after_s, rules=rules.retry
+    )
+    if isinstance(verdict, RetryAt):
+        return replace(
+            decision,
+            work_order_state=WorkOrderState.WAITING_RETRY,
+            next_attempt_at=verdict.at,
+            problem=Problem(
+                code,
+                _cut(f"{what} for device {attempt.device}. {reason}".strip()),
+                "Nothing to do now: it is tried again by itself.",
+                ErrorKind.TRANSIENT,
+            ),
+        )
+    return replace(decision, work_order_state=WorkOrderState.FAILED, problem=_given_up(code, what, attempt, verdict))
+
+
+def _given_up(code: str, what: str, attempt: Attempt, verdict: GiveUp) -> Problem:
+    made = "" if attempt.service_id is None else f" Billing service {attempt.service_id} stays."
+    return Problem(
+        code,
+        _cut(f"{what} for device {attempt.device}, {verdict.reason}.{made}"),
+        "Retry the job when billing is less busy; it goes on where it stood.",
+        ErrorKind.TRANSIENT,
+    )
+
+
+# --- lookups ---------------------------------------------------------------------------------------------------------
+
+
+def _settle_unanswered_lookup(
+    attempt: Attempt, result: ServiceLookup | ProductLookup, now: datetime, rules: ProcessingRules, rng: Random
+) -> Decision:
+    environment = result.verdict is LookupVerdict.ENVIRONMENT
+    pause = _cut(result.reason or "Billing cannot be reached.") if environment else None
+    if attempt.unknown_since is None:  # it was looked up before its first POST: nothing is open
+        if environment:
+            return Decision(work_order_state=WorkOrderState.QUEUED, pause_reason=pause, counts=False)
+        return _try_again(
+            Decision(), attempt, 429 if result.retry_after_s else None, result.reason, result.retry_after_s, now,
+            rules, rng,
+        )  # fmt: skip
+    return Decision(
+        step_state=StepState.UNKNOWN,
+        work_order_state=WorkOrderState.OUTCOME_UNKNOWN,
+        check_at=ask_again_at(attempt.unknown_since, now, rng, settle=rules.settle, retry_after_s=result.retry_after_s),
+        problem=outcome_unknown(attempt.device, f"It could not be asked yet: {result.reason}"),
+        pause_reason=pause,
+        counts=False,
+    )
+
+
+def resolve_service(attempt: Attempt, found: Sequence[BillingServiceFound]) -> Decision:
+    """What billing's services of the customer, by our reference and by the number, say about the step.
+
+    Adopted is the only candidate if it is active, the same customer's and carries our reference. None: POST. Anything
+    else is parked for a person.
+    """
+    terms = attempt.terms
+    ours = [service for service in found if service.reference == terms.reference]
+    by_number = [
+        service for service in found if service.number == terms.number and service.is_active and service not in ours
+    ]
+    if not ours and not by_number:
+        return _absent(attempt)
+    if len(ours) == 1 and not by_number:
+        service = ours[0]
+        if service.is_active and service.billing_customer_id == terms.billing_customer_id:
+            return Decision(step_state=StepState.DONE, billing_id=service.service_id, counts=False)
+        matter = "is not active any more" if not service.is_active else "belongs to another customer"
+        return _for_a_person(
+            "BILLING_SERVICE_UNUSABLE",
+            f"Billing has service {service.service_id} with the reference of device {attempt.device}, but it {matter}.",
+        )
+    names = ", ".join(service.service_id for service in [*ours, *by_number][:5])
+    if ours:
+        return _for_a_person(
+            "BILLING_SERVICES_AMBIGUOUS",
+            f"Billing has several services that may be the one of device {attempt.device}: {names}.",
+        )
+    return _for_a_person(
+        "BILLING_NUMBER_TAKEN",
+        f"Billing has service {names} for number {terms.number} of device {attempt.device}, without our reference.",
+    )
+
+
+def resolve_product(attempt: Attempt, found: Sequence[BillingProductFound]) -> Decision:
+    """What the products on the billing service say about the step.
+
+    On a kept service that was looked at before any POST, an active product is kept. After a POST, adopted is what is
+    active and carries our reference. Where billing keeps no reference of products, the service speaks for them: on a
+    service that this work order made, the only active product of this id can be nobody else's.
+    """
+    terms, step = attempt.terms, attempt.call.step
+    product_id = terms.plans[step].product_id
+    same = [product for product in found if product.product_id == product_id]
+    active = [product for product in same if product.is_active]
+    if attempt.unknown_since is None:
+        if active:
+            return Decision(step_state=StepState.KEPT, billing_id=active[0].service_product_id, counts=False)
+        return _absent(attempt)
+    siblings = {terms.step_reference(other) for other in PRODUCT_STEPS if other is not step}
+    ours = [product for product in same if product.reference == terms.step_reference(step)]
+    others = [product for product in active if product not in ours and product.reference not in siblings]
+    if not ours and not others:
+        return _absent(attempt)
+    if not ours and len(others) == 1 and not others[0].reference and _speaks_for_its_products(terms, step):
+        return Decision(step_state=StepState.DONE, billing_id=others[0].service_product_id, counts=False)
+    if len(ours) == 1 and not others and ours[0].is_active:
+        return Decision(step_state=StepState.DONE, billing_id=ours[0].service_product_id, counts=False)
+    names = ", ".join(product.service_product_id for product in [*ours, *others][:5])
+    return _for_a_person(
+        "BILLING_PRODUCTS_AMBIGUOUS",
+        f"Service {attempt.service_id} of device {attempt.device} has product {product_id} as {names}; "
+        f"it cannot be told whether that is ours.",
+    )
+
+
+def _speaks_for_its_products(terms: BillingTerms, step: Step) -> bool:
+    """Whether a product without a reference on the work order's service can only be this step's."""
+    product_id = terms.plans[step].product_id
+    return (
+        terms.action is BillingAction.CREATE
+        and terms.package_id is None
+        and not any(plan.product_id == product_id for other, plan in terms.plans.items() if other is not step)
+    )
+
+
+def _absent(attempt: Attempt) -> Decision:
+    """Billing does not have it: the intent is renewed and it is posted."""
+    state = None if attempt.unknown_since is None else StepState.NOT_SENT
+    return Decision(step_state=state, post_again=True, counts=False)
+
+
+def _for_a_person(code: str, message: str) -> Decision:
+    return Decision(
+        step_state=StepState.UNKNOWN,
+        work_order_state=WorkOrderState.OUTCOME_UNKNOWN,
+        check_at=None,
+        problem=Problem(code, _cut(message), _RESOLVE, ErrorKind.UNKNOWN),
+        counts=False,
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= TEXT_LENGTH else text[: TEXT_LENGTH - 1] + "…"
