@@ -153,7 +153,8 @@ async def _run(
 def _listen(port: int, *, exactly: bool) -> socket.socket:
     """A listening socket on loopback; another port if ``port`` is taken, unless it has to be that one."""
     for wanted in dict.fromkeys((port, port if exactly else 0)):
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # the protocol by name: asyncio turns off the delaying of small packets only where it reads it
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         if sys.platform != "win32":  # there it would let two servers share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
