@@ -86,7 +86,7 @@ def _serve_alone(options: Options, folder: Path) -> int:
         books.replay(entry)
     faults = Faults()
     faults.change(options.faults)
-    users = Users()
+    users = Users(needs_users=options.parent_pid is not None)
     if options.parent_pid is not None:
         try:
             users.add(options.parent_pid)

@@ -7,11 +7,11 @@ import sys
 
 
 class Users:
-    """Watches processes by their ids. With none ever named, the sandbox runs until it is told to stop."""
+    """Watches processes by their ids. A sandbox that a person started needs none (``needs_users`` is False)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, needs_users: bool) -> None:
         self._watched: dict[int, _Process] = {}
-        self._had_any = False
+        self._needs_users = needs_users
 
     def add(self, pid: int) -> None:
         """Watches one more process.
@@ -21,15 +21,14 @@ class Users:
         """
         if pid not in self._watched:
             self._watched[pid] = _Process(pid)
-            self._had_any = True
 
     def all_gone(self) -> bool:
-        """Whether there were users, and none of them lives."""
+        """Whether users are needed, and none lives."""
         for pid, process in list(self._watched.items()):
             if not process.lives():
                 process.close()
                 del self._watched[pid]
-        return self._had_any and not self._watched
+        return self._needs_users and not self._watched
 
     def close(self) -> None:
         """Forgets every process."""
