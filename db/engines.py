@@ -321,7 +321,7 @@ def _sqlite_fault(error: sqlite3.Error, url: str) -> EnvironmentFault | None:
     if fault is None:
         return None
     path = sqlite_path(url)
-    if fault[0] == "DATABASE_MISSING" and path is not None and path.exists():
+    if path is not None and (path.is_dir() or (fault[0] == "DATABASE_MISSING" and path.exists())):
         fault = _SQLITE_NOT_OPENED
     code, message, what_to_do = fault
     return EnvironmentFault(code, message.format(path=path), what_to_do)

@@ -305,7 +305,7 @@ def _migrating(store: Store) -> Iterator[Connection]:
 
 @contextmanager
 def _foreign_keys_at_rest(connection: Connection) -> Iterator[None]:
-    """SQLite changes a table by building it anew; with foreign keys on, dropping the old one takes others' rows along."""
+    """SQLite changes a table by building it anew; with foreign keys on, dropping the old one deletes others' rows."""
     if connection.dialect.name != "sqlite":
         yield
         return

@@ -1,0 +1,32 @@
+"""What the tests of the database share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from db.unit_of_work import Store
+from tests.helpers.databases import Databases, PostgresDatabases
+from tests.helpers.postgres import PostgresServer
+from tests.helpers.stores import fresh_store
+
+
+@pytest.fixture
+def store(databases: Databases) -> Iterator[Store]:
+    """A database with the schema and no rows, on SQLite and on PostgreSQL in turn."""
+    with fresh_store(databases) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def postgres_databases(postgres_server: PostgresServer) -> PostgresDatabases:
+    """Databases on PostgreSQL alone. Mark such a test with ``postgres``."""
+    return PostgresDatabases(postgres_server)
+
+
+@pytest.fixture
+def postgres_store(postgres_databases: PostgresDatabases) -> Iterator[Store]:
+    """A database with the schema and no rows, on PostgreSQL alone. Mark such a test with ``postgres``."""
+    with fresh_store(postgres_databases) as opened:
+        yield opened
