@@ -172,7 +172,8 @@ class Transport:
             raise ValueError("the address does not start with http:// or https:// and a host")
         self.host = parts.hostname
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._path = parts.path.rstrip("/")
+        self._path = parts.path or "/"
+        self._query = parts.query
         self._timeout_s = timeout_s
         self._clock = clock
         self._tls = _tls_context(tls) if parts.scheme == "https" else None
@@ -247,7 +248,9 @@ class Transport:
     def _request(
         self, method: str, path: str, query: Mapping[str, str | int], body: bytes | None, headers: Mapping[str, str]
     ) -> bytes:
-        target = (self._path + path or "/") + (f"?{urlencode(query)}" if query else "")
+        target = self._path.rstrip("/") + path if path else self._path
+        if parameters := "&".join(filter(None, (self._query, urlencode(query)))):
+            target += f"?{parameters}"
         lines = [f"{method} {target} HTTP/1.1\r\n", self._head]
         lines += [f"{name}: {_header(value)}\r\n" for name, value in headers.items()]
         if body is not None:
