@@ -309,6 +309,16 @@ class RequestsDesk(Protocol):
             RequestRefused: a line that cannot be read, an unknown customer, plan or site.
         """
 
+    def export_check(self, report: CheckReport, path: Path) -> int:
+        """Writes the findings of a check as CSV (UTF-8 with BOM), one a row, whole or not at all.
+
+        Columns: ``line, asked_for, iccid, code, severity, message, what_to_do``; cells that a spreadsheet would run as a
+        formula are defused. Returns the number of findings.
+
+        Raises:
+            EnvironmentFault: the file cannot be written.
+        """
+
     def submit(self, request: AssociationRequest, fingerprint: str, submission_key: str) -> Submitted:
         """Re-checks and registers the job, all or nothing.
 
@@ -554,9 +564,7 @@ class HistoryDesk(Protocol):
     def history(self, filter: HistoryFilter, limit: int = 200, before: int | None = None) -> tuple[HistoryRow, ...]:
         """Facts, newest first, by device. ``before``: the last ``history_id`` of the page before."""
 
-    def job_history(
-        self, filter: HistoryFilter, limit: int = 200, offset: int = 0
-    ) -> tuple[JobRow, ...]:
+    def job_history(self, filter: HistoryFilter, limit: int = 200, offset: int = 0) -> tuple[JobRow, ...]:
         """Finished jobs, newest first."""
 
     def operators(self) -> tuple[str, ...]:
