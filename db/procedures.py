@@ -1,0 +1,137 @@
+"""The three maintenance procedures, as set-based statements that run everywhere.
+
+*Update device history across providers*: the same SIM can live on several service providers (same ICCID, or same EID);
+what happened to one of its devices is noted for the others. *Mark device changes complete*: the facts of a job are
+whole. *Sync device-service links*: links say which active billing service a device has.
+
+All three may run again at any time: a second run changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, exists, false, insert, literal, not_, select, true, update
+
+from db.schema import (
+    billing_service,
+    cross_provider_device_history,
+    device,
+    device_history,
+    device_ownership,
+    device_service_link,
+    work_order,
+)
+
+if TYPE_CHECKING:
+    from db.unit_of_work import UnitOfWork
+
+_history = device_history.c
+_link = device_service_link.c
+_service = billing_service.c
+
+
+def record_across_providers(uow: UnitOfWork, *, commit_token: str | None = None, job_id: int | None = None) -> int:
+    """*Update device history across providers*, for one batch of work orders or for a whole job.
+
+    Args:
+        commit_token: of a batch; or
+        job_id: of a job; both None: for all history there is.
+
+    Returns:
+        How many rows were written.
+    """
+    this, other = device.alias("this"), device.alias("other")
+    seen = cross_provider_device_history.c
+    written = 0
+    for matched_by in ("iccid", "eid"):
+        same = this.c[matched_by] == other.c[matched_by]
+        rows = device_history.join(this, this.c.id == _history.device_id).join(
+            other, and_(same, other.c.id != this.c.id, other.c.is_deleted == false())
+        )
+        condition: Any = not_(exists().where(seen.device_history_id == _history.id, seen.device_id == other.c.id))
+        if commit_token is not None:
+            rows = rows.join(work_order, work_order.c.id == _history.work_order_id)
+            condition = and_(condition, work_order.c.commit_token == commit_token)
+        elif job_id is not None:
+            condition = and_(condition, _history.job_id == job_id)
+        if matched_by == "eid":
+            condition = and_(condition, this.c.eid.is_not(None), this.c.iccid != other.c.iccid)
+        written += uow.connection.execute(
+            insert(cross_provider_device_history).from_select(
+                ["device_history_id", "device_id", "matched_by", "recorded_at"],
+                select(_history.id, other.c.id, literal(matched_by), literal(uow.now(), seen.recorded_at.type))
+                .select_from(rows)
+                .where(condition),
+            )
+        ).rowcount
+    return written
+
+
+def mark_device_changes_complete(uow: UnitOfWork, job_id: int) -> int:
+    """*Mark device changes complete*: the job's history rows are whole.
+
+    Returns:
+        How many rows were marked.
+    """
+    return uow.connection.execute(
+        update(device_history)
+        .where(_history.job_id == job_id, _history.is_complete == false())
+        .values(is_complete=true())
+    ).rowcount
+
+
+def sync_device_service_links(uow: UnitOfWork, job_id: int | None = None) -> tuple[int, int]:
+    """*Sync device-service links*: a link is open for each active billing service of a device's owner, or owner to come.
+
+    Args:
+        job_id: only devices of this job; None: all devices.
+
+    Returns:
+        How many links were closed, and how many were opened.
+    """
+    now = uow.now()
+    own = device_ownership.c
+    is_right = and_(
+        _service.is_active == true(),
+        exists().where(
+            own.device_id == _service.device_id,
+            own.customer_id == _service.customer_id,
+            own.state.in_(("active", "scheduled")),
+            own.is_deleted == false(),
+        ),
+    )
+
+    def of_job(device_id: Any) -> tuple[Any, ...]:
+        if job_id is None:
+            return ()
+        return (device_id.in_(select(work_order.c.device_id).where(work_order.c.job_id == job_id)),)
+
+    closed = uow.connection.execute(
+        update(device_service_link)
+        .where(
+            _link.closed_at.is_(None),
+            *of_job(_link.device_id),
+            not_(
+                exists().where(_service.id == _link.billing_service_id, _service.device_id == _link.device_id, is_right)
+            ),
+        )
+        .values(closed_at=now)
+    ).rowcount
+    opened = uow.connection.execute(
+        insert(device_service_link).from_select(
+            ["device_id", "billing_service_id", "linked_at"],
+            select(_service.device_id, _service.id, literal(now, _link.linked_at.type)).where(
+                is_right,
+                *of_job(_service.device_id),
+                not_(
+                    exists().where(
+                        _link.device_id == _service.device_id,
+                        _link.billing_service_id == _service.id,
+                        _link.closed_at.is_(None),
+                    )
+                ),
+            ),
+        )
+    ).rowcount
+    return closed, opened

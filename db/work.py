@@ -1,0 +1,683 @@
+"""The queue: claiming work orders under a lease, and recording what became of them.
+
+The database is the queue. Every change is a compare-and-set on state, lease holder and lease epoch: an engine whose
+lease was taken over (a zombie) changes nothing. Locking hints only make it faster. Nothing here decides what an answer
+means; that is done by pure functions, whose decisions are written down here in sets.
+
+A caller writes in this order, so that two engines never wait for each other in a circle: work orders and what hangs on
+them first, then claims, and the jobs' counters last, by ascending job.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    ColumnElement,
+    String,
+    and_,
+    bindparam,
+    case,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    true,
+    update,
+)
+
+from db.schema import billing_service, device_history, job, work_order, work_order_step
+from desktop_app.association.errors import Problem
+from desktop_app.association.states import FINAL_WORK_ORDERS, Step, StepState, WorkOrderState
+
+if TYPE_CHECKING:
+    from db.unit_of_work import UnitOfWork
+
+#: Work orders in one ``IN (…)``: SQL Server takes 2,100 parameters a statement.
+MOST_IDS = 1_000
+#: Work orders of an ended engine that are taken back in one unit of work.
+MOST_TAKEN_BACK = 2_000
+
+_wo = work_order.c
+
+
+def is_state(column: ColumnElement[Any], state: str) -> ColumnElement[bool]:
+    """``column = 'state'`` as literal text: a filtered index is not used for a bound value."""
+    return column == literal_column(f"'{state}'", String)
+
+
+# --- jobs that have something to do ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DueJob:
+    """A job of which work orders may be claimed now.
+
+    Attributes:
+        job_id, tracking_number, run_no: which.
+        billing_credential_id: None where it needs none.
+        cancel_requested: only its unknown outcomes are still worked on.
+        queued, waiting_retry, outcome_unknown: its counters.
+    """
+
+    job_id: int
+    tracking_number: str
+    run_no: int
+    billing_credential_id: int | None
+    cancel_requested: bool
+    queued: int
+    waiting_retry: int
+    outcome_unknown: int
+
+
+def due_jobs(uow: UnitOfWork, unopened: Collection[int] = (), limit: int = 20) -> list[DueJob]:
+    """Jobs that are neither paused nor over and have work that is due, the one whose last turn is longest ago first.
+
+    Args:
+        unopened: handles of the billing credentials that this engine cannot open; of their jobs only work that needs
+            no billing is due here.
+        limit: most jobs.
+    """
+    now = uow.now()
+    retry = exists().where(
+        _wo.job_id == job.c.id, is_state(_wo.state, WorkOrderState.WAITING_RETRY), _wo.next_attempt_at <= now
+    )
+    check = exists().where(
+        _wo.job_id == job.c.id, is_state(_wo.state, WorkOrderState.OUTCOME_UNKNOWN), _wo.check_at <= now
+    )
+    condition = and_(
+        job.c.state.in_(("queued", "running")),
+        or_(
+            and_(job.c.cancel_requested == false(), job.c.queued > 0),
+            and_(job.c.cancel_requested == false(), job.c.waiting_retry > 0, retry),
+            and_(job.c.outcome_unknown > 0, check),
+        ),
+    )
+    if unopened:
+        first_action = (
+            select(_wo.billing_action)
+            .where(_wo.job_id == job.c.id, _wo.state == WorkOrderState.QUEUED)
+            .order_by(_wo.line)
+            .limit(1)
+            .scalar_subquery()
+        )
+        condition = and_(
+            condition,
+            or_(
+                job.c.billing_credential_id.is_(None),
+                job.c.billing_credential_id.not_in(sorted(unopened)),
+                first_action == "none",
+            ),
+        )
+    rows = uow.connection.execute(
+        select(
+            job.c.id,
+            job.c.tracking_number,
+            job.c.run_no,
+            job.c.billing_credential_id,
+            job.c.cancel_requested,
+            job.c.queued,
+            job.c.waiting_retry,
+            job.c.outcome_unknown,
+        )
+        .where(condition)
+        .order_by(case((job.c.turn_at.is_(None), 0), else_=1), job.c.turn_at, job.c.id)
+        .limit(limit)
+    )
+    return [DueJob(*row) for row in rows]
+
+
+def instructions(uow: UnitOfWork, job_id: int) -> Mapping[str, Any]:
+    """The job's frozen instructions, as a JSON document."""
+    document: Mapping[str, Any] = uow.connection.execute(
+        select(job.c.instructions).where(job.c.id == job_id)
+    ).scalar_one()
+    return document
+
+
+@dataclass(frozen=True, slots=True)
+class JobStanding:
+    """Whether work on a job may go on.
+
+    Attributes:
+        may_go_on: neither paused nor over.
+        cancel_requested: nothing new may be begun.
+    """
+
+    may_go_on: bool
+    cancel_requested: bool
+
+
+def standings(uow: UnitOfWork, job_ids: Collection[int]) -> dict[int, JobStanding]:
+    """How these jobs stand, by handle."""
+    found: dict[int, JobStanding] = {}
+    for part in _parts(sorted(job_ids)):
+        rows = uow.connection.execute(select(job.c.id, job.c.state, job.c.cancel_requested).where(job.c.id.in_(part)))
+        for job_id, state, cancel_requested in rows:
+            found[job_id] = JobStanding(state in {"queued", "running"}, cancel_requested)
+    return found
+
+
+# --- claiming --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """What is written of one step of a work order; the columns of its row."""
+
+    state: StepState
+    attempts: int = 0
+    reference: str | None = None
+    intent_at: datetime | None = None
+    finished_at: datetime | None = None
+    http_status: int | None = None
+    billing_id: str | None = None
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedOrder:
+    """A work order under this engine's lease, with all that is needed to work on it.
+
+    Attributes:
+        work_order_id, job_id: handles.
+        epoch: of the lease; every write carries it.
+        was: the state that it was claimed from.
+        iccid, msisdn, service_provider_id, effective_date, billing_action, reference: frozen facts.
+        kept_service_id: billing's id of the service that is kept or was made before.
+        attempts: tries so far in this run of the job.
+        started_at: of the first try in this run.
+        steps: the steps that have a row.
+    """
+
+    work_order_id: int
+    job_id: int
+    epoch: int
+    was: WorkOrderState
+    iccid: str
+    msisdn: str | None
+    service_provider_id: int | None
+    effective_date: date
+    billing_action: str
+    reference: str
+    kept_service_id: str | None
+    attempts: int
+    started_at: datetime
+    steps: Mapping[Step, StepRow] = field(default_factory=dict)
+
+
+def claim(uow: UnitOfWork, engine_id: str, due: DueJob, limit: int, lease_until: datetime) -> list[ClaimedOrder]:
+    """Takes up to ``limit`` work orders of the job under this engine's lease.
+
+    Unknown outcomes that may be asked for, retries that are due, and queued work take turns, so that none of them keeps
+    the others waiting. Work that needs no billing at all is left to :func:`db.effects.apply_effects`.
+
+    Returns:
+        What this engine holds now; fewer than asked for where another engine was faster.
+    """
+    candidates = _candidates(uow, due, limit)
+    won = _take(uow, engine_id, candidates, lease_until)
+    if not won:
+        return []
+    steps = _steps_of(uow, [row.id for row in won])
+    now = uow.now()
+    return [
+        ClaimedOrder(
+            work_order_id=row.id,
+            job_id=due.job_id,
+            epoch=row.lease_epoch + 1,
+            was=WorkOrderState(row.state),
+            iccid=row.iccid,
+            msisdn=row.msisdn,
+            service_provider_id=row.service_provider_id,
+            effective_date=row.effective_date,
+            billing_action=row.billing_action,
+            reference=row.reference or "",
+            kept_service_id=row.service_id,
+            attempts=row.attempts,
+            started_at=row.started_at or now,
+            steps=steps.get(row.id, {}),
+        )
+        for row in won
+    ]
+
+
+def _candidates(uow: UnitOfWork, due: DueJob, limit: int) -> list[Any]:
+    now = uow.now()
+    sources = []
+    if due.outcome_unknown:
+        sources.append((is_state(_wo.state, WorkOrderState.OUTCOME_UNKNOWN), _wo.check_at <= now, _wo.check_at))
+    if due.waiting_retry and not due.cancel_requested:
+        sources.append(
+            (is_state(_wo.state, WorkOrderState.WAITING_RETRY), _wo.next_attempt_at <= now, _wo.next_attempt_at)
+        )
+    if due.queued and not due.cancel_requested:
+        sources.append((_wo.state == WorkOrderState.QUEUED, _wo.billing_action != "none", _wo.line))
+    columns = (
+        _wo.id, _wo.state, _wo.lease_epoch, _wo.iccid, _wo.msisdn, _wo.service_provider_id, _wo.effective_date,
+        _wo.billing_action, _wo.reference, _wo.attempts, _wo.started_at, billing_service.c.service_id,
+    )  # fmt: skip
+    found = [
+        list(
+            uow.connection.execute(
+                select(*columns)
+                .select_from(work_order.outerjoin(billing_service, billing_service.c.id == _wo.billing_service_id))
+                .where(_wo.job_id == due.job_id, state, when)
+                .order_by(order)
+                .limit(limit)
+                .with_for_update(skip_locked=True, of=work_order)
+                .with_hint(work_order, "WITH (UPDLOCK, READPAST)", "mssql")
+            )
+        )
+        for state, when, order in sources
+    ]
+    in_turn = [row for rows in zip_longest(*found) for row in rows if row is not None]
+    return in_turn[:limit]
+
+
+def _take(uow: UnitOfWork, engine_id: str, rows: Sequence[Any], lease_until: datetime) -> list[Any]:
+    """The compare-and-set; the rows that were won."""
+    now = uow.now()
+    won: list[Any] = []
+    for (state, epoch), group in _grouped(rows, lambda row: (row.state, row.lease_epoch)):
+        for part in _parts(group):
+            ids = [row.id for row in part]
+            taken = uow.connection.execute(
+                update(work_order)
+                .where(_wo.id.in_(ids), _wo.state == state, _wo.lease_epoch == epoch)
+                .values(
+                    state=WorkOrderState.RUNNING,
+                    engine_id=engine_id,
+                    lease_epoch=epoch + 1,
+                    lease_until=lease_until,
+                    started_at=func.coalesce(_wo.started_at, now),
+                    next_attempt_at=None,
+                    check_at=None,
+                    changed_at=now,
+                    revision=_wo.revision + 1,
+                )
+            ).rowcount
+            if taken == len(ids):
+                won.extend(part)
+            elif taken:
+                mine = _held(uow, engine_id, epoch + 1, ids)
+                won.extend(row for row in part if row.id in mine)
+    return won
+
+
+def _steps_of(uow: UnitOfWork, ids: Sequence[int]) -> dict[int, dict[Step, StepRow]]:
+    table = work_order_step.c
+    steps: dict[int, dict[Step, StepRow]] = defaultdict(dict)
+    for part in _parts(ids):
+        rows = uow.connection.execute(
+            select(
+                table.work_order_id, table.step, table.state, table.attempts, table.reference, table.intent_at,
+                table.finished_at, table.http_status, table.billing_id, table.answer,
+            ).where(table.work_order_id.in_(part))
+        )  # fmt: skip
+        for work_order_id, step, state, *rest in rows:
+            steps[work_order_id][Step(step)] = StepRow(StepState(state), *rest)
+    return steps
+
+
+# --- recording -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """This engine's lease on one work order."""
+
+    work_order_id: int
+    job_id: int
+    epoch: int
+
+
+def hold(uow: UnitOfWork, engine_id: str, leases: Sequence[Held], lease_until: datetime) -> set[int]:
+    """The compare-and-set before anything is recorded: renews the leases that this engine still holds.
+
+    Returns:
+        Handles of the work orders that it still holds. Of all others nothing may be written: another engine has them.
+    """
+    now = uow.now()
+    kept: set[int] = set()
+    for epoch, group in _grouped(leases, lambda lease: lease.epoch):
+        for part in _parts(group):
+            ids = [lease.work_order_id for lease in part]
+            renewed = uow.connection.execute(
+                update(work_order)
+                .where(_wo.id.in_(ids), *_mine(engine_id, epoch))
+                .values(lease_until=lease_until, changed_at=now, revision=_wo.revision + 1)
+            ).rowcount
+            kept.update(ids if renewed == len(ids) else _held(uow, engine_id, epoch, ids))
+    return kept
+
+
+def _mine(engine_id: str, epoch: int) -> tuple[ColumnElement[bool], ...]:
+    return (_wo.state == WorkOrderState.RUNNING, _wo.engine_id == engine_id, _wo.lease_epoch == epoch)
+
+
+def _held(uow: UnitOfWork, engine_id: str, epoch: int, ids: Sequence[int]) -> set[int]:
+    return set(uow.connection.scalars(select(_wo.id).where(_wo.id.in_(ids), *_mine(engine_id, epoch))))
+
+
+@dataclass(frozen=True, slots=True)
+class StepWrite:
+    """One step's row as it is to be. ``is_new``: there is none yet."""
+
+    work_order_id: int
+    step: Step
+    row: StepRow
+    epoch: int
+    is_new: bool
+
+
+def write_steps(uow: UnitOfWork, writes: Sequence[StepWrite]) -> None:
+    """Writes steps of work orders that this engine holds (see :func:`hold` and :func:`claim`)."""
+    new, old = [], []
+    for write in writes:
+        row = write.row
+        values = {
+            "state": row.state, "attempts": row.attempts, "reference": row.reference, "lease_epoch": write.epoch,
+            "intent_at": row.intent_at, "finished_at": row.finished_at, "http_status": row.http_status,
+            "billing_id": row.billing_id, "answer": row.answer,
+        }  # fmt: skip
+        if write.is_new:
+            new.append({"work_order_id": write.work_order_id, "step": write.step, **values})
+        else:
+            old.append({"of_order": write.work_order_id, "of_step": write.step, **values})
+    if new:
+        uow.connection.execute(insert(work_order_step), new)
+    if old:
+        uow.connection.execute(
+            update(work_order_step).where(
+                work_order_step.c.work_order_id == bindparam("of_order"), work_order_step.c.step == bindparam("of_step")
+            ),
+            old,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OrderWrite:
+    """One work order as it is to be.
+
+    Attributes:
+        state: ``RUNNING``: it goes on under the same lease. Any other ends the lease.
+        attempts: tries so far in this run.
+        next_attempt_at, check_at: see the schema.
+        problem: its error; None: none.
+        billing_answer: what billing said last; None: what it said before stands.
+    """
+
+    work_order_id: int
+    state: WorkOrderState
+    attempts: int
+    next_attempt_at: datetime | None = None
+    check_at: datetime | None = None
+    problem: Problem | None = None
+    billing_answer: str | None = None
+
+
+def write_orders(uow: UnitOfWork, engine_id: str, writes: Sequence[OrderWrite], lease_until: datetime) -> None:
+    """Writes work orders that this engine holds, and a history row for each that failed."""
+    if not writes:
+        return
+    now = uow.now()
+    uow.connection.execute(
+        update(work_order)
+        .where(_wo.id == bindparam("of_order"))
+        .values(billing_answer=func.coalesce(bindparam("said", type_=_wo.billing_answer.type), _wo.billing_answer)),
+        [
+            {
+                "of_order": write.work_order_id,
+                "said": write.billing_answer,
+                "state": write.state,
+                "engine_id": engine_id if write.state is WorkOrderState.RUNNING else None,
+                "lease_until": lease_until if write.state is WorkOrderState.RUNNING else None,
+                "attempts": write.attempts,
+                "next_attempt_at": write.next_attempt_at,
+                "check_at": write.check_at,
+                "error_kind": write.problem and write.problem.kind,
+                "error_code": write.problem and write.problem.code,
+                "error_message": write.problem and write.problem.message,
+                "what_to_do": write.problem and write.problem.what_to_do,
+                "completed_at": now if write.state in FINAL_WORK_ORDERS else None,
+                "changed_at": now,
+            }
+            for write in writes
+        ],
+    )
+    record_failures(uow, [write.work_order_id for write in writes if write.state is WorkOrderState.FAILED])
+
+
+def record_failures(uow: UnitOfWork, ids: Sequence[int]) -> None:
+    """A history row for each of these work orders that failed: the record says what was tried, too."""
+    for part in _parts(ids):
+        uow.connection.execute(
+            insert(device_history).from_select(
+                ["device_id", "customer_id", "job_id", "work_order_id", "at", "event", "detail", "effective_date",
+                 "operator_login", "reason", "is_complete"],
+                select(
+                    _wo.device_id, job.c.customer_id, job.c.id, _wo.id, literal(uow.now(), device_history.c.at.type),
+                    literal("failed"), func.coalesce(_wo.error_message, ""), _wo.effective_date, job.c.operator_login,
+                    job.c.reason, false(),
+                ).where(_wo.id.in_(part), job.c.id == _wo.job_id, _wo.device_id.is_not(None)),
+            )
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceMade:
+    """A billing service that a work order made (or found to be made by it)."""
+
+    work_order_id: int
+    billing_credential_id: int
+    customer_id: int
+    service_id: str
+    number: str
+
+
+def record_services(uow: UnitOfWork, made: Sequence[ServiceMade]) -> None:
+    """Writes billing services of work orders that this engine holds; one that is known already is only linked.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: billing's id is known for another of our references.
+    """
+    if not made:
+        return
+    table = billing_service.c
+    known = (
+        select(table.id)
+        .where(table.billing_credential_id == bindparam("credential"), table.service_id == bindparam("service"))
+        .scalar_subquery()
+    )
+    rows = [
+        {
+            "of_order": service.work_order_id,
+            "credential": service.billing_credential_id,
+            "of_customer": service.customer_id,
+            "service": service.service_id,
+            "of_number": service.number,
+        }
+        for service in made
+    ]
+    uow.connection.execute(
+        insert(billing_service).from_select(
+            ["billing_credential_id", "service_id", "reference", "device_id", "customer_id", "number", "is_active",
+             "effective_date", "work_order_id", "created_at"],
+            select(
+                bindparam("credential", type_=table.billing_credential_id.type),
+                bindparam("service", type_=table.service_id.type),
+                _wo.reference,
+                _wo.device_id,
+                bindparam("of_customer", type_=table.customer_id.type),
+                bindparam("of_number", type_=table.number.type),
+                true(),
+                _wo.effective_date,
+                _wo.id,
+                literal(uow.now(), table.created_at.type),
+            ).where(_wo.id == bindparam("of_order"), ~exists(known)),
+        ),
+        rows,
+    )  # fmt: skip
+    uow.connection.execute(
+        update(work_order).where(_wo.id == bindparam("of_order")).values(billing_service_id=known),
+        [{"of_order": row["of_order"], "credential": row["credential"], "service": row["service"]} for row in rows],
+    )
+
+
+# --- counters --------------------------------------------------------------------------------------------------------
+
+
+class Counters:
+    """How many work orders of each job changed from which state to which, in one unit of work."""
+
+    def __init__(self) -> None:
+        self._changes: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._turns: set[int] = set()
+
+    def moved(self, job_id: int, before: WorkOrderState, after: WorkOrderState, count: int = 1) -> None:
+        """``count`` work orders of the job changed their state."""
+        change = self._changes[job_id]
+        change[before] -= count
+        change[after] += count
+
+    def took_turn(self, job_id: int) -> None:
+        """The job had its turn: others come first now."""
+        self._turns.add(job_id)
+        _ = self._changes[job_id]
+
+    @property
+    def jobs(self) -> list[int]:
+        """The jobs that changed, ascending."""
+        return sorted(self._changes)
+
+    def write(self, uow: UnitOfWork) -> None:
+        """Writes the counters, and sends jobs without an open work order on to be finished. The last thing written."""
+        now = uow.now()
+        for job_id in self.jobs:
+            values: dict[str, Any] = {state: job.c[state] + by for state, by in self._changes[job_id].items() if by}
+            if job_id in self._turns:
+                values["turn_at"] = now
+                values["started_at"] = func.coalesce(job.c.started_at, now)
+                values["state"] = case((job.c.state == "queued", "running"), else_=job.c.state)
+            uow.connection.execute(
+                update(job).where(job.c.id == job_id).values(**values, changed_at=now, revision=job.c.revision + 1)
+            )
+        send_to_finishing(uow, self.jobs)
+
+
+def send_to_finishing(uow: UnitOfWork, job_ids: Sequence[int] | None = None) -> int:
+    """Jobs of which every work order is final go on to be finished.
+
+    Args:
+        job_ids: only these are looked at; None: all (a job of which nothing could ever run).
+
+    Returns:
+        How many.
+    """
+    now = uow.now()
+    condition = and_(
+        job.c.state.in_(("queued", "running", "paused")),
+        job.c.queued == 0, job.c.running == 0, job.c.waiting_retry == 0, job.c.outcome_unknown == 0,
+    )  # fmt: skip
+    count = 0
+    for part in _parts(job_ids) if job_ids is not None else [None]:
+        count += uow.connection.execute(
+            update(job)
+            .where(condition, *(() if part is None else (job.c.id.in_(part),)))
+            .values(
+                state="finishing", pause_cause=None, pause_reason=None, resume_at=None, changed_at=now,
+                revision=job.c.revision + 1,
+            )
+        ).rowcount  # fmt: skip
+    return count
+
+
+# --- taking back what an ended engine held ---------------------------------------------------------------------------
+
+
+def take_back(uow: UnitOfWork, check_at: datetime, problem: Problem, limit: int = MOST_TAKEN_BACK) -> int | None:
+    """Work orders whose lease has ended become queued work, or an unknown outcome where an intent was open.
+
+    An open intent means that billing may have acted: it is asked at ``check_at``, and nothing is posted before.
+
+    Args:
+        check_at: now and the settle time, at the least.
+        problem: what is shown of an unknown outcome.
+        limit: most work orders at once.
+
+    Returns:
+        How many; None where another engine was at the same ones: the caller rolls back and comes again.
+    """
+    now = uow.now()
+    expired = (is_state(_wo.state, WorkOrderState.RUNNING), _wo.lease_until < now)
+    rows = uow.connection.execute(
+        select(_wo.id, _wo.job_id)
+        .where(*expired)
+        .order_by(_wo.lease_until)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .with_hint(work_order, "WITH (UPDLOCK, READPAST)", "mssql")
+    ).all()
+    counters = Counters()
+    open_steps = (StepState.INTENT, StepState.UNKNOWN)
+    is_open = exists().where(work_order_step.c.work_order_id == _wo.id, work_order_step.c.state.in_(open_steps))
+    for part in _parts(rows):
+        job_of = {row.id: row.job_id for row in part}
+        ids = list(job_of)
+        unknown = (
+            update(work_order)
+            .where(_wo.id.in_(ids), *expired, is_open)
+            .values(
+                state=WorkOrderState.OUTCOME_UNKNOWN, check_at=check_at, engine_id=None, lease_until=None,
+                error_kind=problem.kind, error_code=problem.code, error_message=problem.message,
+                what_to_do=problem.what_to_do, lease_epoch=_wo.lease_epoch + 1, changed_at=now,
+                revision=_wo.revision + 1,
+            )
+        )  # fmt: skip
+        queued = (
+            update(work_order)
+            .where(_wo.id.in_(ids), *expired)
+            .values(
+                state=WorkOrderState.QUEUED, engine_id=None, lease_until=None, lease_epoch=_wo.lease_epoch + 1,
+                changed_at=now, revision=_wo.revision + 1,
+            )
+        )  # fmt: skip
+        changed = uow.connection.execute(unknown).rowcount + uow.connection.execute(queued).rowcount
+        if changed != len(ids):
+            return None
+        uow.connection.execute(
+            update(work_order_step)
+            .where(work_order_step.c.work_order_id.in_(ids), work_order_step.c.state == StepState.INTENT)
+            .values(state=StepState.UNKNOWN)
+        )
+        states = uow.connection.execute(select(_wo.id, _wo.state).where(_wo.id.in_(ids)))
+        for work_order_id, state in states:
+            counters.moved(job_of[work_order_id], WorkOrderState.RUNNING, WorkOrderState(state))
+    counters.write(uow)
+    return len(rows)
+
+
+# --- small helpers ---------------------------------------------------------------------------------------------------
+
+
+def _parts(items: Sequence[Any] | None, size: int = MOST_IDS) -> Iterator[Any]:
+    items = items or ()
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _grouped(items: Sequence[Any], key: Any) -> list[tuple[Any, list[Any]]]:
+    groups: dict[Any, list[Any]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return sorted(groups.items())
