@@ -119,20 +119,21 @@ def upgrade(store: Store) -> Upgraded:
     if path is not None and found.standing is Standing.OLD:
         _refuse_damaged(path)
         backup_path = backup(store, _backup_name(path, found.revision))
-    if path is not None:
-        _make_file(path)
-    before = migrate(store)
+    before = migrate(store, HEAD)
     return Upgraded(before, HEAD, backup_path)
 
 
-def migrate(store: Store, to: str = HEAD) -> str | None:
-    """Runs the migrations up or down to a revision (``base``: nothing); without a backup, see :func:`upgrade`.
+def migrate(store: Store, to: str) -> str | None:
+    """Runs the migrations up or down to a revision (``base``: nothing), without a backup; see :func:`upgrade`.
 
     Returns:
         The revision before.
     """
     from alembic import command
 
+    path = sqlite_path(store.url)
+    if path is not None:
+        _make_file(path)
     with _migrating(store) as connection:
         before = _state(connection).revision
         if before != to:
@@ -206,14 +207,13 @@ def _state(connection: Connection) -> DatabaseState:
         strange = names if alone else names & set(metadata.tables)
         return DatabaseState(Standing.FOREIGN if strange else Standing.NOTHING)
     revision = connection.execute(text(f"SELECT version_num FROM {_VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
-    if revision is None:
-        return DatabaseState(Standing.NOTHING)
+    if revision is None and len(names) == 1:
+        return DatabaseState(Standing.NOTHING)  # brought down to nothing
+    if "work_order" not in names or revision is None or len(revision) != len(HEAD) or not revision.isdigit():
+        return DatabaseState(Standing.FOREIGN, revision)
     if revision == HEAD:
         return DatabaseState(Standing.CURRENT, revision)
-    if revision in REVISIONS:
-        return DatabaseState(Standing.OLD, revision)
-    ours = len(revision) == len(HEAD) and revision.isdigit() and "work_order" in names
-    return DatabaseState(Standing.NEW if ours else Standing.FOREIGN, revision)
+    return DatabaseState(Standing.OLD if revision in REVISIONS else Standing.NEW, revision)
 
 
 def _refuse(store: Store, found: DatabaseState, *, old_is_fine: bool) -> None:

@@ -51,6 +51,10 @@ class JsonText(TypeDecorator[Any]):
     impl = UnicodeText
     cache_ok = True
 
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        # NVARCHAR(max): NTEXT, which SQLAlchemy takes for old servers, can neither be compared nor cut.
+        return dialect.type_descriptor(mssql.NVARCHAR() if dialect.name == "mssql" else UnicodeText())
+
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 

@@ -1,0 +1,426 @@
+"""Migrations, backups, and databases that are not this program's own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, insert, select, text
+
+from db import installation, maintenance
+from db.engines import sqlite_path
+from db.maintenance import HEAD, REVISIONS, DatabaseState, Standing, Upgraded, migrate, require_current, state, upgrade
+from db.schema import metadata, service_provider
+from db.unit_of_work import Store
+from desktop_app.association.errors import EnvironmentFault
+from desktop_app.association.model import InstallationSettings
+from tests.helpers.databases import Databases
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def empty_store(database_url: str):
+    with Store(database_url) as store:
+        yield store
+
+
+# --- the chain -------------------------------------------------------------------------------------------------------
+
+
+def test_the_known_revisions_are_the_chain(tmp_path: Path) -> None:
+    with Store(f"sqlite:///{tmp_path / 'desk.db'}") as store:
+        upgrade(store)
+        with store.engines.write.connect() as connection:
+            script = ScriptDirectory.from_config(maintenance._config(connection))
+    chain = [revision.revision for revision in script.walk_revisions()]
+    assert tuple(reversed(chain)) == REVISIONS
+    assert script.get_current_head() == HEAD
+
+
+def test_nothing_becomes_the_schema(empty_store: Store) -> None:
+    assert state(empty_store) == DatabaseState(Standing.NOTHING)
+    assert upgrade(empty_store) == Upgraded(None, HEAD)
+    assert state(empty_store) == DatabaseState(Standing.CURRENT, HEAD)
+    require_current(empty_store)
+    assert upgrade(empty_store) == Upgraded(HEAD, HEAD)
+
+
+def test_up_down_up(empty_store: Store) -> None:
+    upgrade(empty_store)
+    first = _catalogue(empty_store)
+    assert migrate(empty_store, "base") == HEAD
+    assert state(empty_store).standing is Standing.NOTHING
+    assert set(_catalogue(empty_store)) <= {"alembic_version", "alembic_version_pkc"}
+    assert migrate(empty_store, HEAD) is None
+    assert _catalogue(empty_store) == first
+
+
+def test_head_is_the_schema(empty_store: Store, databases: Databases) -> None:
+    """By Alembic's comparison, and by the server's own description of every table, index and constraint."""
+    upgrade(empty_store)
+    with empty_store.engines.write.connect() as connection:
+        options = {"compare_type": True, "compare_server_default": databases.dialect != "sqlite"}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+    migrated = _catalogue(empty_store)
+    migrated = {name: what for name, what in migrated.items() if not name.startswith("alembic_version")}
+    with databases.empty() as url, Store(url) as other:
+        if (path := sqlite_path(url)) is not None:
+            path.touch()
+        metadata.create_all(other.engines.write)
+        assert migrated == _catalogue(other)
+    assert {f"table {name}" for name in metadata.tables} <= set(migrated)
+
+
+def _catalogue(store: Store) -> dict[str, str]:
+    """Every table, index and constraint as the server describes it."""
+    with store.engines.read.connect() as connection:
+        if store.engines.dialect == "sqlite":
+            rows = connection.execute(
+                text("SELECT type || ' ' || name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_autoindex%'")
+            )
+            return {str(name).replace("table alembic", "alembic"): " ".join(str(sql).split()) for name, sql in rows}
+        return _postgresql_catalogue(connection)
+
+
+def _postgresql_catalogue(connection: Connection) -> dict[str, str]:
+    rows = connection.execute(
+        text("""
+            SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+            UNION ALL
+            SELECT conname, conrelid::regclass || ' ' || pg_get_constraintdef(oid)
+            FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n'
+            UNION ALL
+            SELECT 'table ' || table_name, string_agg(
+                concat_ws(
+                    ' ', column_name, data_type, character_maximum_length, is_nullable, column_default, is_identity
+                ), ', ' ORDER BY column_name)
+            FROM information_schema.columns WHERE table_schema = 'public' GROUP BY table_name
+        """)
+    )
+    return {str(name).replace("table alembic", "alembic"): str(what) for name, what in rows}
+
+
+def test_a_new_database_holds_the_settings_as_the_program_means_them(empty_store: Store) -> None:
+    upgrade(empty_store)
+    with empty_store.read() as uow:
+        rows = uow.connection.execute(text("SELECT name, value FROM installation_setting")).all()
+        assert uow.settings() == InstallationSettings()
+    expected = InstallationSettings()
+    assert dict(rows) == {name: installation.as_text(getattr(expected, name)) for name in expected.__slots__}
+
+
+def test_a_start_on_an_up_to_date_database_does_not_load_alembic(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'desk.db'}"
+    with Store(url) as store:
+        upgrade(store)
+    program = (
+        "import sys; from db.maintenance import upgrade, require_current; from db.unit_of_work import Store\n"
+        f"with Store({url!r}) as store: require_current(store); print(upgrade(store).backup_path)\n"
+        "assert not [name for name in sys.modules if name.startswith(('alembic', 'mako'))]"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "None\n"), done.stderr
+
+
+def test_two_first_starts_at_once_make_one_database(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'desk.db'}"
+    program = (
+        "import sys; from db.maintenance import upgrade; from db.unit_of_work import Store\n"
+        "sys.stdin.read(1)\n"
+        f"with Store({url!r}) as store: print(upgrade(store).after)"
+    )
+    starts = [
+        subprocess.Popen(
+            [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    for start in starts:
+        assert start.stdin is not None
+        start.stdin.write("!")
+        start.stdin.flush()
+    answers = [start.communicate(timeout=60) for start in starts]
+    assert [answer[0] for answer in answers] == [f"{HEAD}\n"] * 3, answers
+
+
+@pytest.mark.postgres
+def test_desktops_take_turns_to_migrate(postgres_url: str) -> None:
+    """While one holds the lock, the other waits and then finds nothing left to do."""
+    import threading
+
+    with Store(postgres_url) as one, Store(postgres_url) as other:
+        done: list[Upgraded] = []
+        with one.engines.write.begin() as connection:
+            maintenance._lock(connection)
+            thread = threading.Thread(target=lambda: done.append(upgrade(other)))
+            thread.start()
+            waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            while not connection.scalar(waiting):
+                assert thread.is_alive()
+            assert not done
+        thread.join()
+        assert done == [Upgraded(None, HEAD)]
+        require_current(one)
+
+
+# --- a later migration -----------------------------------------------------------------------------------------------
+
+LATER = """
+from importlib import import_module
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+before = import_module("db.migrations.versions.0001_initial")
+
+
+def upgrade():
+    with op.batch_alter_table("device", copy_from=before.device) as batch:
+        batch.add_column(sa.Column("colour", sa.Unicode(20), nullable=False, server_default="blue"))
+        batch.alter_column("name", type_=sa.Unicode(200), existing_type=sa.Unicode(120))
+
+
+def downgrade():
+    with op.batch_alter_table("device", copy_from=before.device) as batch:
+        batch.alter_column("name", type_=sa.Unicode(120), existing_type=sa.Unicode(200))
+    if op.get_bind().dialect.name != "sqlite":
+        op.drop_column("device", "colour")
+"""
+
+
+@pytest.fixture
+def later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program with one more migration, which builds a table anew that others refer to."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(ROOT / "db" / "migrations", folder)
+    (folder / "versions" / "0002_later.py").write_text(LATER)
+
+    def config(connection: Connection) -> Any:
+        made = original(connection)
+        made.set_main_option("script_location", str(folder))
+        return made
+
+    original = maintenance._config
+    monkeypatch.setattr(maintenance, "_config", config)
+    monkeypatch.setattr(maintenance, "REVISIONS", ("0001", "0002"))
+    monkeypatch.setattr(maintenance, "HEAD", "0002")
+
+
+def _fill(store: Store) -> None:
+    with store.begin() as uow:
+        at = datetime(2026, 1, 1, tzinfo=UTC)
+        uow.connection.execute(insert(service_provider).values(id=1, code="A", name="A"))
+        device = metadata.tables["device"]
+        history = metadata.tables["device_history"]
+        for number in (1, 2):
+            values = {"id": number, "service_provider_id": 1, "iccid": f"89{number}", "status": "active"}
+            uow.connection.execute(insert(device).values(**values, changed_at=at))
+            uow.connection.execute(
+                insert(history).values(device_id=number, at=at, event="assigned", operator_login="x")
+            )
+        uow.commit()
+
+
+def test_an_old_database_is_copied_and_brought_up(store: Store, later: None, databases: Databases) -> None:
+    _fill(store)
+    before = _catalogue(store)
+    assert state(store) == DatabaseState(Standing.OLD, "0001")
+    with pytest.raises(EnvironmentFault) as caught:
+        require_current(store)
+    assert caught.value.code == "DATABASE_TOO_OLD"
+    assert "db upgrade" in caught.value.what_to_do
+
+    done = upgrade(store)
+
+    assert (done.before, done.after) == ("0001", "0002")
+    with store.read() as uow:
+        assert uow.connection.execute(text("SELECT colour FROM device")).scalars().all() == ["blue", "blue"]
+        assert uow.connection.execute(text("SELECT count(*) FROM device_history")).scalar_one() == 2
+    after = _catalogue(store)
+    device_table = re.compile(r"\bdevice\b|alembic")
+    changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+    assert {name for name in changed if not device_table.search(name)} == set(), "other tables are as they were"
+    assert {name for name in before if "ix_" in name or "uq_" in name} <= set(after), "no index is lost"
+    path = sqlite_path(store.url)
+    if path is None:
+        assert done.backup_path is None
+    else:
+        assert done.backup_path is not None
+        assert done.backup_path.parent == path.parent
+        with Store(f"sqlite:///{done.backup_path}") as copy:
+            assert _catalogue(copy) == before
+            assert state(copy) == DatabaseState(Standing.OLD, "0001")
+        with pytest.raises(Exception, match="FOREIGN KEY"), store.begin() as uow:  # they are on again
+            uow.connection.execute(text("DELETE FROM device"))
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(
+    store: Store, later: None, tmp_path: Path, databases: Databases
+) -> None:
+    script = tmp_path / "migrations" / "versions" / "0002_later.py"
+    script.write_text(LATER.replace("def downgrade", "    op.execute('DELETE FROM no_such_table')\n\n\ndef downgrade"))
+    _fill(store)
+    before = _catalogue(store)
+    with pytest.raises(Exception, match="no_such_table"):
+        upgrade(store)
+    assert _catalogue(store) == before
+    assert state(store).revision == "0001"
+    with store.read() as uow:
+        assert uow.connection.execute(text("SELECT count(*) FROM device_history")).scalar_one() == 2
+
+
+def test_a_migration_that_orphans_rows_is_undone(tmp_path: Path, later: None) -> None:
+    script = tmp_path / "migrations" / "versions" / "0002_later.py"
+    script.write_text(LATER.replace("def downgrade", "    op.execute('DELETE FROM device')\n\n\ndef downgrade"))
+    with Store(f"sqlite:///{tmp_path / 'desk.db'}") as store:
+        migrate(store, "0001")
+        _fill(store)
+        with pytest.raises(AssertionError, match="without its parent"):
+            upgrade(store)
+        assert state(store).revision == "0001"
+        with store.read() as uow:
+            assert uow.connection.execute(text("SELECT count(*) FROM device")).scalar_one() == 2
+
+
+# --- not for this program --------------------------------------------------------------------------------------------
+
+
+def test_a_database_of_a_newer_program_is_refused_untouched(store: Store) -> None:
+    with store.begin() as uow:
+        uow.connection.execute(text("UPDATE alembic_version SET version_num = '0099'"))
+        uow.commit()
+    assert state(store) == DatabaseState(Standing.NEW, "0099")
+    for work in (require_current, upgrade):
+        with pytest.raises(EnvironmentFault) as caught:
+            work(store)
+        assert caught.value.code == "DATABASE_TOO_NEW"
+        assert "0099" in caught.value.message
+        assert "newer version" in caught.value.what_to_do
+    assert state(store).revision == "0099"
+
+
+@pytest.mark.parametrize("version", [None, "3a5f0c1d2e4b", "0001"])
+def test_a_database_of_another_program_is_refused_untouched(empty_store: Store, version: str | None) -> None:
+    if (path := sqlite_path(empty_store.url)) is not None:
+        path.touch()
+    with empty_store.begin() as uow:
+        uow.connection.execute(text("CREATE TABLE job (title VARCHAR(10))"))
+        if version is not None:
+            uow.connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+            uow.connection.execute(text(f"INSERT INTO alembic_version VALUES ('{version}')"))
+        uow.commit()
+    assert state(empty_store).standing is Standing.FOREIGN
+    for work in (require_current, upgrade):
+        with pytest.raises(EnvironmentFault) as caught:
+            work(empty_store)
+        assert caught.value.code == "DATABASE_NOT_A_DATABASE"
+    assert state(empty_store).standing is Standing.FOREIGN
+
+
+def test_work_without_a_database_is_refused_and_makes_none(empty_store: Store) -> None:
+    with pytest.raises(EnvironmentFault) as caught:
+        require_current(empty_store)
+    assert caught.value.code == "DATABASE_MISSING"
+    assert "db upgrade" in caught.value.what_to_do
+    assert state(empty_store).standing is Standing.NOTHING
+
+
+def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
+    with Store(f"sqlite:///{tmp_path / 'new' / 'folder' / 'desk.db'}") as store:
+        upgrade(store)
+        require_current(store)
+
+
+def test_a_place_where_no_file_can_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with Store(f"sqlite:///{tmp_path / 'file' / 'desk.db'}") as store, pytest.raises(EnvironmentFault) as caught:
+        upgrade(store)
+    assert caught.value.code == "DATABASE_NOT_MADE"
+    assert str(tmp_path / "file" / "desk.db") in caught.value.message
+
+
+# --- damage and backups ----------------------------------------------------------------------------------------------
+
+
+def _with_damage(path: Path) -> None:
+    """A file that opens, and whose version can be read, with one page of a table destroyed."""
+    with Store(f"sqlite:///{path}") as store:
+        migrate(store, "0001")
+        _fill(store)
+    with closing(sqlite3.connect(path)) as connection:
+        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'device_history'").fetchone()[0]
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+        connection.execute("PRAGMA journal_mode=DELETE")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(os.urandom(size))
+
+
+def test_a_damaged_file_is_not_migrated(tmp_path: Path, later: None) -> None:
+    path = tmp_path / "desk.db"
+    _with_damage(path)
+    before = path.read_bytes()
+    with Store(f"sqlite:///{path}") as store, pytest.raises(EnvironmentFault) as caught:
+        upgrade(store)
+    assert caught.value.code == "DATABASE_DAMAGED"
+    assert "last backup" in caught.value.what_to_do
+    assert path.read_bytes() == before
+    assert list(tmp_path.glob("desk*.db")) == [path], "and no copy of it is taken for a backup"
+
+
+def test_damage_is_told(tmp_path: Path) -> None:
+    _with_damage(tmp_path / "damaged.db")
+    assert maintenance.damage(tmp_path / "damaged.db")
+    (tmp_path / "letter.db").write_text("Dear Sir or Madam, " * 100)
+    assert maintenance.damage(tmp_path / "letter.db")
+    with Store(f"sqlite:///{tmp_path / 'sound.db'}") as store:
+        upgrade(store)
+    assert maintenance.damage(tmp_path / "sound.db") == ()
+    with pytest.raises(EnvironmentFault) as caught:
+        maintenance.damage(tmp_path / "missing.db")
+    assert caught.value.code == "DATABASE_MISSING"
+
+
+def test_a_backup_is_whole_while_others_write(tmp_path: Path) -> None:
+    with Store(f"sqlite:///{tmp_path / 'desk.db'}") as store:
+        upgrade(store)
+        _fill(store)
+        with store.begin() as uow:  # not committed: not in the copy
+            uow.connection.execute(insert(service_provider).values(code="B", name="B"))
+            copy = maintenance.backup(store, tmp_path / "copy.db")
+            uow.commit()
+        with pytest.raises(ValueError, match="cannot copy"):
+            maintenance.backup(store, copy)
+    assert {path.name for path in tmp_path.iterdir()} == {"desk.db", "copy.db"}, "no log beside the copy"
+    with Store(f"sqlite:///{copy}") as other, other.read() as uow:
+        assert uow.connection.execute(select(service_provider.c.code)).scalars().all() == ["A"]
+
+
+def test_a_backup_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
+    with Store(f"sqlite:///{tmp_path / 'desk.db'}") as store:
+        upgrade(store)
+        with pytest.raises(EnvironmentFault) as caught:
+            maintenance.backup(store, tmp_path / "no folder" / "copy.db")
+    assert caught.value.code == "BACKUP_FAILED"
+    _with_damage(tmp_path / "damaged.db")
+    with Store(f"sqlite:///{tmp_path / 'damaged.db'}") as store:
+        with pytest.raises(EnvironmentFault) as caught:
+            maintenance.backup(store, tmp_path / "copy.db")
+        assert caught.value.code in {"DATABASE_DAMAGED", "BACKUP_FAILED"}
+    assert not (tmp_path / "copy.db").exists()
