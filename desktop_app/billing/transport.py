@@ -12,7 +12,9 @@ goes on while the machine sleeps.
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
+import io
 import json
 import select
 import socket
@@ -142,6 +144,33 @@ class _TlsSocket(ssl.SSLSocket):
 
 
 _Socket = _PlainSocket | _TlsSocket
+
+
+class _WholeLines(io.BufferedReader):
+    """Refuses a head that breaks off: the standard library takes the end of the connection for the end of the head."""
+
+    _is_first = True
+
+    def readline(self, size: int | None = -1) -> bytes:
+        line = super().readline(size)
+        if not line.endswith(b"\n") and not (self._is_first and not line):
+            raise http.client.IncompleteRead(line)
+        self._is_first = False
+        return line
+
+
+class _Source:
+    """What the standard library's response reads from."""
+
+    def __init__(self, sock: _Socket) -> None:
+        self._sock = sock
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return _WholeLines(self._sock.makefile("rb", buffering=0))
+
+
+def _response(sock: _Socket, method: str) -> http.client.HTTPResponse:
+    return http.client.HTTPResponse(_Source(sock), method=method)  # type: ignore[arg-type]
 
 
 class Transport:
@@ -356,7 +385,7 @@ class Transport:
 
 def _read(sock: _Socket, method: str) -> tuple[Answer, bool]:
     """The answer, and whether the connection can be used again."""
-    with contextlib.closing(http.client.HTTPResponse(sock, method=method)) as response:
+    with contextlib.closing(_response(sock, method)) as response:
         response.begin()
         body = bytearray()
         complete = False
@@ -402,13 +431,10 @@ def _tunnel(sock: _PlainSocket, host: str, port: int, proxy: SplitResult) -> Non
         pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
         login = f"Proxy-Authorization: Basic {b64encode(pair.encode()).decode()}\r\n"
     sock.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n{login}\r\n".encode())
-    response = http.client.HTTPResponse(sock, method="CONNECT")
-    try:
+    with contextlib.closing(_response(sock, "CONNECT")) as response:
         response.begin()
         if response.status != 200:
-            raise OSError(f"the proxy answered {response.status}")
-    finally:
-        response.close()
+            raise OSError(errno.EPROTO, f"the proxy answered {response.status}")
 
 
 def _proxy_for(parts: SplitResult) -> SplitResult | None:

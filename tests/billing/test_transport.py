@@ -1,0 +1,508 @@
+"""One call at a time against servers that misbehave on the level of bytes: what was sent, and when does it end?"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import trustme
+
+from desktop_app.billing import transport as transport_module
+from desktop_app.billing.transport import MAX_ANSWER_BYTES, MAX_IDLE_S, CallFailed, Stage, Transport
+from tests.billing.raw_server import RawServer, answer, hang_up, reset
+
+CREATED = answer("201 Created", b'{"ok": true, "id": 12}', "Content-Type: application/json")
+
+
+@pytest.fixture
+def make_transport() -> Iterator[Callable[..., Transport]]:
+    made: list[Transport] = []
+
+    def make(url: str, timeout_s: float = 5.0, **options: object) -> Transport:
+        made.append(Transport(url, timeout_s=timeout_s, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def server() -> Iterator[RawServer]:
+    with RawServer() as running:
+        yield running
+
+
+MakeTransport = Callable[..., Transport]
+
+
+def fails(transport: Transport, method: str = "POST", **options: object) -> CallFailed:
+    with pytest.raises(CallFailed) as caught:
+        transport.call(method, "/Services", body=b"{}", **options)  # type: ignore[arg-type]
+    return caught.value
+
+
+def never_asked() -> bool:
+    raise AssertionError("may_send was asked")
+
+
+# ----------------------------------------------------------------------------------------------- what is sent, and read
+
+
+def test_sends_one_request_and_reads_its_answer(server: RawServer, make_transport: MakeTransport) -> None:
+    server.use(server.answers(CREATED))
+    got = make_transport(server.url, headers={"X-One": "1"}).call(
+        "POST", "/Services", query={"a b": "ü&", "n": 2}, body=b'{"x":1}', headers={"X-Two": "2"}
+    )
+    assert (got.status, got.body, got.is_complete) == (201, b'{"ok": true, "id": 12}', True)
+    assert got.headers["content-type"] == "application/json"
+    assert got.json() == {"ok": True, "id": 12}
+    head, _, body = server.received[0].partition(b"\r\n\r\n")
+    assert head.split(b"\r\n") == [
+        b"POST /v1/Services?a+b=%C3%BC%26&n=2 HTTP/1.1",
+        f"Host: 127.0.0.1:{server.port}".encode(),
+        b"Accept-Encoding: identity",
+        b"X-One: 1",
+        b"X-Two: 2",
+        b"Content-Type: application/json",
+        b"Content-Length: 7",
+    ]
+    assert body == b'{"x":1}'
+
+
+@pytest.mark.parametrize(
+    ("address", "target"),
+    [("", "/"), ("/", "/"), ("/hook/", "/hook/"), ("/hook?key=1", "/hook?key=1"), ("?key=1", "/?key=1")],
+)
+def test_an_address_is_called_as_it_stands(
+    server: RawServer, make_transport: MakeTransport, address: str, target: str
+) -> None:
+    server.use(server.answers(answer("200 OK")))
+    make_transport(f"http://127.0.0.1:{server.port}{address}").call("GET", "")
+    assert server.received[0].split(b" ")[1].decode() == target
+
+
+def test_calls_share_a_connection_one_after_the_other(server: RawServer, make_transport: MakeTransport) -> None:
+    server.use(server.answers(*[CREATED] * 3))
+    transport = make_transport(server.url)
+    for _ in range(3):
+        transport.call("POST", "/Services", body=b"{}")
+    assert (server.connections, server.requests) == (1, 3)
+
+
+def test_a_connection_that_the_server_ends_is_not_used_again(server: RawServer, make_transport: MakeTransport) -> None:
+    closing = answer("201 Created", b"{}", "Connection: close")
+    server.use(server.answers(closing, closing))
+    transport = make_transport(server.url)
+    transport.call("POST", "/Services", body=b"{}")
+    transport.call("POST", "/Services", body=b"{}")
+    assert (server.connections, server.requests) == (2, 2)
+
+
+def test_a_kept_connection_that_died_meanwhile_is_replaced_before_anything_is_sent(
+    server: RawServer, make_transport: MakeTransport
+) -> None:
+    server.use(server.answers(CREATED))  # closes after one answer, without having said so
+    transport = make_transport(server.url)
+    transport.call("POST", "/Services", body=b"1")
+    _until_the_idle_connection_is_dead(transport)
+    transport.call("POST", "/Services", body=b"2")
+    assert [request[-1:] for request in server.received] == [b"1", b"2"]
+    assert server.connections == 2
+
+
+def test_a_request_that_meets_a_closing_connection_is_not_sent_again(
+    server: RawServer, make_transport: MakeTransport
+) -> None:
+    def one_then_swallow(connection: socket.socket) -> None:
+        server.read(connection)
+        connection.sendall(CREATED)
+        server.read(connection)
+        reset(connection)
+
+    server.use(one_then_swallow, server.answers(CREATED))
+    transport = make_transport(server.url)
+    transport.call("POST", "/Services", body=b"1")
+    assert fails(transport).stage is Stage.SENT
+    assert (server.connections, server.requests) == (1, 2)
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    server: RawServer, make_transport: MakeTransport
+) -> None:
+    now = [1000.0]
+    server.use(server.answers(CREATED, CREATED))
+    transport = make_transport(server.url, clock=lambda: now[0])
+    transport.call("POST", "/Services", body=b"{}")
+    now[0] += MAX_IDLE_S + 0.1
+    transport.call("POST", "/Services", body=b"{}")
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
+def test_redirects_are_not_followed(server: RawServer, make_transport: MakeTransport, status: str) -> None:
+    server.use(server.answers(answer(status, b"", f"Location: {server.url}/Elsewhere")))
+    assert make_transport(server.url).call("POST", "/Services", body=b"{}").status == int(status[:3])
+    assert server.requests == 1
+
+
+def test_a_header_cannot_smuggle_another_one(server: RawServer, make_transport: MakeTransport) -> None:
+    server.use(server.answers(CREATED))
+    with pytest.raises(ValueError, match="line break"):
+        make_transport(server.url).call("POST", "/Services", headers={"X": "1\r\nY: 2"})
+    assert server.connections == 0
+
+
+# ------------------------------------------------------------------------------------------------------------ no answer
+
+
+ENDLESS = {
+    "no answer at all": (b"", b""),
+    "status line": (b"HTTP/1.1 201 Cre", b"a"),
+    "headers": (b"HTTP/1.1 201 Created\r\nX-Long: ", b"a"),
+    "ever more headers": (b"HTTP/1.1 201 Created\r\n", b"X: 1\r\n"),
+    "interim answers": (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_dripping_server_is_cut_at_the_deadline(server: RawServer, make_transport: MakeTransport, name: str) -> None:
+    server.use(server.drips(*ENDLESS[name]))
+    assert fails(make_transport(server.url, timeout_s=0.3)).stage is Stage.SENT  # it would drip for ever
+    assert server.requests == 1
+
+
+@pytest.mark.parametrize(
+    "start", [b"Content-Length: 1000000\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n", b"\r\n{"]
+)
+def test_a_dripping_body_is_cut_at_the_deadline(server: RawServer, make_transport: MakeTransport, start: bytes) -> None:
+    drop = b"1\r\n \r\n" if b"chunked" in start else b" "
+    server.use(server.drips(b"HTTP/1.1 201 Created\r\n" + start, drop))
+    got = make_transport(server.url, timeout_s=0.3).call("POST", "/Services", body=b"{}")
+    assert (got.status, got.is_complete, got.json()) == (201, False, None)
+
+
+def test_the_deadline_counts_the_time_that_the_machine_slept(server: RawServer, make_transport: MakeTransport) -> None:
+    """The lid is closed while the answer is on its way: on waking no time is left, however much keeps coming in."""
+    now = [1000.0]
+
+    def falls_asleep(connection: socket.socket) -> None:
+        server.read(connection)
+        now[0] += 7200
+        server.drip(connection, b"a")
+
+    server.use(falls_asleep)
+    assert fails(make_transport(server.url, timeout_s=3600, clock=lambda: now[0])).stage is Stage.SENT
+
+
+def test_no_time_left_after_connecting_sends_nothing(
+    server: RawServer, monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport
+) -> None:
+    now = [1000.0]
+
+    class Slow(transport_module._PlainSocket):
+        def connect(self, address: object) -> None:
+            super().connect(address)  # type: ignore[arg-type]
+            now[0] += 10
+
+    monkeypatch.setattr(transport_module, "_PlainSocket", Slow)
+    server.use(server.answers(CREATED))
+    failed = fails(make_transport(server.url, timeout_s=6.0, clock=lambda: now[0]), may_send=never_asked)
+    assert (failed.stage, server.requests) == (Stage.NOT_SENT, 0)
+
+
+BROKEN: dict[str, Callable[[RawServer], Callable[[socket.socket], None]]] = {
+    "closed without a byte": lambda server: server.answers(b""),
+    "half a status line": lambda server: server.answers(b"HTTP/1.1 20"),
+    "half the headers": lambda server: server.answers(b"HTTP/1.1 201 Created\r\nContent-Le"),
+    "half of a refusal": lambda server: server.answers(b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"),
+    "a refusal without end of line": lambda server: server.answers(b"HTTP/1.1 400"),
+    "no HTTP": lambda server: server.answers(b"\x16\x03\x01 garbage\r\n\r\n"),
+    "a header line without end": lambda server: server.answers(b"HTTP/1.1 201 Created\r\nX: " + b"a" * 70_000),
+    "a thousand headers": lambda server: server.answers(b"HTTP/1.1 201 Created\r\n" + b"X: 1\r\n" * 1000 + b"\r\n"),
+    "a status that is none": lambda server: server.answers(b"HTTP/1.1 abc Created\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_answer_is_no_answer_and_nothing_is_sent_twice(
+    server: RawServer, make_transport: MakeTransport, name: str
+) -> None:
+    server.use(BROKEN[name](server))
+    assert fails(make_transport(server.url)).stage is Stage.SENT
+    assert (server.connections, server.requests) == (1, 1)
+
+
+def test_a_reset_after_the_request_is_no_answer(server: RawServer, make_transport: MakeTransport) -> None:
+    def script(connection: socket.socket) -> None:
+        server.read(connection)
+        reset(connection)
+
+    server.use(script)
+    assert fails(make_transport(server.url)).stage is Stage.SENT
+    assert (server.connections, server.requests) == (1, 1)
+
+
+def test_a_reset_in_the_middle_of_the_request_counts_as_sent(server: RawServer, make_transport: MakeTransport) -> None:
+    def script(connection: socket.socket) -> None:
+        connection.recv(10)
+        reset(connection)
+
+    server.use(script)
+    with pytest.raises(CallFailed) as caught:
+        make_transport(server.url).call("POST", "/Services", body=b" " * 20_000_000)
+    assert caught.value.stage is Stage.SENT
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"HTTP/1.1 201 Created\r\nContent-Length: 22\r\n\r\n" + b'{"ok": true, "id": 1',
+        b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n16\r\n" + b'{"ok": true, "id": 1',
+        b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_a_body_that_breaks_off_is_known_to_be_incomplete(
+    server: RawServer, make_transport: MakeTransport, broken: bytes
+) -> None:
+    server.use(server.answers(broken))
+    got = make_transport(server.url).call("POST", "/Services", body=b"{}")
+    assert (got.status, got.is_complete, got.json()) == (201, False, None)
+
+
+def test_a_huge_body_is_not_read_to_its_end(server: RawServer, make_transport: MakeTransport) -> None:
+    server.use(server.drips(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 4_000_000))
+    got = make_transport(server.url, timeout_s=60).call("GET", "/Services")
+    assert not got.is_complete
+    assert MAX_ANSWER_BYTES < len(got.body) < MAX_ANSWER_BYTES + 1_000_000
+
+
+# ------------------------------------------------------------------------------------------------ before the first byte
+
+
+def test_may_send_is_asked_when_the_connection_stands_and_before_the_first_byte(
+    server: RawServer, make_transport: MakeTransport
+) -> None:
+    accepted = threading.Event()
+    seen: list[tuple[bool, int]] = []
+
+    def script(connection: socket.socket) -> None:
+        accepted.set()
+        server.answers(CREATED)(connection)
+
+    def may_send() -> bool:
+        seen.append((accepted.wait(5), server.requests))
+        return True
+
+    server.use(script)
+    make_transport(server.url).call("POST", "/Services", body=b"{}", may_send=may_send)
+    assert seen == [(True, 0)]
+
+
+def test_what_may_not_be_sent_is_not_sent_and_the_connection_stays(
+    server: RawServer, make_transport: MakeTransport
+) -> None:
+    server.use(server.answers(CREATED, CREATED))
+    transport = make_transport(server.url)
+    transport.call("POST", "/Services", body=b"{}")
+    assert fails(transport, may_send=lambda: False).stage is Stage.NOT_SENT
+    transport.call("POST", "/Services", body=b"{}")
+    assert (server.connections, server.requests) == (1, 2)
+
+
+def test_nobody_listens(make_transport: MakeTransport) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    assert fails(make_transport(f"http://127.0.0.1:{port}")).stage is Stage.UNREACHED
+
+
+def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport) -> None:
+    def unknown(*_: object, **__: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    failed = fails(make_transport("http://billing.example"))
+    assert (failed.stage, failed.reason) == (Stage.UNREACHED, "has no known network address")
+
+
+def test_a_resolver_that_hangs_does_not_hold_the_call(
+    monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait() and [])
+    try:
+        assert fails(make_transport("http://billing.example", timeout_s=0.1)).stage is Stage.UNREACHED
+    finally:
+        over.set()
+
+
+def test_the_next_address_of_a_name_is_tried(
+    server: RawServer, monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        dead = taken.getsockname()
+    row = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+    addresses = [(*row, dead), (*row, ("127.0.0.1", server.port))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+    server.use(server.answers(CREATED))
+    assert make_transport("http://billing.example").call("POST", "/Services", body=b"{}").status == 201
+
+
+def test_closing_ends_a_call_in_flight_and_refuses_later_ones(server: RawServer, make_transport: MakeTransport) -> None:
+    transport = make_transport(server.url, timeout_s=60)
+
+    def close_when_asked(connection: socket.socket) -> None:
+        server.read(connection)
+        transport.close()
+
+    server.use(close_when_asked)
+    assert fails(transport).stage is Stage.SENT
+    assert fails(transport).stage is Stage.NOT_SENT
+    assert server.connections == 1
+
+
+def test_threads_use_connections_of_their_own(server: RawServer, make_transport: MakeTransport) -> None:
+    together = threading.Barrier(4)
+
+    def script(connection: socket.socket) -> None:
+        server.read(connection)
+        together.wait(10)  # passes only if four requests are under way at once
+        connection.sendall(CREATED)
+
+    server.use(script)
+    transport = make_transport(server.url, timeout_s=20)
+    statuses: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: statuses.append(transport.call("POST", "/x", body=b"{}").status))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [201] * 4
+
+
+# ------------------------------------------------------------------------------------------------------------------ TLS
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def over_tls(server: RawServer, authority: trustme.CA, script: Callable[[socket.socket], None]) -> RawServer:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+
+    def secured(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            script(secure)
+
+    return server.use(secured)
+
+
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+def test_calls_over_tls(server: RawServer, make_transport: MakeTransport, authority: trustme.CA) -> None:
+    over_tls(server, authority, server.answers(CREATED, CREATED))
+    transport = make_transport(server.url.replace("http", "https"), tls=trusting(authority))
+    for _ in range(2):
+        assert transport.call("POST", "/Services", body=b"{}").status == 201
+    assert (server.connections, server.requests) == (1, 2)
+
+
+def test_a_certificate_that_nobody_vouches_for(
+    server: RawServer, make_transport: MakeTransport, authority: trustme.CA
+) -> None:
+    over_tls(server, authority, server.answers(CREATED))
+    failed = fails(make_transport(server.url.replace("http", "https")))
+    assert failed.stage is Stage.UNREACHED
+    assert "certificate" in failed.reason
+    assert server.requests == 0
+
+
+def test_a_server_that_speaks_no_tls(server: RawServer, make_transport: MakeTransport) -> None:
+    server.use(server.answers(CREATED))
+    assert fails(make_transport(server.url.replace("http", "https"), timeout_s=1)).stage is Stage.UNREACHED
+
+
+def test_a_handshake_that_never_ends(server: RawServer, make_transport: MakeTransport) -> None:
+    def listens_and_says_nothing(connection: socket.socket) -> None:
+        while connection.recv(65_536):
+            pass
+
+    server.use(listens_and_says_nothing)
+    failed = fails(make_transport(server.url.replace("http", "https"), timeout_s=0.3))
+    assert (failed.stage, failed.reason) == (Stage.UNREACHED, "could not be reached in time")
+
+
+def test_a_dripping_server_is_cut_over_tls_too(
+    server: RawServer, make_transport: MakeTransport, authority: trustme.CA
+) -> None:
+    over_tls(server, authority, server.drips(b"HTTP/1.1 201 Created\r\nX: ", b"a"))
+    transport = make_transport(server.url.replace("http", "https"), tls=trusting(authority), timeout_s=0.5)
+    assert fails(transport).stage is Stage.SENT
+
+
+def test_through_a_proxy(
+    server: RawServer, monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport, authority: trustme.CA
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("billing.example").configure_cert(context)
+
+    def proxy(connection: socket.socket) -> None:
+        server.read(connection)
+        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with context.wrap_socket(connection, server_side=True) as secure:
+            server.answers(CREATED)(secure)
+
+    server.use(proxy)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://me:pass%40word@127.0.0.1:{server.port}")
+    transport = make_transport("https://billing.example/v1", tls=trusting(authority))
+    assert transport.call("POST", "/Services", body=b"{}").status == 201
+    assert server.received[0].startswith(b"CONNECT billing.example:443 HTTP/1.1\r\n")
+    assert b"Proxy-Authorization: Basic bWU6cGFzc0B3b3Jk" in server.received[0]
+
+
+def test_a_proxy_that_refuses(
+    server: RawServer, monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport
+) -> None:
+    server.use(server.answers(answer("407 Proxy Authentication Required")))
+    monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{server.port}")
+    failed = fails(make_transport("https://billing.example/v1"))
+    assert (failed.stage, failed.reason) == (Stage.UNREACHED, "could not be reached (the proxy answered 407)")
+
+
+@pytest.mark.parametrize("url", ["", "ftp://host", "https://", "host/v1", "http:///v1"])
+def test_an_address_that_is_none(url: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        Transport(url, timeout_s=1)
+
+
+def _until_the_idle_connection_is_dead(transport: Transport) -> None:
+    (idle, _), *_ = transport._idle
+    while not transport_module._is_readable(idle):
+        time.sleep(0.005)
+
+
+def test_hang_up_is_orderly(server: RawServer) -> None:
+    """The helper itself: bytes sent before still arrive."""
+
+    def script(connection: socket.socket) -> None:
+        connection.sendall(b"last words")
+        hang_up(connection)
+
+    server.use(script)
+    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+        assert sock.recv(100) == b"last words"
+        assert sock.recv(100) == b""
