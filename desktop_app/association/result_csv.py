@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass, fields
 from datetime import UTC, date, datetime
 from typing import TextIO
 
-from desktop_app.association.model import Proof
+from desktop_app.association.model import Finding, Proof
 from desktop_app.association.states import WorkOrderState
 
 #: Characters that make a spreadsheet run a cell as a formula when they come first.
@@ -99,6 +99,22 @@ def write_csv(rows: Iterable[ResultRow], out: TextIO) -> int:
     count = 0
     for row in rows:
         writer.writerow(cells(row))
+        count += 1
+    return count
+
+
+#: The columns of a check's findings as a table.
+FINDING_COLUMNS: tuple[str, ...] = ("line", "asked_for", "iccid", "code", "severity", "message", "what_to_do")
+
+
+def write_findings_csv(findings: Iterable[Finding], out: TextIO) -> int:
+    """Writes a check's findings, one a row; ``out`` as for :func:`write_csv`. Returns the number of rows."""
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(FINDING_COLUMNS)
+    count = 0
+    for finding in findings:
+        texts = (getattr(finding, name) for name in FINDING_COLUMNS[1:])
+        writer.writerow([finding.line, *(defused(_text(text)) for text in texts)])
         count += 1
     return count
 

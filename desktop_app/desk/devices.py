@@ -1,0 +1,228 @@
+"""Finding devices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from db import browse_devices, browse_history
+from db.facts import Facts
+from db.master_data import MasterData
+from desktop_app.association.check import closest
+from desktop_app.association.errors import NotFound, Problem, RequestRefused
+from desktop_app.association.facts import AskedDevice
+from desktop_app.association.identifiers import Unreadable, read_line, read_lines
+from desktop_app.association.model import DeviceFilter, DeviceStatus, Identifier, PlanKind, Reading, pack, unpack
+from desktop_app.desk.device_files import read_devices_file
+from desktop_app.desk.history import history_row
+from desktop_app.desk.protocol import (
+    BillingServiceRow,
+    DeviceColumn,
+    DeviceFacets,
+    DeviceRecord,
+    DeviceRow,
+    IsCancelled,
+    Located,
+    LocatedLine,
+    OwnershipRow,
+    ScheduledChangeRow,
+    never,
+)
+from desktop_app.desk.seat import Seat
+
+
+class LocalDevices:
+    """Implements :class:`desktop_app.desk.protocol.DevicesDesk` on a database."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+
+    def device_ids(
+        self, filter: DeviceFilter, sort: DeviceColumn, descending: bool = False, cancelled: IsCancelled = never
+    ) -> bytes:
+        """Packed handles of all devices that the filter matches, in order."""
+        with self._seat.store.read() as uow:
+            rights = self._seat.rights(uow)
+            return browse_devices.device_ids(uow, rights, filter, sort.value, descending, cancelled).tobytes()
+
+    def device_rows(self, packed: bytes) -> tuple[DeviceRow, ...]:
+        """The rows of these handles, in their order; a handle that is gone is left out. At most 1,000 at a time."""
+        with self._seat.store.read() as uow:
+            records = browse_devices.device_rows(uow, self._seat.rights(uow), unpack(packed))
+        return tuple(_device_row(record) for record in records)
+
+    def device_facets(self, filter: DeviceFilter, cancelled: IsCancelled = never) -> DeviceFacets:
+        """Counts for the filter's chips."""
+        with self._seat.store.read() as uow:
+            counted = browse_devices.device_facets(uow, self._seat.rights(uow), filter, cancelled)
+        by_status = dict.fromkeys(DeviceStatus, 0)
+        by_provider: dict[str, int] = {provider: 0 for _, provider, _ in counted.by}
+        without_customer = matching = 0
+        for (status, provider, is_owned), count in counted.by.items():
+            fits_status = not filter.statuses or DeviceStatus(status) in filter.statuses
+            fits_provider = not filter.service_providers or provider in filter.service_providers
+            fits_owner = filter.owned is None or filter.owned == is_owned
+            if fits_provider and fits_owner:
+                by_status[DeviceStatus(status)] += count
+            if fits_status and fits_owner:
+                by_provider[provider] += count
+            if fits_status and fits_provider and not is_owned:
+                without_customer += count
+            if fits_status and fits_provider and fits_owner:
+                matching += count
+        return DeviceFacets(counted.total, matching, by_status, by_provider, without_customer)
+
+    def read_devices_file(self, path: Path) -> tuple[str, ...]:
+        """The identifiers in a text, CSV or .xlsx file, one a line; the result CSV can be fed back."""
+        return read_devices_file(path)
+
+    def device(self, identifier: str, service_provider: str | None = None) -> DeviceRecord:
+        """One device by any identifier.
+
+        Raises:
+            NotFound: unknown, or on several service providers and none was named.
+        """
+        read = read_line(identifier)
+        if isinstance(read, Unreadable):
+            raise RequestRefused(read.code, read.message, read.what_to_do)
+        with self._seat.store.read() as uow:
+            rights = self._seat.rights(uow)
+            found = browse_devices.find(uow, rights, readings(read))
+            if service_provider is not None:
+                found = [record for record in found if record.service_provider == service_provider]
+            record = _the_one(found, identifier.strip(), service_provider)
+            facts = [history_row(fact) for fact in browse_history.history(uow, rights, device_ids=[record.device_id])]
+            facts += [
+                history_row(fact, is_cross_provider=True)
+                for fact in browse_history.elsewhere(uow, rights, record.device_id)
+            ]
+            return DeviceRecord(
+                device=_device_row(record),
+                ownerships=tuple(
+                    OwnershipRow(
+                        state=row.state,
+                        customer=row.customer,
+                        account_number=row.account_number or "",
+                        site=row.site or "",
+                        effective_from=row.effective_from,
+                        effective_to=row.effective_to,
+                        customer_rate_plan=row.customer_rate_plan or "",
+                        data_limit_bytes=row.data_limit_bytes,
+                        data_pool=row.data_pool or "",
+                    )
+                    for row in browse_devices.ownerships(uow, rights, record.device_id)
+                ),
+                billing_services=tuple(
+                    BillingServiceRow(*row[:-1], reference=row.reference or "")
+                    for row in browse_devices.billing_services(uow, rights, record.device_id)
+                ),
+                scheduled_changes=tuple(
+                    ScheduledChangeRow(
+                        PlanKind(row.kind), row.rate_plan, row.due_on, row.state, row.tracking_number or ""
+                    )
+                    for row in browse_devices.scheduled_changes(uow, rights, record.device_id)
+                ),
+                history=tuple(sorted(facts, key=lambda fact: (fact.at, fact.history_id), reverse=True)),
+                open_tracking_number=browse_devices.open_tracking_number(uow, record.device_id),
+            )
+
+    def locate(
+        self, lines: Sequence[str], service_provider: str | None = None, cancelled: IsCancelled = never
+    ) -> Located:
+        """Finds devices by pasted or imported lines. Bad lines are answered, not raised."""
+        read = read_lines(lines)
+        problems = [
+            LocatedLine(line, text, Problem("UNREADABLE", why.message, why.what_to_do))
+            for line, text, why in read.unreadable
+        ]
+        with self._seat.store.read() as uow:
+            visible = self._seat.rights(uow).visible_customers
+            providers = {one.service_provider_id: one.code for one in MasterData(uow).service_providers()}
+            asked = Facts(uow).asked(read.asked, cancelled)
+        found: dict[int, int] = {}  # device → the first line that names it
+        by_line: dict[int, int] = {}
+        for one in asked:
+            candidates = [
+                device
+                for device in closest(one.candidates, one.identifier)
+                if (visible is None or device.owner_id is None or device.owner_id in visible)
+                and service_provider in {None, providers[device.service_provider_id]}
+            ]
+            candidates = [one for one in candidates if not (one.is_deleted or one.is_archived)] or candidates
+            if len(candidates) != 1:
+                problems.append(_not_one(one, sorted(providers[one.service_provider_id] for one in candidates)))
+                continue
+            device_id = by_line[one.line] = candidates[0].device_id
+            first = found.setdefault(device_id, one.line)
+            if first != one.line:
+                problems.append(_duplicate(one.line, one.asked_for, first, device_id))
+        for line, first in read.duplicates:
+            problems.append(_duplicate(line, lines[line - 1].strip(), first, by_line.get(first)))
+        return Located(
+            asked=len(read.asked) + len(read.duplicates) + len(read.unreadable),
+            packed=pack(found),
+            lines=tuple(sorted(problems, key=lambda problem: problem.line)),
+        )
+
+
+def _not_one(asked: AskedDevice, providers: Sequence[str]) -> LocatedLine:
+    if not providers:
+        problem = Problem(
+            "NOT_FOUND", f"There is no device {asked.asked_for} that you may see.", "Compare it with its source."
+        )
+    else:
+        problem = Problem(
+            "AMBIGUOUS",
+            f"{asked.asked_for} is on several service providers: {', '.join(providers)}.",
+            "Choose one of these service providers, or name the device by its ICCID.",
+        )
+    return LocatedLine(asked.line, asked.asked_for, problem, candidates=tuple(providers))
+
+
+def _duplicate(line: int, asked_for: str, first: int, device_id: int | None) -> LocatedLine:
+    problem = Problem("DUPLICATE", f"Names the same device as line {first}.", "Nothing; it counts once.")
+    return LocatedLine(line, asked_for, problem, device_id)
+
+
+def readings(identifier: Identifier) -> tuple[Reading, ...]:
+    """Every way to read an identifier, the surest first."""
+    return (Reading(identifier.kind, identifier.value), *identifier.alternatives)
+
+
+def _the_one(
+    found: Sequence[browse_devices.DeviceRecord], asked_for: str, service_provider: str | None
+) -> browse_devices.DeviceRecord:
+    if not found:
+        where = f" on {service_provider}" if service_provider else ""
+        raise NotFound(
+            "DEVICE_NOT_FOUND",
+            f"There is no device {asked_for!r}{where} that you may see.",
+            "Compare the identifier with its source.",
+        )
+    if len(found) > 1:
+        providers = ", ".join(record.service_provider for record in found)
+        raise NotFound(
+            "DEVICE_AMBIGUOUS",
+            f"The device {asked_for!r} is on several service providers: {providers}.",
+            "Name one of them with --service-provider.",
+        )
+    return found[0]
+
+
+def _device_row(record: browse_devices.DeviceRecord) -> DeviceRow:
+    return DeviceRow(
+        device_id=record.device_id,
+        iccid=record.iccid,
+        imei=record.imei or "",
+        msisdn=record.msisdn or "",
+        eid=record.eid or "",
+        name=record.name or "",
+        status=DeviceStatus(record.status),
+        service_provider=record.service_provider,
+        carrier_rate_plan=record.carrier_rate_plan or "",
+        customer=record.customer or "",
+        site=record.site or "",
+        activated_on=record.activated_on,
+        is_deleted=record.is_deleted,
+        is_archived=record.is_archived,
+    )

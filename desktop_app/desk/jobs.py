@@ -1,0 +1,281 @@
+"""Watching jobs: rows and details as a person sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from db import browse_jobs
+from db.browse_jobs import JobRecord, StepRecord, WorkOrderRecord
+from desktop_app.association.completion import WorkOrderFacts, proofs
+from desktop_app.association.errors import ErrorKind, NotFound, Problem
+from desktop_app.association.model import BillingAction, Proofs
+from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState
+from desktop_app.association.work_orders import Instructions
+from desktop_app.desk import causes
+from desktop_app.desk.protocol import (
+    CauseGroup,
+    JobCounts,
+    JobDetail,
+    JobFilter,
+    JobLogRow,
+    JobRow,
+    StepRow,
+    WorkOrderDetail,
+    WorkOrderRow,
+)
+from desktop_app.desk.seat import Seat, job_not_found
+
+#: Work orders that are read at a time by whoever reads all of them.
+PAGE = 5_000
+
+_STEP_ORDER = {step.value: number for number, step in enumerate(Step)}
+
+
+class LocalJobs:
+    """The looking half of :class:`desktop_app.desk.protocol.JobsDesk`, on a database."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+
+    def jobs(
+        self, filter: JobFilter = JobFilter.ALL, text: str = "", limit: int = 200, offset: int = 0
+    ) -> tuple[JobRow, ...]:
+        """Jobs, newest first; ``text`` is searched in tracking number and customer."""
+        with self._seat.store.read() as uow:
+            records = browse_jobs.jobs(uow, self._seat.rights(uow), filter.value, text, limit, offset)
+        return tuple(job_row(record) for record in records)
+
+    def job_filter_counts(self) -> Mapping[JobFilter, int]:
+        """How many jobs each filter shows."""
+        with self._seat.store.read() as uow:
+            counts = browse_jobs.job_counts(uow, self._seat.rights(uow))
+        return {JobFilter(name): count for name, count in counts.items()}
+
+    def job(self, tracking_number: str) -> JobDetail:
+        """One job.
+
+        Raises:
+            NotFound: there is none of this number, or it may not be seen.
+        """
+        with self._seat.store.read() as uow:
+            record = self._find(uow, tracking_number)
+            found = browse_jobs.causes(uow, record.job_id)
+            log = browse_jobs.job_log_of(uow, record.job_id)
+        return JobDetail(
+            job=job_row(record),
+            site=record.site or "",
+            options=_options(Instructions.from_document(record.instructions)),
+            causes=tuple(
+                CauseGroup(
+                    code=cause.code,
+                    title=causes.title(cause.code, cause.message),
+                    what_to_do=cause.what_to_do,
+                    count=cause.devices,
+                    state=WorkOrderState(cause.state),
+                    retryable=causes.may_pass_by_itself(cause.code, cause.kind),
+                )
+                for cause in found
+            ),
+            log=tuple(JobLogRow(*line) for line in log),
+            statistics=record.statistics or {},
+        )
+
+    def work_orders(
+        self,
+        tracking_number: str,
+        states: Sequence[WorkOrderState] = (),
+        error_code: str = "",
+        limit: int = 500,
+        offset: int = 0,
+    ) -> tuple[WorkOrderRow, ...]:
+        """Work orders of a job by line; none named: all states."""
+        with self._seat.store.read() as uow:
+            records = browse_jobs.work_orders(
+                uow,
+                self._find(uow, tracking_number).job_id,
+                states=[state.value for state in states],
+                error_code=error_code,
+                limit=limit,
+                offset=offset,
+            )
+        return tuple(_work_order_row(record) for record in records)
+
+    def work_order(self, tracking_number: str, line: int) -> WorkOrderDetail:
+        """One work order with its proofs, steps and billing's answer."""
+        with self._seat.store.read() as uow:
+            job = self._find(uow, tracking_number)
+            record = browse_jobs.work_order_by_line(uow, job.job_id, line)
+            if record is None:
+                raise NotFound(
+                    "LINE_NOT_FOUND", f"Job {tracking_number} has no line {line}.", "Name a line that the job shows."
+                )
+            steps = browse_jobs.steps_between(uow, job.job_id, line, line)
+        return work_order_detail(record, steps.get(record.work_order_id, ()), customer_rate_plan_of(job))
+
+    def work_order_details(
+        self, tracking_number: str, limit: int = 500, offset: int = 0
+    ) -> tuple[WorkOrderDetail, ...]:
+        """Work orders by line, each whole."""
+        with self._seat.store.read() as uow:
+            job = self._find(uow, tracking_number)
+            records = browse_jobs.work_orders(uow, job.job_id, limit=limit, offset=offset)
+            if not records:
+                return ()
+            steps = browse_jobs.steps_between(uow, job.job_id, records[0].line, records[-1].line)
+        plan = customer_rate_plan_of(job)
+        return tuple(work_order_detail(record, steps.get(record.work_order_id, ()), plan) for record in records)
+
+    def _find(self, uow: Any, tracking_number: str) -> JobRecord:
+        return find_job(self._seat, uow, tracking_number)
+
+
+def find_job(seat: Seat, uow: Any, tracking_number: str) -> JobRecord:
+    """The job of this tracking number, in whatever case it is written.
+
+    Raises:
+        NotFound: there is none, or it may not be seen.
+    """
+    number = tracking_number.strip().upper()
+    record = browse_jobs.find_job(uow, seat.rights(uow), number)
+    if record is None:
+        raise job_not_found(tracking_number)
+    return record
+
+
+def every_work_order(
+    uow: Any, job: JobRecord, page: int = PAGE
+) -> Iterator[list[tuple[WorkOrderRecord, Sequence[StepRecord]]]]:
+    """All work orders of a job by line with their steps, page after page."""
+    after_line = 0
+    while records := browse_jobs.work_orders(uow, job.job_id, after_line=after_line, limit=page):
+        steps = browse_jobs.steps_between(uow, job.job_id, records[0].line, records[-1].line)
+        yield [(record, steps.get(record.work_order_id, ())) for record in records]
+        after_line = records[-1].line
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+def job_row(record: JobRecord) -> JobRow:
+    """A stored job as it is listed."""
+    instructions = Instructions.from_document(record.instructions)
+    return JobRow(
+        tracking_number=record.tracking_number,
+        state=JobState(record.state),
+        pause_cause=PauseCause(record.pause_cause) if record.pause_cause else None,
+        pause_reason=record.pause_reason or "",
+        run_no=record.run_no,
+        customer=record.customer,
+        account_number=record.account_number or "",
+        action=_action(instructions),
+        counts=JobCounts(*record.counts),
+        operator=record.operator_login,
+        reason=record.reason,
+        effective_date=instructions.effective_date,
+        submitted_at=record.submitted_at,
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+        needs_attention=record.needs_attention,
+        revision=record.revision,
+    )
+
+
+def customer_rate_plan_of(job: JobRecord) -> str:
+    """Code of the customer rate plan that the job adds; "" where it adds none."""
+    plan = Instructions.from_document(job.instructions).customer_rate_plan
+    return "" if plan is None else plan.code
+
+
+def work_order_detail(record: WorkOrderRecord, steps: Sequence[StepRecord], customer_rate_plan: str) -> WorkOrderDetail:
+    """A stored work order, whole."""
+    return WorkOrderDetail(
+        work_order=_work_order_row(record),
+        imei=record.imei or "",
+        eid=record.eid or "",
+        effective_date=record.effective_date,
+        billing_service_id=record.billing_service_id or "",
+        carrier_rate_plan=record.carrier_rate_plan or "",
+        customer_rate_plan=customer_rate_plan,
+        proofs=proofs_of(record, steps, has_customer_plan=bool(customer_rate_plan)),
+        steps=tuple(
+            StepRow(
+                step=Step(step.step),
+                state=StepState(step.state),
+                attempts=step.attempts,
+                reference=step.reference or "",
+                billing_id=step.billing_id or "",
+                http_status=step.http_status,
+                answer=step.answer or "",
+                intent_at=step.intent_at,
+                finished_at=step.finished_at,
+            )
+            for step in sorted(steps, key=lambda step: _STEP_ORDER[step.step])
+        ),
+        billing_answer=record.billing_answer or "",
+    )
+
+
+def proofs_of(record: WorkOrderRecord, steps: Sequence[StepRecord], *, has_customer_plan: bool) -> Proofs:
+    """The seven proofs of a stored work order."""
+    plans = [Step.CARRIER_RATE_PLAN] if record.carrier_rate_plan else []
+    plans += [Step.CUSTOMER_RATE_PLAN] if has_customer_plan else []
+    return proofs(
+        WorkOrderFacts(
+            state=WorkOrderState(record.state),
+            found=record.device_id is not None and record.error_code not in causes.NOT_TO_BE_WORKED_ON,
+            permitted=record.error_code not in causes.NOT_PERMITTED,
+            billing_action=BillingAction(record.billing_action) if record.billing_action else None,
+            plans_asked=plans,
+            steps={Step(step.step): StepState(step.state) for step in steps},
+        )
+    )
+
+
+def _work_order_row(record: WorkOrderRecord) -> WorkOrderRow:
+    return WorkOrderRow(
+        line=record.line,
+        asked_for=record.asked_for,
+        iccid=record.iccid,
+        msisdn=record.msisdn or "",
+        service_provider=record.service_provider or "",
+        state=WorkOrderState(record.state),
+        error=_problem(record),
+        attempts=record.attempts,
+        started_at=record.started_at,
+        completed_at=record.completed_at,
+        due_at=record.check_at if record.state == WorkOrderState.OUTCOME_UNKNOWN else record.next_attempt_at,
+    )
+
+
+def _problem(record: WorkOrderRecord) -> Problem | None:
+    if record.error_code is None:
+        return None
+    return Problem(
+        record.error_code,
+        record.error_message or "",
+        record.what_to_do or "",
+        ErrorKind(record.error_kind) if record.error_kind else ErrorKind.PERMANENT,
+    )
+
+
+def _action(instructions: Instructions) -> str:
+    parts = ["Reassign" if instructions.reassign else "Associate"]
+    parts += ["service"] if instructions.billing is not None else []
+    parts += ["carrier plan"] if instructions.carrier_rate_plans else []
+    parts += ["customer plan"] if instructions.customer_rate_plan is not None else []
+    return " + ".join(parts)
+
+
+def _options(instructions: Instructions) -> tuple[str, ...]:
+    options = []
+    if instructions.billing is not None:
+        options.append("Create billing service")
+    for provider, plan in instructions.carrier_rate_plans.items():
+        code, _ = instructions.service_providers[provider]
+        options.append(f"Add carrier rate plan {plan.code} ({code}); recorded here, no carrier is called")
+    if instructions.customer_rate_plan is not None:
+        options.append(f"Add customer rate plan {instructions.customer_rate_plan.code}")
+    if instructions.reassign:
+        options.append("Take devices over from other customers")
+    return tuple(options)
