@@ -22,7 +22,7 @@ BUSINESS = "desktop_app.association"
 RULE = ImportRule(
     parts={
         "product": ["desktop_app"],  # name and version
-        "words": [f"{BUSINESS}.model", f"{BUSINESS}.states", f"{BUSINESS}.errors"],
+        "words": [f"{BUSINESS}.model", f"{BUSINESS}.states", f"{BUSINESS}.errors", f"{BUSINESS}.facts"],
         "ports": [f"{BUSINESS}.ports"],
         "business": [BUSINESS],
         "database": ["db"],

@@ -1,15 +1,26 @@
-"""What the business needs from the outside: the billing company, its rate limit, and the clock.
+"""What the business needs from the outside: the billing company, its rate limit, and what a database knows and keeps.
 
-The database's side is in :mod:`db.unit_of_work`; it is reached through the store that ``bootstrap`` builds.
+The database itself is :mod:`db.unit_of_work`; it is reached through the store that ``bootstrap`` builds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
+
+from desktop_app.association.errors import ErrorKind
+from desktop_app.association.facts import (
+    CredentialFacts,
+    CustomerFacts,
+    RatePlanFacts,
+    ServiceProviderFacts,
+    SiteFacts,
+)
+from desktop_app.association.model import BillingAction, OwnershipAction, PlanKind
+from desktop_app.association.states import WorkOrderState
 
 
 class PostVerdict(StrEnum):
@@ -176,3 +187,95 @@ class RateGovernor(Protocol):
 
     def backed_off(self, retry_after_s: float) -> None:
         """Billing said 429: nobody calls for that many seconds."""
+
+
+# --- the database's side: phases 1 to 3 ------------------------------------------------------------------------------
+
+
+class MasterDataPort(Protocol):
+    """Customers, sites, plans and credentials, as they stand in one unit of work."""
+
+    def customer(self, customer_id: int) -> CustomerFacts | None:
+        """One customer by handle."""
+
+    def customers_called(self, name: str) -> list[CustomerFacts]:
+        """Customers of this account number, or of this name in any case of its letters."""
+
+    def customers_like(self, name: str) -> list[CustomerFacts]:
+        """Some customers whose name or account number begins alike, for a suggestion."""
+
+    def sites(self, customer_id: int) -> list[SiteFacts]:
+        """All sites of the customer."""
+
+    def service_providers(self) -> list[ServiceProviderFacts]:
+        """All service providers."""
+
+    def rate_plans(self, kind: PlanKind, code: str | None = None) -> list[RatePlanFacts]:
+        """Plans of the kind (and, in any case of its letters, of the code)."""
+
+    def credential(self, billing_credential_id: int | None) -> CredentialFacts | None:
+        """The billing credential; None as handle: the default one."""
+
+
+class WorkOrderDraft(NamedTuple):
+    """One work order, to be written; the fields are columns.
+
+    Attributes:
+        before: what was there before, for an undo; None where nothing is done.
+        error_kind … what_to_do: the finding of a rejected one.
+    """
+
+    line: int
+    asked_for: str
+    device_id: int | None
+    state: WorkOrderState
+    service_provider_id: int | None
+    iccid: str
+    imei: str | None
+    msisdn: str | None
+    eid: str | None
+    effective_date: date | None
+    ownership_action: OwnershipAction | None
+    prior_ownership_id: int | None
+    carrier_rate_plan_id: int | None
+    billing_action: BillingAction | None
+    billing_service_id: int | None
+    reference: str | None
+    before: Mapping[str, Any] | None
+    error_kind: ErrorKind | None
+    error_code: str | None
+    error_message: str | None
+    what_to_do: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobDraft:
+    """One job with its work orders, to be written.
+
+    Attributes:
+        instructions: the document that all its work orders share.
+        work_orders: one for each device that was asked for, by line.
+    """
+
+    tracking_number: str
+    submission_key: str
+    fingerprint: str
+    customer_id: int
+    site_id: int
+    account_number: str | None
+    billing_credential_id: int | None
+    customer_rate_plan_id: int | None
+    data_limit_bytes: int | None
+    data_pool: str | None
+    operator_id: int
+    operator_login: str
+    reason: str
+    instructions: Mapping[str, Any]
+    work_orders: Sequence[WorkOrderDraft]
+
+
+class DeviceIsTaken(Exception):
+    """Somebody else was faster: a device is in an open work order by now, or the submission key was used by now.
+
+    Nothing is wrong with the request. The unit of work has to be rolled back and done again, with its check.
+    """

@@ -1,0 +1,135 @@
+"""Registering jobs: the tracking number, the job, its work orders, the first line of its log.
+
+A submission is one transaction; only the tracking number is drawn before, in a short one of its own, so that nobody
+waits for somebody else's hundred thousand work orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Integer, Unicode, cast, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from db.bulk import insert_rows
+from db.schema import installation_setting, job, job_log, work_order
+from desktop_app.association.model import Submitted
+from desktop_app.association.ports import DeviceIsTaken, JobDraft, WorkOrderDraft
+from desktop_app.association.states import JobState, WorkOrderState
+
+if TYPE_CHECKING:
+    from db.unit_of_work import UnitOfWork
+
+#: Counters of the business dates stand among the installation's settings, under names that no setting has.
+_COUNTER = "tracking_number."
+#: Columns of a work order, in the order in which :func:`_rows` gives them.
+_COLUMNS = ("job_id", *WorkOrderDraft._fields, "changed_at")
+
+
+class Submission:
+    """One unit of work's way to register jobs."""
+
+    def __init__(self, uow: UnitOfWork) -> None:
+        self._uow = uow
+
+    def submitted(self, submission_key: str) -> Submitted | None:
+        """The job that this key made, or None."""
+        row = self._uow.connection.execute(
+            select(job.c.tracking_number, job.c.total, job.c.rejected, job.c.state).where(
+                job.c.submission_key == submission_key
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        return Submitted(row.tracking_number, row.total - row.rejected, row.rejected, row.state, is_new=False)
+
+    def next_tracking_number(self) -> str:
+        """A tracking number of the business date that was never given before: ``AJ-20261124-0042``.
+
+        To be called in a unit of work of its own: whoever draws the next one waits until this one is committed.
+        """
+        day = f"{self._uow.today():%Y%m%d}"
+        table = installation_setting
+        count = update(table).where(table.c.name == f"{_COUNTER}{day}")
+        one_more = count.values(value=cast(cast(table.c.value, Integer) + 1, Unicode(400)), changed_at=self._uow.now())
+        if not self._uow.connection.execute(one_more).rowcount:
+            first = insert(table).values(name=f"{_COUNTER}{day}", value="1", changed_at=self._uow.now())
+            try:
+                with self._uow.savepoint():
+                    self._uow.connection.execute(first)
+            except IntegrityError:  # somebody else began the day at the same moment
+                self._uow.connection.execute(one_more)
+        number = self._uow.connection.execute(select(table.c.value).where(table.c.name == f"{_COUNTER}{day}"))
+        return f"AJ-{day}-{int(number.scalar_one()):04}"
+
+    def register(self, draft: JobDraft) -> Submitted:
+        """Writes the job, its work orders and the first line of its log.
+
+        Raises:
+            DeviceIsTaken: somebody else was faster.
+        """
+        at = self._uow.now()
+        rejected = sum(1 for one in draft.work_orders if one.state is WorkOrderState.REJECTED)
+        submitted = len(draft.work_orders) - rejected
+        try:
+            job_id = self._insert_job(draft, submitted, rejected, at)
+            insert_rows(self._uow, work_order, _COLUMNS, _rows(job_id, draft.work_orders, at))
+        except IntegrityError as error:
+            raise DeviceIsTaken(draft.tracking_number) from error
+        self.log(
+            job_id,
+            1,
+            "submitted",
+            f"{draft.operator_login} submitted {submitted:,} devices; {rejected:,} were rejected by the check.",
+            {"submitted": submitted, "rejected": rejected, "fingerprint": draft.fingerprint},
+        )
+        return Submitted(draft.tracking_number, submitted, rejected, JobState.QUEUED)
+
+    def log(self, job_id: int, run_no: int, event: str, message: str, data: Mapping[str, Any]) -> None:
+        """Writes a line into the job's log."""
+        self._uow.connection.execute(
+            insert(job_log).values(
+                job_id=job_id,
+                run_no=run_no,
+                at=self._uow.now(),
+                level="info",
+                event=event,
+                message=message,
+                data=dict(data),
+            )
+        )
+
+    def _insert_job(self, draft: JobDraft, submitted: int, rejected: int, at: datetime) -> int:
+        result = self._uow.connection.execute(
+            insert(job).values(
+                tracking_number=draft.tracking_number,
+                submission_key=draft.submission_key,
+                state=JobState.QUEUED.value,
+                customer_id=draft.customer_id,
+                site_id=draft.site_id,
+                account_number=draft.account_number,
+                billing_credential_id=draft.billing_credential_id,
+                customer_rate_plan_id=draft.customer_rate_plan_id,
+                data_limit_bytes=draft.data_limit_bytes,
+                data_pool=draft.data_pool,
+                operator_id=draft.operator_id,
+                operator_login=draft.operator_login,
+                reason=draft.reason,
+                fingerprint=draft.fingerprint,
+                instructions=dict(draft.instructions),
+                total=submitted + rejected,
+                rejected=rejected,
+                queued=submitted,
+                submitted_at=at,
+                changed_at=at,
+            )
+        )
+        key = result.inserted_primary_key
+        assert key is not None
+        return int(key[0])
+
+
+def _rows(job_id: int, drafts: Iterable[WorkOrderDraft], at: datetime) -> Iterator[tuple[Any, ...]]:
+    return ((job_id, *draft, at) for draft in drafts)

@@ -1,0 +1,330 @@
+"""Phase 2, the check: every rule on every device, all findings at once. It changes nothing.
+
+What it says has a fingerprint. Submit checks again and goes on only where the fingerprint is still the same: the count
+that was shown is the count that is submitted.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from hashlib import sha256
+from typing import NamedTuple
+
+from desktop_app.association.errors import Cancelled, RequestRefused
+from desktop_app.association.facts import ActiveService, AskedDevice, DeviceFacts, RatePlanFacts
+from desktop_app.association.locating import NOT_LOCATED_TITLES, Locator
+from desktop_app.association.model import (
+    BillingAction,
+    CheckReport,
+    Finding,
+    FindingGroup,
+    Identifier,
+    OwnershipAction,
+    Severity,
+)
+from desktop_app.association.request import RequestFacts
+from desktop_app.association.rules import DEVICE_RULES, REQUEST_RULES, Case
+
+#: Devices between two questions whether the caller still wants the answer.
+_CHUNK = 5_000
+
+
+class Verdict(NamedTuple):
+    """What the check says of one device that was asked for.
+
+    Attributes:
+        line, asked_for: as asked; of several lines that name the same device the first.
+        identifier: None: picked from a list.
+        device: None: there is not exactly one.
+        findings: blocking ones first where a device has both.
+        blocked: whether it cannot be worked on.
+        effective_date … carrier_plan: what is to be done, as in :class:`~desktop_app.association.rules.Case`.
+        kept_service: the billing service that is kept; None: none is.
+    """
+
+    line: int
+    asked_for: str
+    identifier: Identifier | None
+    device: DeviceFacts | None
+    findings: tuple[Finding, ...]
+    blocked: bool
+    effective_date: date | None = None
+    ownership: OwnershipAction | None = None
+    billing: BillingAction | None = None
+    carrier_plan: RatePlanFacts | None = None
+    kept_service: ActiveService | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """The whole of the check: what is shown, and what the work order builder needs.
+
+    Attributes:
+        report: the answer for people.
+        request: what was checked.
+        verdicts: one for each device that was asked for, by line.
+    """
+
+    report: CheckReport
+    request: RequestFacts
+    verdicts: tuple[Verdict, ...]
+
+
+def check(
+    request: RequestFacts,
+    asked: Iterable[AskedDevice],
+    duplicates: Sequence[tuple[int, int]] = (),
+    cancelled: Callable[[], bool] = lambda: False,
+) -> CheckOutcome:
+    """Checks a request.
+
+    Args:
+        request: resolved.
+        asked: the devices, by line.
+        duplicates: (line, first line) of lines that were merged before, since they say the same.
+        cancelled: asked now and then.
+
+    Raises:
+        Cancelled: ``cancelled`` said so.
+    """
+    judge = Judge(request)
+    verdicts: list[Verdict] = []
+    first_lines: dict[int, int] = {}
+    merged = list(duplicates)
+    for number, one in enumerate(asked):
+        if number % _CHUNK == 0 and cancelled():
+            raise Cancelled
+        verdict = judge.asked(one)
+        if verdict.device is not None:
+            first = first_lines.setdefault(verdict.device.device_id, one.line)
+            if first != one.line:
+                merged.append((one.line, first))
+                continue
+        verdicts.append(verdict)
+    report = _report(request, judge.request_findings(), verdicts, sorted(merged))
+    return CheckOutcome(report, request, tuple(verdicts))
+
+
+def refuse_blocked(report: CheckReport) -> None:
+    """Raises where the request as a whole cannot be submitted.
+
+    Raises:
+        RequestRefused: it has a blocking finding on the request; the error tells all of them.
+    """
+    blocking = [finding for finding in report.findings if finding.line == 0 and finding.severity is Severity.BLOCKED]
+    if blocking:
+        raise RequestRefused(
+            blocking[0].code, " ".join(finding.message for finding in blocking), blocking[0].what_to_do
+        )
+
+
+# --- one device ------------------------------------------------------------------------------------------------------
+
+
+class Judge:
+    """Applies the rules of one request to devices."""
+
+    def __init__(self, request: RequestFacts) -> None:
+        self._request = request
+        self._customer_id = request.customer.customer_id
+        self._site_id = None if request.site is None else request.site.site_id
+        self._locator = Locator(request.service_providers, request.service_provider)
+        self._billing = BillingAction.CREATE if request.create_billing_service else BillingAction.NONE
+        self._rules = [(rule.broken, rule) for rule in DEVICE_RULES if rule.applies(request)]
+
+    def request_findings(self) -> list[Finding]:
+        """Findings on the request as a whole."""
+        return [
+            Finding(0, "", "", rule.code, Severity.BLOCKED, message, rule.what_to_do)
+            for rule in REQUEST_RULES
+            if (message := rule.broken(self._request)) is not None
+        ]
+
+    def asked(self, asked: AskedDevice) -> Verdict:
+        """The verdict on a device that was asked for."""
+        found = self._locator.locate(asked)
+        if isinstance(found, DeviceFacts):
+            return self.device(asked.line, asked.asked_for, asked.identifier, found)
+        finding = Finding(
+            asked.line, asked.asked_for, "", found.code, Severity.BLOCKED, found.message, found.what_to_do
+        )
+        return Verdict(asked.line, asked.asked_for, asked.identifier, None, (finding,), True)
+
+    def device(
+        self,
+        line: int,
+        asked_for: str,
+        identifier: Identifier | None,
+        device: DeviceFacts,
+        made_service_id: int | None = None,
+        made_by: BillingAction | None = None,
+    ) -> Verdict:
+        """The verdict on a device that was found.
+
+        Args:
+            made_service_id: handle of the billing service that an earlier run of the same work order settled; it does
+                not count as one from before.
+            made_by: the billing action of that run, which stays.
+        """
+        own: tuple[ActiveService, ...] = ()
+        foreign: tuple[ActiveService, ...] = ()
+        if device.services:
+            customer_id = self._customer_id
+            others = [service for service in device.services if service.billing_service_id != made_service_id]
+            own = tuple([service for service in others if service.customer_id == customer_id])
+            foreign = tuple([service for service in others if service.customer_id != customer_id])
+        billing = self._billing
+        if billing is BillingAction.CREATE:
+            billing = made_by or (BillingAction.KEEP if own else billing)
+        effective_date = self._request.effective_date or device.activated_on
+        carrier_plan = self._request.carrier_rate_plans.get(device.service_provider_id)
+        ownership = self._ownership(device)
+        case = Case(device, identifier, effective_date, ownership, billing, own, foreign, carrier_plan, made_service_id)
+        request = self._request
+        broken = [(rule, message) for rule_broken, rule in self._rules if (message := rule_broken(case, request))]
+        findings: tuple[Finding, ...] = ()
+        if broken:
+            findings = tuple(
+                [
+                    Finding(
+                        line,
+                        asked_for,
+                        device.iccid,
+                        rule.code,
+                        rule.severity,
+                        message,
+                        rule.what_to_do,
+                        device.device_id,
+                    )
+                    for rule, message in broken
+                ]
+            )
+        return Verdict(
+            line,
+            asked_for,
+            identifier,
+            device,
+            findings,
+            # the table has the blocking rules first
+            bool(broken) and broken[0][0].severity is Severity.BLOCKED,
+            effective_date,
+            ownership,
+            billing,
+            carrier_plan,
+            own[0] if own and billing is BillingAction.KEEP else None,
+        )
+
+    def _ownership(self, device: DeviceFacts) -> OwnershipAction:
+        if device.owner_id is None:
+            return OwnershipAction.ASSIGN
+        if device.owner_id != self._customer_id:
+            return OwnershipAction.REASSIGN
+        return OwnershipAction.KEEP if device.owner_site_id == self._site_id else OwnershipAction.MOVE
+
+
+_TITLES = (
+    NOT_LOCATED_TITLES
+    | {rule.code: rule.title for rule in REQUEST_RULES}
+    | {rule.code: rule.title for rule in DEVICE_RULES}
+)
+_RANK = {code: rank for rank, code in enumerate(_TITLES)}
+
+
+# --- the report ------------------------------------------------------------------------------------------------------
+
+
+def _report(
+    request: RequestFacts,
+    on_request: Sequence[Finding],
+    verdicts: Sequence[Verdict],
+    duplicates: Sequence[tuple[int, int]],
+) -> CheckReport:
+    all_blocked = bool(on_request)
+    ready_ids, warning_ids, blocked_ids = array("q"), array("q"), array("q")
+    findings = list(on_request)
+    blocked = warnings = 0
+    for verdict in verdicts:
+        if verdict.findings:
+            findings.extend(verdict.findings)
+        if verdict.blocked or all_blocked:
+            blocked += 1
+            ids = blocked_ids
+        elif verdict.findings:
+            warnings += 1
+            ids = warning_ids
+        else:
+            ids = ready_ids
+        if verdict.device is not None:
+            ids.append(verdict.device.device_id)
+    return CheckReport(
+        ready=len(verdicts) - blocked - warnings,
+        warnings=warnings,
+        blocked=blocked,
+        fingerprint=fingerprint(request, on_request, verdicts),
+        findings=tuple(findings),
+        groups=_groups(findings),
+        duplicates=len(duplicates),
+        ready_ids=ready_ids.tobytes(),
+        warning_ids=warning_ids.tobytes(),
+        blocked_ids=blocked_ids.tobytes(),
+    )
+
+
+def _groups(findings: Iterable[Finding]) -> tuple[FindingGroup, ...]:
+    by_code: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_code.setdefault(finding.code, []).append(finding)
+    groups = [
+        FindingGroup(
+            code=code,
+            severity=same[0].severity,
+            title=_TITLES[code],
+            what_to_do=same[0].what_to_do,
+            count=len(same),
+            packed=array("q", [f.device_id for f in same if f.device_id is not None]).tobytes(),
+            lines=tuple([finding.line for finding in same if finding.line]),
+        )
+        for code, same in by_code.items()
+    ]
+    groups.sort(
+        key=lambda group: (group.severity is not Severity.BLOCKED, bool(group.lines), -group.count, _RANK[group.code])
+    )
+    return tuple(groups)
+
+
+def fingerprint(request: RequestFacts, on_request: Sequence[Finding], verdicts: Iterable[Verdict]) -> str:
+    """Of what was asked and of every verdict: 64 hexadecimal digits, the same in every process.
+
+    The order of the lines, and the reason, do not count: they change nothing that is done.
+    """
+    asked = (
+        request.customer.customer_id,
+        request.site.site_id if request.site else None,
+        request.service_provider.service_provider_id if request.service_provider else None,
+        request.create_billing_service,
+        sorted(plan.rate_plan_id for plan in request.carrier_rate_plans.values()),
+        request.customer_rate_plan.rate_plan_id if request.customer_rate_plan else None,
+        request.credential.billing_credential_id if request.credential else None,
+        str(request.effective_date),
+        request.reassign,
+        [finding.code for finding in on_request],
+    )
+    digest = sha256(repr(asked).encode())
+    digest.update("\n".join(sorted([_signature(verdict) for verdict in verdicts])).encode())
+    return digest.hexdigest()
+
+
+def _signature(verdict: Verdict) -> str:
+    codes = ",".join([finding.code for finding in verdict.findings])
+    device = verdict.device
+    if device is None:
+        who = verdict.identifier[:2] if verdict.identifier else verdict.asked_for
+        return f"{who}|{codes}"
+    plan, kept = verdict.carrier_plan, verdict.kept_service
+    return (
+        f"{device.device_id}|{codes}|{verdict.ownership}|{device.owner_id}|{verdict.billing}"
+        f"|{kept.billing_service_id if kept else ''}|{verdict.effective_date}|{plan.rate_plan_id if plan else ''}"
+    )

@@ -1,0 +1,654 @@
+"""The rules of the check: each a small pure function, and two tables that give it code, severity and words.
+
+A function answers with one sentence where its rule is broken, and None where it holds. Sentences do not repeat the
+device's ICCID: it stands beside them wherever they are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from desktop_app.association.facts import ActiveService, DeviceFacts, RatePlanFacts, Right
+from desktop_app.association.model import (
+    ASSIGNABLE_STATUSES,
+    BillingAction,
+    Identifier,
+    IdentifierKind,
+    IdentifierWarning,
+    OwnershipAction,
+    Severity,
+)
+from desktop_app.association.request import RequestFacts, bill_cycle_start, bill_cycles_between
+
+
+class Case(NamedTuple):
+    """One device that was found, and what the request comes to for it.
+
+    Attributes:
+        device: what is known of it.
+        identifier: how it was asked for; None: picked from a list.
+        effective_date: the chosen date or its activation date; None: it was never activated.
+        ownership, billing: what is to be done.
+        own_services: active billing services of the request's customer, but for one that this work order made before.
+        foreign_services: active billing services of other customers.
+        carrier_plan: the carrier rate plan to be added; None: not asked for, or its service provider has none.
+        made_service_id: handle of the billing service that an earlier run of this work order made or kept.
+    """
+
+    device: DeviceFacts
+    identifier: Identifier | None
+    effective_date: date | None
+    ownership: OwnershipAction
+    billing: BillingAction
+    own_services: tuple[ActiveService, ...]
+    foreign_services: tuple[ActiveService, ...]
+    carrier_plan: RatePlanFacts | None
+    made_service_id: int | None = None
+
+
+class RequestRule(NamedTuple):
+    """A rule about the request as a whole; what it says counts for every device."""
+
+    code: str
+    title: str
+    what_to_do: str
+    broken: Callable[[RequestFacts], str | None]
+
+
+class DeviceRule(NamedTuple):
+    """A rule about one device.
+
+    Attributes:
+        applies: whether the rule means anything for this request; asked once, not for each device.
+    """
+
+    code: str
+    severity: Severity
+    title: str
+    what_to_do: str
+    broken: Callable[[Case, RequestFacts], str | None]
+    applies: Callable[[RequestFacts], bool] = lambda _request: True
+
+
+# --- the request -----------------------------------------------------------------------------------------------------
+
+
+def _not_permitted(request: RequestFacts) -> str | None:
+    if request.operator.may(Right.ASSOCIATE, request.customer.customer_id):
+        return None
+    return f"{request.operator.name} may not associate devices with {request.customer.label}."
+
+
+def _customer_inactive(request: RequestFacts) -> str | None:
+    return None if request.customer.is_active else f"{request.customer.label} is not active."
+
+
+def _site_missing(request: RequestFacts) -> str | None:
+    if request.site is not None:
+        return None
+    if not request.sites:
+        return f"{request.customer.label} has no site."
+    return f"{request.customer.label} has no default site, and none was chosen."
+
+
+def _site_inactive(request: RequestFacts) -> str | None:
+    if request.site is None or request.site.is_active:
+        return None
+    return f"The site {request.site.name} of {request.customer.label} is not active."
+
+
+def _customer_plan_inactive(request: RequestFacts) -> str | None:
+    plan = request.customer_rate_plan
+    return None if plan is None or plan.is_active else f"The customer rate plan “{plan.code}” is not offered any more."
+
+
+def _customer_plan_of_another(request: RequestFacts) -> str | None:
+    plan = request.customer_rate_plan
+    if plan is None or plan.customer_id in {None, request.customer.customer_id}:
+        return None
+    return f"The customer rate plan “{plan.code}” is reserved for another customer than {request.customer.label}."
+
+
+def _account_number_missing(request: RequestFacts) -> str | None:
+    if not request.create_billing_service or request.customer.account_number:
+        return None
+    return f"{request.customer.label} has no account number."
+
+
+def _credential_missing(request: RequestFacts) -> str | None:
+    if not request.create_billing_service or request.credential is not None:
+        return None
+    return f"There is no billing credential for {request.customer.label}."
+
+
+def _credential_inactive(request: RequestFacts) -> str | None:
+    if not request.create_billing_service or request.credential is None or request.credential.is_active:
+        return None
+    return f"The billing credential {request.credential.name} is not active."
+
+
+def _billing_customer_missing(request: RequestFacts) -> str | None:
+    if not request.create_billing_service or request.customer.billing_customer_id:
+        return None
+    return f"{request.customer.label} is not linked to a customer at the billing company."
+
+
+def _billing_address_missing(request: RequestFacts) -> str | None:
+    if not request.create_billing_service or request.site is None or request.site.billing_address_id:
+        return None
+    return f"The site {request.site.name} has no address id of the billing company."
+
+
+def _customer_plan_not_mapped(request: RequestFacts) -> str | None:
+    plan = request.customer_rate_plan
+    if not request.create_billing_service or plan is None or request.credential is None:
+        return None
+    if request.plan_mapping(plan).is_complete:
+        return None
+    return f"{request.credential.name} has no product and no package for the customer rate plan “{plan.code}”."
+
+
+REQUEST_RULES: tuple[RequestRule, ...] = (
+    RequestRule(
+        "NOT_PERMITTED",
+        "The operator may not do this",
+        "Ask an administrator for the right to associate on this customer.",
+        _not_permitted,
+    ),
+    RequestRule(
+        "CUSTOMER_INACTIVE",
+        "The customer is not active",
+        "Choose another customer, or have this one activated first.",
+        _customer_inactive,
+    ),
+    RequestRule(
+        "SITE_MISSING",
+        "The customer's site is not known",
+        "Choose a site, or have a default site set for the customer.",
+        _site_missing,
+    ),
+    RequestRule("SITE_INACTIVE", "The site is not active", "Choose another site of the customer.", _site_inactive),
+    RequestRule(
+        "CUSTOMER_PLAN_INACTIVE",
+        "The customer rate plan is not offered any more",
+        "Choose another customer rate plan.",
+        _customer_plan_inactive,
+    ),
+    RequestRule(
+        "CUSTOMER_PLAN_OF_ANOTHER",
+        "The customer rate plan is another customer's",
+        "Choose a customer rate plan of this customer.",
+        _customer_plan_of_another,
+    ),
+    RequestRule(
+        "ACCOUNT_NUMBER_MISSING",
+        "The customer has no account number",
+        "Enter the customer's account number, or ask without a billing service.",
+        _account_number_missing,
+    ),
+    RequestRule(
+        "BILLING_CREDENTIAL_MISSING",
+        "The customer has no billing credential",
+        "Give the customer a billing credential, or mark one as the default.",
+        _credential_missing,
+    ),
+    RequestRule(
+        "BILLING_CREDENTIAL_INACTIVE",
+        "The billing credential is not active",
+        "Activate it, or give the customer another one.",
+        _credential_inactive,
+    ),
+    RequestRule(
+        "BILLING_CUSTOMER_MISSING",
+        "The customer is not known at billing",
+        "Enter the billing company's id of this customer, or ask without a billing service.",
+        _billing_customer_missing,
+    ),
+    RequestRule(
+        "BILLING_ADDRESS_MISSING",
+        "The site has no address at billing",
+        "Enter the billing company's address id of the site, or choose another site.",
+        _billing_address_missing,
+    ),
+    RequestRule(
+        "CUSTOMER_PLAN_NOT_MAPPED",
+        "The customer rate plan is not known at billing",
+        "Add the plan to the billing credential's mapping, or choose another plan.",
+        _customer_plan_not_mapped,
+    ),
+)
+
+
+# --- the device itself -----------------------------------------------------------------------------------------------
+
+
+def _deleted(case: Case, _request: RequestFacts) -> str | None:
+    return "The device is deleted." if case.device.is_deleted else None
+
+
+def _archived(case: Case, _request: RequestFacts) -> str | None:
+    return "The device is archived." if case.device.is_archived else None
+
+
+def _status(case: Case, _request: RequestFacts) -> str | None:
+    status = case.device.status
+    return None if status in ASSIGNABLE_STATUSES else f"Its status is {status}."
+
+
+def _check_digit(case: Case, _request: RequestFacts) -> str | None:
+    identifier = case.identifier
+    if identifier is None or identifier.warning is None:
+        return None
+    if identifier.kind is IdentifierKind.ICCID and identifier.value != case.device.iccid:
+        return None  # found with its check digit put right: nothing is odd about it
+    if identifier.warning is IdentifierWarning.ROUNDED:
+        return (
+            f"Its {identifier.kind.upper()} ends with zeros, as spreadsheets leave them, and its check digit is wrong."
+        )
+    return f"The check digit of its {identifier.kind.upper()} is wrong; a device with exactly this one exists."
+
+
+# --- its owner -------------------------------------------------------------------------------------------------------
+
+
+def _owner(case: Case, request: RequestFacts) -> str:
+    owner_id = case.device.owner_id
+    if owner_id is None or not request.may_see(owner_id):
+        return "another customer"
+    return case.device.owner_name or "another customer"
+
+
+def _owned_by_another(case: Case, request: RequestFacts) -> str | None:
+    if case.ownership is not OwnershipAction.REASSIGN or request.reassign:
+        return None
+    return f"It belongs to {_owner(case, request)}."
+
+
+def _reassign_not_permitted(case: Case, request: RequestFacts) -> str | None:
+    owner_id = case.device.owner_id
+    if case.ownership is not OwnershipAction.REASSIGN or not request.reassign or owner_id is None:
+        return None
+    for customer_id, name in (
+        (owner_id, _owner(case, request)),
+        (request.customer.customer_id, request.customer.label),
+    ):
+        if not request.operator.may(Right.REASSIGN, customer_id):
+            return f"It belongs to {_owner(case, request)}, and {request.operator.name} may not reassign on {name}."
+    return None
+
+
+def _taken_over(case: Case, request: RequestFacts) -> str | None:
+    if case.ownership is not OwnershipAction.REASSIGN or not request.reassign:
+        return None
+    when = f" on {case.effective_date}" if case.effective_date else ""
+    return f"It belongs to {_owner(case, request)} and is taken over{when}."
+
+
+def _moves(case: Case, request: RequestFacts) -> str | None:
+    if case.ownership is not OwnershipAction.MOVE or request.site is None:
+        return None
+    before = request.sites.get(case.device.owner_site_id or 0)
+    return (
+        f"It moves from {before.name} to {request.site.name}." if before else f"It gets the site {request.site.name}."
+    )
+
+
+def _ownership_scheduled(case: Case, _request: RequestFacts) -> str | None:
+    since = case.device.scheduled_from
+    return None if since is None else f"A change of its ownership is scheduled for {since} already."
+
+
+def _in_open_work_order(case: Case, _request: RequestFacts) -> str | None:
+    number = case.device.open_tracking_number
+    return None if number is None else f"Job {number} is working on it."
+
+
+# --- billing ---------------------------------------------------------------------------------------------------------
+
+
+def _billed_to_another(case: Case, _request: RequestFacts) -> str | None:
+    if not case.foreign_services:
+        return None
+    services = ", ".join(service.service_id for service in case.foreign_services)
+    return f"Another customer is billed for it (billing service {services})."
+
+
+def _several_services(case: Case, _request: RequestFacts) -> str | None:
+    if len(case.own_services) + (case.made_service_id is not None) < 2:
+        return None
+    services = ", ".join(service.service_id for service in case.device.services)
+    return f"This customer is billed for it several times (billing services {services})."
+
+
+def _service_of_another_credential(case: Case, request: RequestFacts) -> str | None:
+    if request.credential is None:
+        return None
+    other = [
+        service.service_id
+        for service in case.own_services
+        if service.billing_credential_id != request.credential.billing_credential_id
+    ]
+    return f"Its billing service {other[0]} is billed through another credential." if other else None
+
+
+def _service_kept(case: Case, _request: RequestFacts) -> str | None:
+    if case.billing is not BillingAction.KEEP or case.made_service_id is not None or not case.own_services:
+        return None
+    return f"It has the billing service {case.own_services[0].service_id} already; that one is kept."
+
+
+def _msisdn_missing(case: Case, request: RequestFacts) -> str | None:
+    if case.device.msisdn or case.billing is not BillingAction.CREATE or case.made_service_id is not None:
+        return None
+    return None if request.settings.iccid_as_number else "It has no MSISDN to be billed under."
+
+
+def _provider_not_mapped(case: Case, request: RequestFacts) -> str | None:
+    if request.provider_mapping(case.device.service_provider_id).is_complete or request.credential is None:
+        return None
+    name = request.service_providers[case.device.service_provider_id].name
+    return f"{request.credential.name} has no provider id and service type for {name}."
+
+
+# --- rate plans ------------------------------------------------------------------------------------------------------
+
+
+def _carrier_plan_not_offered(case: Case, request: RequestFacts) -> str | None:
+    if case.carrier_plan is not None:
+        return None
+    name = request.service_providers[case.device.service_provider_id].name
+    codes = " or ".join(f"“{plan.code}”" for plan in request.carrier_rate_plans.values())
+    return f"{name} does not offer {codes}."
+
+
+def _carrier_plan_inactive(case: Case, _request: RequestFacts) -> str | None:
+    plan = case.carrier_plan
+    return None if plan is None or plan.is_active else f"The carrier rate plan “{plan.code}” is not offered any more."
+
+
+def _carrier_plan_not_mapped(case: Case, request: RequestFacts) -> str | None:
+    plan = case.carrier_plan
+    if plan is None or request.credential is None or request.plan_mapping(plan).is_complete:
+        return None
+    return f"{request.credential.name} has no product and no package for the carrier rate plan “{plan.code}”."
+
+
+def _packages(case: Case, request: RequestFacts) -> list[str]:
+    plans = (case.carrier_plan, request.customer_rate_plan)
+    return [plan.code for plan in plans if plan is not None and request.plan_mapping(plan).package_id]
+
+
+def _two_packages(case: Case, request: RequestFacts) -> str | None:
+    packages = _packages(case, request)
+    if len(packages) < 2:
+        return None
+    return f"Both plans, “{packages[0]}” and “{packages[1]}”, are packages at billing, and a service takes only one."
+
+
+def _package_needs_new_service(case: Case, request: RequestFacts) -> str | None:
+    if case.billing is not BillingAction.KEEP:
+        return None
+    packages = _packages(case, request)
+    if not packages:
+        return None
+    return f"“{packages[0]}” is a package at billing: it comes with a new service only, and this device keeps its own."
+
+
+# --- the effective date ----------------------------------------------------------------------------------------------
+
+
+def _no_activation_date(case: Case, _request: RequestFacts) -> str | None:
+    return "It was never activated, so that it has no activation date." if case.effective_date is None else None
+
+
+def _before_previous_ownership(case: Case, request: RequestFacts) -> str | None:
+    device, day = case.device, case.effective_date
+    if day is None:
+        return None
+    if device.previous_end is not None and day < device.previous_end:
+        return f"The effective date {day} lies before the end of its previous ownership on {device.previous_end}."
+    if case.ownership is OwnershipAction.REASSIGN and device.owned_from is not None and day < device.owned_from:
+        return f"The effective date {day} lies before {device.owned_from}, when {_owner(case, request)} got it."
+    return None
+
+
+def _before_customer_start(case: Case, request: RequestFacts) -> str | None:
+    day, start = case.effective_date, request.customer.starts_on
+    if day is None or start is None or day >= start:
+        return None
+    return f"The effective date {day} lies before the start of {request.customer.label} on {start}."
+
+
+def _before_bill_cycle(case: Case, request: RequestFacts) -> str | None:
+    day, cycle_day = case.effective_date, request.customer.bill_cycle_day
+    if day is None or cycle_day is None or day > request.today:
+        return None
+    months = bill_cycles_between(day, request.today, cycle_day)
+    if months == 0:
+        return None
+    cycle = bill_cycle_start(request.today, cycle_day)
+    back = "1 month" if months == 1 else f"{months} months"
+    return f"The effective date {day} lies {back} before the customer's current bill cycle, which began on {cycle}."
+
+
+def _too_far_ahead(case: Case, request: RequestFacts) -> str | None:
+    day, limit = case.effective_date, request.settings.furthest_ahead_days
+    if day is None or day <= request.today + timedelta(days=limit):
+        return None
+    return f"The effective date {day} lies more than {limit} days ahead."
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+def _with_billing(request: RequestFacts) -> bool:
+    return request.create_billing_service
+
+
+def _with_carrier_plan(request: RequestFacts) -> bool:
+    return bool(request.carrier_rate_plans)
+
+
+def _with_billed_carrier_plan(request: RequestFacts) -> bool:
+    return request.create_billing_service and bool(request.carrier_rate_plans)
+
+
+def _with_billed_plan(request: RequestFacts) -> bool:
+    return request.create_billing_service and bool(request.carrier_rate_plans or request.customer_rate_plan)
+
+
+def _with_two_billed_plans(request: RequestFacts) -> bool:
+    return request.create_billing_service and bool(request.carrier_rate_plans and request.customer_rate_plan)
+
+
+_BLOCKED, _WARNING = Severity.BLOCKED, Severity.WARNING
+
+#: In the order in which findings of one device are told; the first blocking one becomes its work order's error.
+DEVICE_RULES: tuple[DeviceRule, ...] = (
+    DeviceRule("DELETED", _BLOCKED, "are deleted", "Take it out of the list, or have the device restored.", _deleted),
+    DeviceRule(
+        "ARCHIVED", _BLOCKED, "are archived", "Take it out of the list, or have it taken out of the archive.", _archived
+    ),
+    DeviceRule(
+        "STATUS_NOT_ASSIGNABLE",
+        _BLOCKED,
+        "have a status that cannot be associated",
+        "Take it out of the list; only inventory, test ready, active and suspended devices can be associated.",
+        _status,
+    ),
+    DeviceRule(
+        "OWNED_BY_ANOTHER",
+        _BLOCKED,
+        "belong to another customer",
+        "Take it out of the list, or choose to reassign devices of other customers.",
+        _owned_by_another,
+        lambda request: not request.reassign,
+    ),
+    DeviceRule(
+        "REASSIGN_NOT_PERMITTED",
+        _BLOCKED,
+        "belong to a customer from whom they may not be taken",
+        "Ask somebody who holds the right to reassign on both customers.",
+        _reassign_not_permitted,
+        lambda request: request.reassign,
+    ),
+    DeviceRule(
+        "IN_OPEN_WORK_ORDER",
+        _BLOCKED,
+        "are worked on by another job",
+        "Wait until that job is finished, or cancel it there.",
+        _in_open_work_order,
+    ),
+    DeviceRule(
+        "OWNERSHIP_SCHEDULED",
+        _BLOCKED,
+        "have a scheduled change of ownership",
+        "Wait until that change has happened, then ask again.",
+        _ownership_scheduled,
+    ),
+    DeviceRule(
+        "BILLED_TO_ANOTHER",
+        _BLOCKED,
+        "are billed to another customer",
+        "Have that service ended at the billing company and re-read from billing, then ask again.",
+        _billed_to_another,
+    ),
+    DeviceRule(
+        "SEVERAL_BILLING_SERVICES",
+        _BLOCKED,
+        "are billed several times",
+        "Have all but one of these services ended at the billing company, then ask again.",
+        _several_services,
+        _with_billing,
+    ),
+    DeviceRule(
+        "SERVICE_OF_ANOTHER_CREDENTIAL",
+        _BLOCKED,
+        "are billed through another credential",
+        "Ask without a billing service, or have that service ended first.",
+        _service_of_another_credential,
+        _with_billing,
+    ),
+    DeviceRule(
+        "MSISDN_MISSING",
+        _BLOCKED,
+        "have no MSISDN",
+        "Have the MSISDN entered, or ask without a billing service.",
+        _msisdn_missing,
+        _with_billing,
+    ),
+    DeviceRule(
+        "PROVIDER_NOT_MAPPED",
+        _BLOCKED,
+        "are on a service provider that billing does not know",
+        "Add the service provider to the billing credential's mapping, or ask without a billing service.",
+        _provider_not_mapped,
+        _with_billing,
+    ),
+    DeviceRule(
+        "CARRIER_PLAN_NOT_OFFERED",
+        _BLOCKED,
+        "cannot take the carrier rate plan",
+        "Choose a carrier rate plan of the device's service provider.",
+        _carrier_plan_not_offered,
+        _with_carrier_plan,
+    ),
+    DeviceRule(
+        "CARRIER_PLAN_INACTIVE",
+        _BLOCKED,
+        "cannot take the carrier rate plan: it is not offered any more",
+        "Choose another carrier rate plan.",
+        _carrier_plan_inactive,
+        _with_carrier_plan,
+    ),
+    DeviceRule(
+        "CARRIER_PLAN_NOT_MAPPED",
+        _BLOCKED,
+        "cannot take the carrier rate plan: billing does not know it",
+        "Add the plan to the billing credential's mapping, or choose another plan.",
+        _carrier_plan_not_mapped,
+        _with_billed_carrier_plan,
+    ),
+    DeviceRule(
+        "TWO_PACKAGES",
+        _BLOCKED,
+        "cannot take both plans: each is a package at billing",
+        "Choose plans of which only one is a package at billing.",
+        _two_packages,
+        _with_two_billed_plans,
+    ),
+    DeviceRule(
+        "PACKAGE_NEEDS_NEW_SERVICE",
+        _BLOCKED,
+        "keep their billing service, and the plan needs a new one",
+        "Choose a plan that is a product at billing, or have the service ended first.",
+        _package_needs_new_service,
+        _with_billed_plan,
+    ),
+    DeviceRule(
+        "NO_ACTIVATION_DATE",
+        _BLOCKED,
+        "have no activation date",
+        "Choose an effective date.",
+        _no_activation_date,
+        lambda request: request.effective_date is None,
+    ),
+    DeviceRule(
+        "BEFORE_PREVIOUS_OWNERSHIP",
+        _BLOCKED,
+        "would start before their previous ownership ended",
+        "Choose a later effective date.",
+        _before_previous_ownership,
+    ),
+    DeviceRule(
+        "BEFORE_CUSTOMER_START",
+        _BLOCKED,
+        "would start before the customer did",
+        "Choose a later effective date.",
+        _before_customer_start,
+        lambda request: request.customer.starts_on is not None,
+    ),
+    DeviceRule(
+        "TOO_FAR_AHEAD",
+        _BLOCKED,
+        "would start too far ahead",
+        "Choose an earlier effective date.",
+        _too_far_ahead,
+    ),
+    DeviceRule(
+        "TAKEN_OVER",
+        _WARNING,
+        "are taken over from another customer",
+        "Nothing, if this is meant; else take it out of the list.",
+        _taken_over,
+        lambda request: request.reassign,
+    ),
+    DeviceRule(
+        "MOVES_SITE", _WARNING, "move to another site", "Nothing, if this is meant; else choose its site.", _moves
+    ),
+    DeviceRule(
+        "BILLING_SERVICE_KEPT",
+        _WARNING,
+        "have a billing service already",
+        "Nothing: it is kept, no second one is made, and plans go on it.",
+        _service_kept,
+        _with_billing,
+    ),
+    DeviceRule(
+        "BEFORE_BILL_CYCLE",
+        _WARNING,
+        "start before the customer's current bill cycle",
+        "Nothing, if billing back is meant; else choose a later effective date.",
+        _before_bill_cycle,
+        lambda request: request.customer.bill_cycle_day is not None,
+    ),
+    DeviceRule(
+        "CHECK_DIGIT",
+        _WARNING,
+        "were asked for with a wrong check digit",
+        "Compare the identifier with its source.",
+        _check_digit,
+    ),
+)
