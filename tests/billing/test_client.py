@@ -1,0 +1,421 @@
+"""The client against the real sandbox process, and against bare sockets for what no sandbox would send."""
+
+from __future__ import annotations
+
+import json
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Any
+
+import pytest
+
+from desktop_app.association.errors import EnvironmentFault
+from desktop_app.association.ports import LookupVerdict, PostVerdict
+from desktop_app.billing.client import BillingClient
+from desktop_app.billing.launcher import SandboxAddress, read_ledger, set_faults
+from desktop_app.billing.secrets import SANDBOX_LOGIN, BillingLogin
+from desktop_app.billing.shapes import ReferenceFields
+from tests.billing.conftest import product_order, service_order, yes
+from tests.billing.raw_server import RawServer, answer
+
+MakeClient = Callable[..., BillingClient]
+
+
+@pytest.fixture
+def server() -> Iterator[RawServer]:
+    with RawServer() as running:
+        yield running
+
+
+def made(sandbox: SandboxAddress, reference: str) -> int:
+    """How many services the sandbox ever made for the reference."""
+    found: dict[str, Any] = read_ledger(sandbox, reference=reference)["references"]
+    return int(found.get(reference, {"services": 0})["services"])
+
+
+# -------------------------------------------------------------------------------------------------------- what happened
+
+FAULTS = [
+    # fault, verdict, status, made
+    ("", PostVerdict.CREATED, 201, 1),
+    ("429", PostVerdict.NOT_SENT, 429, 0),
+    ("500-before", PostVerdict.UNKNOWN, 500, 0),
+    ("500-after", PostVerdict.UNKNOWN, 500, 1),
+    ("cut-before", PostVerdict.UNKNOWN, None, 0),
+    ("cut-after", PostVerdict.UNKNOWN, None, 1),
+    ("late", PostVerdict.UNKNOWN, None, 1),
+    ("appears-late", PostVerdict.UNKNOWN, 500, 1),
+]
+
+
+@pytest.mark.parametrize(("fault", "verdict", "status", "count"), FAULTS)
+def test_each_fault_gets_its_verdict(
+    sandbox: SandboxAddress, make_client: MakeClient, fault: str, verdict: PostVerdict, status: int | None, count: int
+) -> None:
+    client = make_client(sandbox.url, timeout_s=0.5 if fault == "late" else 20)
+    set_faults(sandbox, next=[fault])
+    order = service_order()
+    result = client.create_service(order, yes)
+    assert (result.verdict, result.http_status) == (verdict, status)
+    assert made(sandbox, order.reference) == count
+    assert (result.billing_id is not None) == (verdict is PostVerdict.CREATED)
+    assert bool(result.reason) == (verdict is not PostVerdict.CREATED)
+    assert result.retry_after_s == (1.0 if fault == "429" else None)
+    # the client made one call and no second one, and goes on working
+    assert client.create_service(service_order(), yes).verdict is PostVerdict.CREATED
+
+
+@pytest.mark.parametrize(("fault", "verdict", "status", "count"), FAULTS)
+def test_the_same_holds_for_products(
+    sandbox: SandboxAddress, make_client: MakeClient, fault: str, verdict: PostVerdict, status: int | None, count: int
+) -> None:
+    client = make_client(sandbox.url, timeout_s=0.5 if fault == "late" else 20)
+    service_id = client.create_service(service_order(), yes).billing_id
+    assert service_id is not None
+    set_faults(sandbox, next=[fault])
+    order = product_order(service_id)
+    result = client.add_product(order, yes)
+    assert (result.verdict, result.http_status) == (verdict, status)
+    references = read_ledger(sandbox, reference=order.reference)["references"]
+    assert references.get(order.reference, {"products": 0})["products"] == count
+
+
+def test_a_lease_that_ran_out_sends_nothing(client: BillingClient, sandbox: SandboxAddress) -> None:
+    order = service_order()
+    result = client.create_service(order, lambda: False)
+    assert (result.verdict, result.http_status) == (PostVerdict.NOT_SENT, None)
+    assert made(sandbox, order.reference) == 0
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_credential_is_the_environment(client: BillingClient, sandbox: SandboxAddress, status: int) -> None:
+    set_faults(sandbox, refuse_logins=status)
+    result = client.create_service(service_order(), yes)
+    assert (result.verdict, result.http_status) == (PostVerdict.ENVIRONMENT, status)
+    assert "credential" in result.reason
+    assert client.find_products("1").verdict is LookupVerdict.ENVIRONMENT
+    assert client.ping() is LookupVerdict.ENVIRONMENT
+    set_faults(sandbox, refuse_logins=0)
+    assert client.ping() is LookupVerdict.ANSWERED
+
+
+def test_a_wrong_password_is_the_environment(sandbox: SandboxAddress) -> None:
+    wrong = BillingClient("sandbox", sandbox.url, BillingLogin("demo@sandbox", "no", "no"), timeout_s=5)
+    assert wrong.create_service(service_order(), yes).http_status == 401
+    wrong.close()
+
+
+def test_a_server_that_is_not_there_is_the_environment(make_client: MakeClient) -> None:
+    with RawServer() as gone:
+        url = gone.url
+    client = make_client(url)
+    assert client.create_service(service_order(), yes).verdict is PostVerdict.ENVIRONMENT
+    assert client.find_services("17", number="1").verdict is LookupVerdict.ENVIRONMENT
+    assert client.ping() is LookupVerdict.ENVIRONMENT
+
+
+def test_refused_data_says_why(client: BillingClient) -> None:
+    result = client.create_service(service_order(number="1" * 256), yes)
+    assert (result.verdict, result.http_status) == (PostVerdict.REFUSED, 400)
+    assert result.answer == "number is longer than 255 characters."
+    assert result.reason == "Billing at 127.0.0.1 refused it: number is longer than 255 characters."
+
+
+ANSWERS = [
+    # what a server may answer to a POST, verdict, id
+    (answer("201 Created", b'{"ok": true, "id": 7}'), PostVerdict.CREATED, "7"),
+    (answer("200 OK", b'{"ok": true, "id": "S-7"}'), PostVerdict.CREATED, "S-7"),
+    (answer("201 Created", b'{"id": 7}'), PostVerdict.CREATED, "7"),
+    (answer("201 Created", b'{"ok": false, "id": 7}'), PostVerdict.UNKNOWN, None),
+    (answer("201 Created", b'{"ok": true}', "Location: /v1/Services/7"), PostVerdict.UNKNOWN, None),
+    (answer("201 Created", b'{"ok": true, "id": null}'), PostVerdict.UNKNOWN, None),
+    (answer("201 Created", b'{"ok": true, "id": true}'), PostVerdict.UNKNOWN, None),
+    (answer("201 Created", b'{"ok": true, "id": 0}'), PostVerdict.UNKNOWN, None),
+    (answer("201 Created", b'{"ok": true, "id": ""}'), PostVerdict.UNKNOWN, None),
+    (answer("201 Created", b'{"ok": true, "id": "see other"}'), PostVerdict.UNKNOWN, None),
+    (answer("201 Created", b"[7]"), PostVerdict.UNKNOWN, None),
+    (answer("201 Created", b"[" * 100_000), PostVerdict.UNKNOWN, None),
+    (answer("201 Created", b"<html>created</html>"), PostVerdict.UNKNOWN, None),
+    (answer("201 Created", b"\xff\xfe\x00"), PostVerdict.UNKNOWN, None),
+    (answer("204 No Content"), PostVerdict.UNKNOWN, None),
+    (b'HTTP/1.1 201 Created\r\nContent-Length: 90\r\n\r\n{"ok": true, "id": 7}', PostVerdict.UNKNOWN, None),
+    (answer("302 Found", b"", "Location: /elsewhere"), PostVerdict.UNKNOWN, None),
+    (answer("400 Bad Request", b"Customer 17 is closed."), PostVerdict.REFUSED, None),
+    (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 90\r\n\r\nCustomer", PostVerdict.REFUSED, None),
+    (answer("404 Not Found"), PostVerdict.REFUSED, None),
+    (answer("405 Method Not Allowed"), PostVerdict.REFUSED, None),
+    (answer("408 Request Timeout"), PostVerdict.UNKNOWN, None),
+    (answer("409 Conflict"), PostVerdict.REFUSED, None),
+    (answer("418 I'm a teapot"), PostVerdict.UNKNOWN, None),
+    (answer("422 Unprocessable"), PostVerdict.REFUSED, None),
+    (answer("500 Internal Server Error"), PostVerdict.UNKNOWN, None),
+    (answer("502 Bad Gateway", b"<html><h1>Bad gateway</h1></html>"), PostVerdict.UNKNOWN, None),
+    (answer("503 Service Unavailable", b"", "Retry-After: 5"), PostVerdict.UNKNOWN, None),
+    (answer("504 Gateway Timeout"), PostVerdict.UNKNOWN, None),
+    (answer("599 Whatever"), PostVerdict.UNKNOWN, None),
+]
+
+
+@pytest.mark.parametrize(("raw", "verdict", "billing_id"), ANSWERS)
+def test_each_answer_gets_its_verdict(
+    server: RawServer, make_client: MakeClient, raw: bytes, verdict: PostVerdict, billing_id: str | None
+) -> None:
+    server.use(server.answers(raw))
+    result = make_client(server.url).create_service(service_order(), yes)
+    assert (result.verdict, result.billing_id) == (verdict, billing_id)
+    assert result.http_status == int(raw[9:12])
+    assert server.requests == 1
+
+
+def test_what_is_posted(server: RawServer, make_client: MakeClient) -> None:
+    server.use(server.answers(*[answer("201 Created", b'{"ok": true, "id": 7}')] * 2))
+    client = make_client(server.url)
+    client.create_service(
+        service_order(
+            reference="AJ-1",
+            number="+49170",
+            service_type_id="4",
+            package_id="P-5",
+            address_id="006",
+            description="Line of car 7",
+            effective_date=date(2027, 1, 2),
+        ),
+        yes,
+    )
+    client.add_product(product_order("12", reference="AJ-2"), yes)
+    heads, bodies = zip(*(request.split(b"\r\n\r\n", 1) for request in server.received), strict=True)
+    assert json.loads(bodies[0]) == {
+        "customer_id": 17, "provider_id": 3, "service_type_id": 4, "package_id": "P-5", "address_id": "006",
+        "number": "+49170", "number2": "AJ-1", "description": "Line of car 7", "effective_date": "2027-01-02",
+    }  # fmt: skip
+    assert json.loads(bodies[1]) == {
+        "service_id": 12, "product_id": 501, "generate_proration": True, "effective_date": "2026-11-24",
+        "code_2": "AJ-2",
+    }  # fmt: skip
+    assert b"POST /v1/Services HTTP/1.1" in heads[0]
+    assert b"POST /v1/ServiceProduct HTTP/1.1" in heads[1]
+    for head in heads:
+        assert b"\r\nOcp-Apim-Subscription-Key: sandbox-subscription-key\r\n" in head
+        assert b"\r\nAuthorization: Basic " + b64encode(b"demo@sandbox:sandbox-password") + b"\r\n" in head
+
+
+def test_the_reference_can_stand_in_the_description(server: RawServer, make_client: MakeClient) -> None:
+    server.use(server.answers(*[answer("201 Created", b'{"ok": true, "id": 7}')] * 2))
+    client = make_client(server.url, references=ReferenceFields(service="description", product=""))
+    client.create_service(service_order(reference="AJ-1", description="for the bill"), yes)
+    client.add_product(product_order("12", reference="AJ-2"), yes)
+    service, product = (json.loads(request.split(b"\r\n\r\n", 1)[1]) for request in server.received)
+    assert service["description"] == "AJ-1"
+    assert "number2" not in service
+    assert "AJ-2" not in product.values()
+
+
+# -------------------------------------------------------------------------------------------------------------- lookups
+
+
+def test_finds_by_reference_and_by_number(client: BillingClient) -> None:
+    order, other = service_order(), service_order()
+    first = client.create_service(order, yes)
+    client.create_service(other, yes)
+    client.create_service(service_order(billing_customer_id="18", number=order.number), yes)
+    by_reference = client.find_services("17", reference=order.reference)
+    assert by_reference.verdict is LookupVerdict.ANSWERED
+    assert [service.service_id for service in by_reference.services] == [first.billing_id]
+    assert client.find_services("17", number=order.number) == by_reference
+    found = by_reference.services[0]
+    assert (found.billing_customer_id, found.number, found.reference, found.is_active) == (
+        "17", order.number, order.reference, True,
+    )  # fmt: skip
+    assert client.find_services("17", reference="AJ-none").services == ()
+    assert client.find_services("999", reference=order.reference).services == ()
+
+
+@pytest.mark.parametrize("kind", ["sandbox", "revio"])
+def test_a_server_that_ignores_filters_changes_nothing(
+    sandbox: SandboxAddress, make_client: MakeClient, kind: str
+) -> None:
+    client = make_client(sandbox.url, kind=kind)
+    order = service_order()
+    first = client.create_service(order, yes)
+    client.create_service(service_order(), yes)
+    assert first.billing_id is not None
+    client.add_product(product_order(first.billing_id), yes)
+    set_faults(sandbox, ignore_filters=True)
+    found = client.find_services("17", reference=order.reference, number=order.number)
+    assert [service.service_id for service in found.services] == [first.billing_id]
+    assert {product.service_id for product in client.find_products(first.billing_id).products} == {first.billing_id}
+
+
+def test_an_unproven_number_filter_is_not_trusted(server: RawServer, make_client: MakeClient) -> None:
+    empty = answer("200 OK", b'{"ok": true, "has_more": false, "record_count": 0, "records": []}')
+    server.use(server.answers(empty, empty))
+    make_client(server.url, kind="revio").find_services("17", number="+49")
+    assert server.received[0].split(b" ")[1] == b"/v1/Services?search.customer_id=17&page=1&page_size=500"
+
+
+def test_products_of_a_service(client: BillingClient) -> None:
+    service = client.create_service(service_order(), yes).billing_id
+    assert service is not None
+    order = product_order(service, product_id="502")
+    product = client.add_product(order, yes)
+    found = client.find_products(service).products
+    assert [(each.service_product_id, each.service_id, each.product_id, each.reference) for each in found] == [
+        (product.billing_id, service, "502", order.reference)
+    ]
+    assert found[0].is_active
+    assert client.find_products("999999").products == ()
+
+
+def test_all_pages_are_read(sandbox: SandboxAddress, make_client: MakeClient) -> None:
+    pauses: list[None] = []
+    client = make_client(sandbox.url, before_further_page=lambda: pauses.append(None))
+    ids = {client.create_service(service_order(billing_customer_id="77"), yes).billing_id for _ in range(501)}
+    listed = client.list_services()
+    assert listed.verdict is LookupVerdict.ANSWERED
+    assert {each.service_id for each in listed.services if each.billing_customer_id == "77"} == ids
+    assert len(pauses) == (len(listed.services) - 1) // 500
+
+
+def page_of(*ids: int, has_more: bool) -> bytes:
+    records = [{"service_id": each, "customer_id": 17, "number": "1", "number2": "R"} for each in ids]
+    return answer("200 OK", json.dumps({"ok": True, "has_more": has_more, "records": records}).encode())
+
+
+LISTS = [
+    # pages, verdict, ids that are found
+    ([page_of(1, 2, has_more=False)], LookupVerdict.ANSWERED, ["1", "2"]),
+    ([page_of(1, has_more=True), page_of(2, has_more=False)], LookupVerdict.ANSWERED, ["1", "2"]),
+    # has_more stays true on the last page: an empty one ends the list
+    (
+        [page_of(1, has_more=True), page_of(2, has_more=True), page_of(has_more=True)],
+        LookupVerdict.ANSWERED,
+        ["1", "2"],
+    ),
+    # a server that ignores the page would be asked for ever
+    ([page_of(1, has_more=True), page_of(1, has_more=True)], LookupVerdict.RETRY, []),
+    # what is incomplete is no answer: the missing page could hold our service
+    ([page_of(1, has_more=True), answer("500 Oops")], LookupVerdict.RETRY, []),
+    ([page_of(1, has_more=True), answer("429 Too Many")], LookupVerdict.RETRY, []),
+    ([page_of(1, has_more=True), b""], LookupVerdict.RETRY, []),
+    ([page_of(1, has_more=True), answer("401 Unauthorized")], LookupVerdict.ENVIRONMENT, []),
+    ([answer("200 OK", b'{"ok": true, "records": []}')], LookupVerdict.RETRY, []),
+    ([answer("200 OK", b'{"ok": false, "has_more": false, "records": []}')], LookupVerdict.RETRY, []),
+    ([answer("200 OK", b'{"ok": true, "has_more": false, "records": [1]}')], LookupVerdict.RETRY, []),
+    ([answer("200 OK", b'{"ok": true, "has_more": false, "records": [{}]}')], LookupVerdict.RETRY, []),
+    ([answer("200 OK", b"[]")], LookupVerdict.RETRY, []),
+    ([answer("200 OK", b"not JSON")], LookupVerdict.RETRY, []),
+    ([answer("302 Found")], LookupVerdict.RETRY, []),
+    ([answer("404 Not Found")], LookupVerdict.RETRY, []),
+    ([b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"ok": true'], LookupVerdict.RETRY, []),
+]
+
+
+@pytest.mark.parametrize(("pages", "verdict", "ids"), LISTS)
+def test_a_list_is_complete_or_no_answer(
+    server: RawServer, make_client: MakeClient, pages: list[bytes], verdict: LookupVerdict, ids: list[str]
+) -> None:
+    server.use(server.answers(*pages))
+    found = make_client(server.url).find_services("17", reference="R")
+    assert (found.verdict, [service.service_id for service in found.services]) == (verdict, ids)
+    assert bool(found.reason) == (verdict is not LookupVerdict.ANSWERED)
+    assert server.requests == len(pages)
+
+
+def test_a_lookup_that_gets_429_says_when_to_ask_again(client: BillingClient, sandbox: SandboxAddress) -> None:
+    set_faults(sandbox, get_rates={"429": 1}, retry_after_s=7)
+    found = client.find_services("17", reference="R")
+    assert (found.verdict, found.retry_after_s) == (LookupVerdict.RETRY, 7.0)
+
+
+def test_a_lookup_keeps_its_deadline(server: RawServer, make_client: MakeClient) -> None:
+    server.use(server.drips(b"HTTP/1.1 200 OK\r\n\r\n", b" "))
+    assert make_client(server.url, timeout_s=0.3).find_products("1").verdict is LookupVerdict.RETRY
+
+
+def test_search_lags_behind(client: BillingClient, sandbox: SandboxAddress) -> None:
+    set_faults(sandbox, search_lag_ms=3_600_000)
+    order = service_order()
+    client.create_service(order, yes)
+    assert client.find_services("17", reference=order.reference).services == ()
+    set_faults(sandbox, search_lag_ms=0)
+    assert len(client.find_services("17", reference=order.reference).services) == 1
+
+
+def test_a_service_that_appears_late(client: BillingClient, sandbox: SandboxAddress) -> None:
+    set_faults(sandbox, next=["appears-late"], appears_late_ms=300)
+    order = service_order()
+    assert client.create_service(order, yes).verdict is PostVerdict.UNKNOWN
+    while not client.find_services("17", reference=order.reference).services:
+        time.sleep(0.05)  # it has to come, or the test never ends
+    assert made(sandbox, order.reference) == 1
+
+
+def test_a_search_needs_something_to_look_for(client: BillingClient) -> None:
+    with pytest.raises(ValueError, match="reference or a number"):
+        client.find_services("17")
+
+
+# -------------------------------------------------------------------------------------------------------------- secrets
+
+SECRET = BillingLogin("me@company", 'p"ä&ss/wörd', "key+0123456789")
+
+
+@pytest.mark.parametrize("status", ["201 Created", "400 Bad Request", "401 Unauthorized", "429 Too Many", "500 Oops"])
+def test_secrets_that_a_server_sends_back_are_hidden(server: RawServer, status: str) -> None:
+    basic = b64encode(f"{SECRET.login}:{SECRET.password}".encode()).decode()
+    echoes = [
+        SECRET.password, SECRET.subscription_key, basic, json.dumps(SECRET.password), f"me@company:{SECRET.password}",
+        "p%22%C3%A4%26ss%2Fw%C3%B6rd", "p&quot;ä&amp;ss/wörd", "key%2B0123456789",
+    ]  # fmt: skip
+    body = json.dumps({"ok": True, "id": 7, "echo": echoes}, ensure_ascii=False).encode()
+    for sent in (body, "; ".join(echoes).encode(), json.dumps({"message": " ".join(echoes)}).encode()):
+        server.use(server.answers(answer(status, sent)))
+        client = BillingClient("sandbox", server.url, SECRET, timeout_s=5)
+        result = client.create_service(service_order(), yes)
+        found = client.find_products("1")
+        client.close()
+        for text in (repr(result), repr(found), repr(client), repr(SECRET)):
+            assert not any(secret in text for secret in (*echoes, "wörd", "w\\u00f6rd", "0123456789", basic[4:]))
+        server.connections = 0
+
+
+def test_an_answer_is_one_short_line(server: RawServer, make_client: MakeClient) -> None:
+    server.use(server.answers(answer("400 Bad Request", b"first line\r\n\t\x00second " + b"x" * 100_000)))
+    result = make_client(server.url).create_service(service_order(), yes)
+    assert result.answer.startswith("first line second xxx")
+    assert len(result.answer) == 400
+    assert len(result.reason) <= 400
+
+
+# ------------------------------------------------------------------------------------------------------------ addresses
+
+
+@pytest.mark.parametrize(
+    "url", ["", "billing", "ftp://billing", "https://", "https://me:pw@billing/v1", "https://b:x/v1"]
+)
+def test_an_address_that_is_none(url: str) -> None:
+    with pytest.raises(EnvironmentFault) as caught:
+        BillingClient("sandbox", url, SANDBOX_LOGIN, timeout_s=1)
+    assert caught.value.code == "BILLING_URL_BAD"
+    assert "pw" not in f"{caught.value} {caught.value.what_to_do}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "is_safe"),
+    [
+        ("revio", "http://api.revioapi.com/v1", False),
+        ("revio", "https://api.revioapi.com/v1", True),
+        ("revio", "http://127.0.0.1:1/v1", True),
+        ("revio", "http://localhost:1/v1", True),
+        ("sandbox", "http://billing.lan/v1", True),
+    ],
+)
+def test_a_real_password_does_not_travel_in_clear(kind: str, url: str, is_safe: bool) -> None:
+    if is_safe:
+        BillingClient(kind, url, SANDBOX_LOGIN, timeout_s=1).close()
+        return
+    with pytest.raises(EnvironmentFault) as caught:
+        BillingClient(kind, url, SANDBOX_LOGIN, timeout_s=1)
+    assert caught.value.code == "BILLING_URL_UNSAFE"
