@@ -49,6 +49,7 @@ class JobRecord(NamedTuple):
     pause_cause: str | None
     pause_reason: str | None
     run_no: int
+    customer_id: int
     customer: str
     account_number: str | None
     site: str | None
@@ -371,6 +372,7 @@ def _jobs() -> Select[Any]:
         job.c.pause_cause,
         job.c.pause_reason,
         job.c.run_no,
+        job.c.customer_id,
         customer.c.name,
         job.c.account_number,
         site.c.name,
@@ -389,7 +391,7 @@ def _jobs() -> Select[Any]:
 
 
 def _job_records(uow: UnitOfWork, statement: Select[Any]) -> list[JobRecord]:
-    first, last = 10, 10 + len(_COUNTERS)
+    first, last = 11, 11 + len(_COUNTERS)
     return [
         JobRecord._make(
             (*row[:first], tuple(row[first:last]), *row[last : last + 5], bool(row[last + 5]), *row[last + 6 :])

@@ -6,6 +6,7 @@ A title goes on where "12 devices" ends: "12 devices belong to another customer"
 from __future__ import annotations
 
 from desktop_app.association.errors import ErrorKind
+from desktop_app.association.locating import NOT_LOCATED_TITLES
 from desktop_app.association.rules import DEVICE_RULES
 
 #: Devices that were found, and may not be worked on.
@@ -18,11 +19,8 @@ _PASSING = frozenset({ErrorKind.TRANSIENT, ErrorKind.UNKNOWN, ErrorKind.ENVIRONM
 _PASSING_CODES = frozenset({"IN_OPEN_WORK_ORDER", "BILLED_NOT_ASSOCIATED"})
 
 _TITLES = {
-    # of the check, where no device was found
-    "NOT_FOUND": "were not found",
-    "AMBIGUOUS": "are on several service providers",
-    "NOT_ON_SERVICE_PROVIDER": "are on another service provider",
-    # of the work
+    **NOT_LOCATED_TITLES,
+    **{rule.code: rule.title for rule in DEVICE_RULES},
     "BILLED_NOT_ASSOCIATED": "are billed, but not associated with the customer",
     "BILLING_REFUSED": "were refused by billing",
     "BILLING_REFUSED_PRODUCT": "have a service, but billing refused a plan's product on it",
@@ -34,7 +32,7 @@ _TITLES = {
     "BILLING_NUMBER_TAKEN": "have a number that another service at billing holds",
     "BILLING_PRODUCTS_AMBIGUOUS": "have a plan's product several times at billing",
     "CANCELLED": "were cancelled",
-} | {rule.code: rule.title for rule in DEVICE_RULES}
+}
 
 
 def title(code: str, message: str) -> str:

@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from db import browse_devices, browse_history
-from db.facts import Facts
-from db.master_data import MasterData
-from desktop_app.association.check import closest
-from desktop_app.association.errors import NotFound, Problem, RequestRefused
-from desktop_app.association.facts import AskedDevice
-from desktop_app.association.identifiers import Unreadable, read_line, read_lines
-from desktop_app.association.model import DeviceFilter, DeviceStatus, Identifier, PlanKind, Reading, pack, unpack
+from desktop_app.association.errors import NotFound, RequestRefused
+from desktop_app.association.identifiers import Unreadable, read_line
+from desktop_app.association.model import DeviceFilter, DeviceStatus, Identifier, PlanKind, Reading, unpack
 from desktop_app.desk.device_files import read_devices_file
 from desktop_app.desk.history import history_row
 from desktop_app.desk.protocol import (
@@ -23,11 +19,11 @@ from desktop_app.desk.protocol import (
     DeviceRow,
     IsCancelled,
     Located,
-    LocatedLine,
     OwnershipRow,
     ScheduledChangeRow,
     never,
 )
+from desktop_app.desk.requests import locate_lines
 from desktop_app.desk.seat import Seat
 
 
@@ -130,58 +126,7 @@ class LocalDevices:
         self, lines: Sequence[str], service_provider: str | None = None, cancelled: IsCancelled = never
     ) -> Located:
         """Finds devices by pasted or imported lines. Bad lines are answered, not raised."""
-        read = read_lines(lines)
-        problems = [
-            LocatedLine(line, text, Problem("UNREADABLE", why.message, why.what_to_do))
-            for line, text, why in read.unreadable
-        ]
-        with self._seat.store.read() as uow:
-            visible = self._seat.rights(uow).visible_customers
-            providers = {one.service_provider_id: one.code for one in MasterData(uow).service_providers()}
-            asked = Facts(uow).asked(read.asked, cancelled)
-        found: dict[int, int] = {}  # device → the first line that names it
-        by_line: dict[int, int] = {}
-        for one in asked:
-            candidates = [
-                device
-                for device in closest(one.candidates, one.identifier)
-                if (visible is None or device.owner_id is None or device.owner_id in visible)
-                and service_provider in {None, providers[device.service_provider_id]}
-            ]
-            candidates = [one for one in candidates if not (one.is_deleted or one.is_archived)] or candidates
-            if len(candidates) != 1:
-                problems.append(_not_one(one, sorted(providers[one.service_provider_id] for one in candidates)))
-                continue
-            device_id = by_line[one.line] = candidates[0].device_id
-            first = found.setdefault(device_id, one.line)
-            if first != one.line:
-                problems.append(_duplicate(one.line, one.asked_for, first, device_id))
-        for line, first in read.duplicates:
-            problems.append(_duplicate(line, lines[line - 1].strip(), first, by_line.get(first)))
-        return Located(
-            asked=len(read.asked) + len(read.duplicates) + len(read.unreadable),
-            packed=pack(found),
-            lines=tuple(sorted(problems, key=lambda problem: problem.line)),
-        )
-
-
-def _not_one(asked: AskedDevice, providers: Sequence[str]) -> LocatedLine:
-    if not providers:
-        problem = Problem(
-            "NOT_FOUND", f"There is no device {asked.asked_for} that you may see.", "Compare it with its source."
-        )
-    else:
-        problem = Problem(
-            "AMBIGUOUS",
-            f"{asked.asked_for} is on several service providers: {', '.join(providers)}.",
-            "Choose one of these service providers, or name the device by its ICCID.",
-        )
-    return LocatedLine(asked.line, asked.asked_for, problem, candidates=tuple(providers))
-
-
-def _duplicate(line: int, asked_for: str, first: int, device_id: int | None) -> LocatedLine:
-    problem = Problem("DUPLICATE", f"Names the same device as line {first}.", "Nothing; it counts once.")
-    return LocatedLine(line, asked_for, problem, device_id)
+        return locate_lines(self._seat, lines, service_provider, cancelled)
 
 
 def readings(identifier: Identifier) -> tuple[Reading, ...]:
