@@ -133,7 +133,10 @@ class Judge:
         self._site_id = None if request.site is None else request.site.site_id
         self._locator = Locator(request.service_providers, request.service_provider)
         self._billing = BillingAction.CREATE if request.create_billing_service else BillingAction.NONE
-        self._rules = [(rule.broken, rule) for rule in DEVICE_RULES if rule.applies(request)]
+        rules = [(rank, rule) for rank, rule in enumerate(DEVICE_RULES) if rule.applies(request)]
+        self._rules = [(rank, rule.broken) for rank, rule in rules if not rule.by_provider]
+        self._provider_rules = [(rank, rule.broken) for rank, rule in rules if rule.by_provider]
+        self._of_provider: dict[int, list[tuple[int, str]]] = {}
 
     def request_findings(self) -> list[Finding]:
         """Findings on the request as a whole."""
@@ -184,32 +187,17 @@ class Judge:
         ownership = self._ownership(device)
         case = Case(device, identifier, effective_date, ownership, billing, own, foreign, carrier_plan, made_service_id)
         request = self._request
-        broken = [(rule, message) for rule_broken, rule in self._rules if (message := rule_broken(case, request))]
-        findings: tuple[Finding, ...] = ()
-        if broken:
-            findings = tuple(
-                [
-                    Finding(
-                        line,
-                        asked_for,
-                        device.iccid,
-                        rule.code,
-                        rule.severity,
-                        message,
-                        rule.what_to_do,
-                        device.device_id,
-                    )
-                    for rule, message in broken
-                ]
-            )
+        broken = [(rank, message) for rank, is_broken in self._rules if (message := is_broken(case, request))]
+        if self._provider_rules and (of_provider := self._broken_for_provider(case)):
+            broken = sorted(broken + of_provider)
+        findings = _findings(line, asked_for, device, broken) if broken else ()
         return Verdict(
             line,
             asked_for,
             identifier,
             device,
             findings,
-            # the table has the blocking rules first
-            bool(broken) and broken[0][0].severity is Severity.BLOCKED,
+            bool(findings) and findings[0].severity is Severity.BLOCKED,  # the table has the blocking rules first
             effective_date,
             ownership,
             billing,
@@ -217,12 +205,39 @@ class Judge:
             own[0] if own and billing is BillingAction.KEEP else None,
         )
 
+    def _broken_for_provider(self, case: Case) -> list[tuple[int, str]]:
+        service_provider_id = case.device.service_provider_id
+        broken = self._of_provider.get(service_provider_id)
+        if broken is None:
+            request = self._request
+            broken = [(rank, text) for rank, is_broken in self._provider_rules if (text := is_broken(case, request))]
+            self._of_provider[service_provider_id] = broken
+        return broken
+
     def _ownership(self, device: DeviceFacts) -> OwnershipAction:
         if device.owner_id is None:
             return OwnershipAction.ASSIGN
         if device.owner_id != self._customer_id:
             return OwnershipAction.REASSIGN
         return OwnershipAction.KEEP if device.owner_site_id == self._site_id else OwnershipAction.MOVE
+
+
+def _findings(line: int, asked_for: str, device: DeviceFacts, broken: Sequence[tuple[int, str]]) -> tuple[Finding, ...]:
+    return tuple(
+        [
+            Finding(
+                line,
+                asked_for,
+                device.iccid,
+                rule.code,
+                rule.severity,
+                message,
+                rule.what_to_do,
+                device.device_id,
+            )
+            for rule, message in ((DEVICE_RULES[rank], message) for rank, message in broken)
+        ]
+    )
 
 
 _TITLES = (

@@ -51,10 +51,10 @@ class Locator:
             return candidates[0]
         if not candidates:
             return _not_found(asked.identifier)
-        candidates = _without_other_check_digits(candidates, asked.identifier)
         here = [device for device in candidates if device.service_provider_id in self._fits]
         if not here:
             return self._elsewhere(candidates)
+        here = _exact_before_others(here, asked.identifier)
         # what is deleted or archived on one service provider does not hide the same SIM on another
         usable = [device for device in here if not (device.is_deleted or device.is_archived)] or here
         return usable[0] if len(usable) == 1 else self._ambiguous(usable, asked.identifier)
@@ -90,16 +90,11 @@ class Locator:
         return " and ".join(sorted({self._providers[device.service_provider_id].name for device in devices}))
 
 
-def _without_other_check_digits(
-    candidates: Sequence[DeviceFacts], identifier: Identifier | None
-) -> Sequence[DeviceFacts]:
-    """Where a service provider has exactly the asked ICCID, those with or without a check digit are other SIMs."""
+def _exact_before_others(devices: list[DeviceFacts], identifier: Identifier | None) -> list[DeviceFacts]:
+    """Where a device has exactly the asked ICCID, one with or without a check digit is another SIM."""
     if identifier is None or identifier.kind is not IdentifierKind.ICCID:
-        return candidates
-    exact = {device.service_provider_id for device in candidates if device.iccid == identifier.value}
-    return [
-        device for device in candidates if device.iccid == identifier.value or device.service_provider_id not in exact
-    ]
+        return devices
+    return [device for device in devices if device.iccid == identifier.value] or devices
 
 
 def _kinds(identifier: Identifier | None) -> str:

@@ -52,6 +52,7 @@ class RequestFacts:
         reason: for the record.
         settings: what all engines of the database agree on.
         today: business date.
+        furthest_ahead: the last effective date that is taken.
     """
 
     operator: OperatorRights
@@ -69,6 +70,7 @@ class RequestFacts:
     reason: str
     settings: InstallationSettings
     today: date
+    furthest_ahead: date
 
     def provider_mapping(self, service_provider_id: int) -> ProviderMapping:
         """What billing calls the service provider; empty where it does not know it."""
@@ -131,6 +133,7 @@ def resolve(
         reason=request.reason.strip(),
         settings=settings,
         today=today,
+        furthest_ahead=today + timedelta(days=settings.furthest_ahead_days),
     )
 
 

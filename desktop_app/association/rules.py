@@ -7,7 +7,7 @@ device's ICCID: it stands beside them wherever they are shown.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date
 from typing import NamedTuple
 
 from desktop_app.association.facts import ActiveService, DeviceFacts, RatePlanFacts, Right
@@ -62,6 +62,7 @@ class DeviceRule(NamedTuple):
 
     Attributes:
         applies: whether the rule means anything for this request; asked once, not for each device.
+        by_provider: it looks at nothing of the device but its service provider; asked once for each of them.
     """
 
     code: str
@@ -70,6 +71,7 @@ class DeviceRule(NamedTuple):
     what_to_do: str
     broken: Callable[[Case, RequestFacts], str | None]
     applies: Callable[[RequestFacts], bool] = lambda _request: True
+    by_provider: bool = False
 
 
 # --- the request -----------------------------------------------------------------------------------------------------
@@ -434,10 +436,10 @@ def _before_bill_cycle(case: Case, request: RequestFacts) -> str | None:
 
 
 def _too_far_ahead(case: Case, request: RequestFacts) -> str | None:
-    day, limit = case.effective_date, request.settings.furthest_ahead_days
-    if day is None or day <= request.today + timedelta(days=limit):
+    day = case.effective_date
+    if day is None or day <= request.furthest_ahead:
         return None
-    return f"The effective date {day} lies more than {limit} days ahead."
+    return f"The effective date {day} lies more than {request.settings.furthest_ahead_days} days ahead."
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
@@ -546,6 +548,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Add the service provider to the billing credential's mapping, or ask without a billing service.",
         _provider_not_mapped,
         _with_billing,
+        by_provider=True,
     ),
     DeviceRule(
         "CARRIER_PLAN_NOT_OFFERED",
@@ -554,6 +557,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Choose a carrier rate plan of the device's service provider.",
         _carrier_plan_not_offered,
         _with_carrier_plan,
+        by_provider=True,
     ),
     DeviceRule(
         "CARRIER_PLAN_INACTIVE",
@@ -562,6 +566,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Choose another carrier rate plan.",
         _carrier_plan_inactive,
         _with_carrier_plan,
+        by_provider=True,
     ),
     DeviceRule(
         "CARRIER_PLAN_NOT_MAPPED",
@@ -570,6 +575,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Add the plan to the billing credential's mapping, or choose another plan.",
         _carrier_plan_not_mapped,
         _with_billed_carrier_plan,
+        by_provider=True,
     ),
     DeviceRule(
         "TWO_PACKAGES",
@@ -578,6 +584,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Choose plans of which only one is a package at billing.",
         _two_packages,
         _with_two_billed_plans,
+        by_provider=True,
     ),
     DeviceRule(
         "PACKAGE_NEEDS_NEW_SERVICE",

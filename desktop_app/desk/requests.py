@@ -13,7 +13,7 @@ from db.submission import Submission
 from desktop_app.association.check import CheckOutcome, check, refuse_blocked
 from desktop_app.association.errors import Problem, RequestRefused
 from desktop_app.association.facts import AskedDevice, OperatorRights
-from desktop_app.association.identifiers import LONGEST_LINE, read_lines, refuse_unreadable
+from desktop_app.association.identifiers import LONGEST_LINE, ReadLines, read_lines, refuse_unreadable
 from desktop_app.association.locating import Locator, NotLocated
 from desktop_app.association.model import (
     AskedLines,
@@ -29,6 +29,7 @@ from desktop_app.association.model import (
 from desktop_app.association.ports import DeviceIsTaken
 from desktop_app.association.request import find_provider, resolve
 from desktop_app.association.work_orders import build, instructions_for
+from desktop_app.desk.collector import collector_at_rest
 from desktop_app.desk.protocol import IsCancelled, Located, LocatedLine, never
 from desktop_app.desk.seat import Seat
 
@@ -49,7 +50,7 @@ def check_request(seat: Seat, request: AssociationRequest, cancelled: IsCancelle
         RequestRefused: no device, a line that cannot be read, an unknown customer, site, service provider or plan.
         Cancelled: ``cancelled`` said so.
     """
-    with seat.store.read() as uow:
+    with collector_at_rest(), seat.store.read() as uow:
         return _check(uow, seat, request, cancelled).report
 
 
@@ -74,9 +75,12 @@ def submit_request(seat: Seat, request: AssociationRequest, fingerprint: str, su
     if first is not None:
         return first
     tracking_number = seat.store.run(lambda uow: Submission(uow).next_tracking_number())
-    return _until_not_taken(
-        lambda: seat.store.run(lambda uow: _submit(uow, seat, request, fingerprint, submission_key, tracking_number))
-    )
+    with collector_at_rest():
+        return _until_not_taken(
+            lambda: seat.store.run(
+                lambda uow: _submit(uow, seat, request, fingerprint, submission_key, tracking_number)
+            )
+        )
 
 
 def _submit(
@@ -189,7 +193,13 @@ def locate_lines(
         NotFound: there is no such service provider.
         Cancelled: ``cancelled`` said so.
     """
-    read = read_lines(lines)
+    with collector_at_rest():
+        return _locate(seat, read_lines(lines), lines, service_provider, cancelled)
+
+
+def _locate(
+    seat: Seat, read: ReadLines, lines: Sequence[str], service_provider: str | None, cancelled: IsCancelled
+) -> Located:
     problems = [_problem_line(line, text, "UNREADABLE", *why[1:]) for line, text, why in read.unreadable]
     with seat.store.read() as uow:
         visible = seat.rights(uow).visible_customers
