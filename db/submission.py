@@ -6,7 +6,7 @@ waits for somebody else's hundred thousand work orders.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from sqlalchemy import Integer, Unicode, cast, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from db.bulk import insert_rows
-from db.schema import installation_setting, job, job_log, work_order
+from db.finishing import write_log
+from db.schema import installation_setting, job, work_order
 from desktop_app.association.model import Submitted
 from desktop_app.association.ports import DeviceIsTaken, JobDraft, WorkOrderDraft
 from desktop_app.association.states import JobState, WorkOrderState
@@ -78,28 +79,15 @@ class Submission:
             insert_rows(self._uow, work_order, _COLUMNS, _rows(job_id, draft.work_orders, at))
         except IntegrityError as error:
             raise DeviceIsTaken(draft.tracking_number) from error
-        self.log(
+        write_log(
+            self._uow,
             job_id,
             1,
             "submitted",
             f"{draft.operator_login} submitted {submitted:,} devices; {rejected:,} were rejected by the check.",
-            {"submitted": submitted, "rejected": rejected, "fingerprint": draft.fingerprint},
+            data={"submitted": submitted, "rejected": rejected, "fingerprint": draft.fingerprint},
         )
         return Submitted(draft.tracking_number, submitted, rejected, JobState.QUEUED)
-
-    def log(self, job_id: int, run_no: int, event: str, message: str, data: Mapping[str, Any]) -> None:
-        """Writes a line into the job's log."""
-        self._uow.connection.execute(
-            insert(job_log).values(
-                job_id=job_id,
-                run_no=run_no,
-                at=self._uow.now(),
-                level="info",
-                event=event,
-                message=message,
-                data=dict(data),
-            )
-        )
 
     def _insert_job(self, draft: JobDraft, submitted: int, rejected: int, at: datetime) -> int:
         result = self._uow.connection.execute(

@@ -26,10 +26,25 @@ from desktop_app.association.model import (
     Severity,
 )
 from desktop_app.association.request import RequestFacts
-from desktop_app.association.rules import DEVICE_RULES, REQUEST_RULES, Case
+from desktop_app.association.request_rules import REQUEST_RULES
+from desktop_app.association.rules import DEVICE_RULES, Case
 
 #: Devices between two questions whether the caller still wants the answer.
 _CHUNK = 5_000
+
+
+class Settled(NamedTuple):
+    """What an earlier run of the same work order settled at billing: it stays, and is not looked at as one from before.
+
+    Attributes:
+        billing_service_id: handle of the billing service that it made or kept.
+        billing: whether it made or kept it.
+        effective_date: from when it is billed.
+    """
+
+    billing_service_id: int
+    billing: BillingAction
+    effective_date: date | None
 
 
 class Verdict(NamedTuple):
@@ -42,7 +57,7 @@ class Verdict(NamedTuple):
         findings: blocking ones first where a device has both.
         blocked: whether it cannot be worked on.
         effective_date … carrier_plan: what is to be done, as in :class:`~desktop_app.association.rules.Case`.
-        kept_service: the billing service that is kept; None: none is.
+        billing_service_id: handle of the billing service that is kept, or was made by an earlier run; None: none is.
     """
 
     line: int
@@ -55,7 +70,7 @@ class Verdict(NamedTuple):
     ownership: OwnershipAction | None = None
     billing: BillingAction | None = None
     carrier_plan: RatePlanFacts | None = None
-    kept_service: ActiveService | None = None
+    billing_service_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +129,22 @@ def refuse_blocked(report: CheckReport) -> None:
     Raises:
         RequestRefused: it has a blocking finding on the request; the error tells all of them.
     """
-    blocking = [finding for finding in report.findings if finding.line == 0 and finding.severity is Severity.BLOCKED]
+    _refuse([finding for finding in report.findings if finding.line == 0 and finding.severity is Severity.BLOCKED])
+
+
+def refuse_blocked_request(request: RequestFacts) -> None:
+    """The same, before any device is looked at.
+
+    Raises:
+        RequestRefused: as for :func:`refuse_blocked`.
+    """
+    _refuse(Judge(request).request_findings())
+
+
+def _refuse(blocking: Sequence[Finding]) -> None:
     if blocking:
-        raise RequestRefused(
-            blocking[0].code, " ".join(finding.message for finding in blocking), blocking[0].what_to_do
-        )
+        message = " ".join(finding.message for finding in blocking)
+        raise RequestRefused(blocking[0].code, message, blocking[0].what_to_do)
 
 
 # --- one device ------------------------------------------------------------------------------------------------------
@@ -146,46 +172,39 @@ class Judge:
             if (message := rule.broken(self._request)) is not None
         ]
 
-    def asked(self, asked: AskedDevice) -> Verdict:
-        """The verdict on a device that was asked for."""
+    def asked(self, asked: AskedDevice, settled: Settled | None = None) -> Verdict:
+        """The verdict on a device that was asked for.
+
+        Args:
+            settled: by an earlier run of the same work order.
+        """
         found = self._locator.locate(asked)
         if isinstance(found, DeviceFacts):
-            return self.device(asked.line, asked.asked_for, asked.identifier, found)
+            return self._device(asked, found, settled)
         finding = Finding(
             asked.line, asked.asked_for, "", found.code, Severity.BLOCKED, found.message, found.what_to_do
         )
         return Verdict(asked.line, asked.asked_for, asked.identifier, None, (finding,), True)
 
-    def device(
-        self,
-        line: int,
-        asked_for: str,
-        identifier: Identifier | None,
-        device: DeviceFacts,
-        made_service_id: int | None = None,
-        made_by: BillingAction | None = None,
-    ) -> Verdict:
-        """The verdict on a device that was found.
-
-        Args:
-            made_service_id: handle of the billing service that an earlier run of the same work order settled; it does
-                not count as one from before.
-            made_by: the billing action of that run, which stays.
-        """
+    def _device(self, asked: AskedDevice, device: DeviceFacts, settled: Settled | None) -> Verdict:
+        line, asked_for, identifier, _candidates = asked
+        settled_id = None if settled is None else settled.billing_service_id
         own: tuple[ActiveService, ...] = ()
         foreign: tuple[ActiveService, ...] = ()
         if device.services:
             customer_id = self._customer_id
-            others = [service for service in device.services if service.billing_service_id != made_service_id]
+            others = [service for service in device.services if service.billing_service_id != settled_id]
             own = tuple([service for service in others if service.customer_id == customer_id])
             foreign = tuple([service for service in others if service.customer_id != customer_id])
         billing = self._billing
-        if billing is BillingAction.CREATE:
-            billing = made_by or (BillingAction.KEEP if own else billing)
         effective_date = self._request.effective_date or device.activated_on
+        if settled is not None:
+            billing, effective_date = settled.billing, settled.effective_date
+        elif own and billing is BillingAction.CREATE:
+            billing = BillingAction.KEEP
         carrier_plan = self._request.carrier_rate_plans.get(device.service_provider_id)
         ownership = self._ownership(device)
-        case = Case(device, identifier, effective_date, ownership, billing, own, foreign, carrier_plan, made_service_id)
+        case = Case(device, identifier, effective_date, ownership, billing, own, foreign, carrier_plan, settled_id)
         request = self._request
         broken = [(rank, message) for rank, is_broken in self._rules if (message := is_broken(case, request))]
         if self._provider_rules and (of_provider := self._broken_for_provider(case)):
@@ -202,7 +221,7 @@ class Judge:
             ownership,
             billing,
             carrier_plan,
-            own[0] if own and billing is BillingAction.KEEP else None,
+            own[0].billing_service_id if own and billing is BillingAction.KEEP and settled is None else settled_id,
         )
 
     def _broken_for_provider(self, case: Case) -> list[tuple[int, str]]:
@@ -338,8 +357,8 @@ def _signature(verdict: Verdict) -> str:
     if device is None:
         who = verdict.identifier[:2] if verdict.identifier else verdict.asked_for
         return f"{who}|{codes}"
-    plan, kept = verdict.carrier_plan, verdict.kept_service
+    plan = verdict.carrier_plan
     return (
         f"{device.device_id}|{codes}|{verdict.ownership}|{device.owner_id}|{verdict.billing}"
-        f"|{kept.billing_service_id if kept else ''}|{verdict.effective_date}|{plan.rate_plan_id if plan else ''}"
+        f"|{verdict.billing_service_id}|{verdict.effective_date}|{plan.rate_plan_id if plan else ''}"
     )

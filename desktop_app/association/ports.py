@@ -213,6 +213,9 @@ class MasterDataPort(Protocol):
     def rate_plans(self, kind: PlanKind, code: str | None = None) -> list[RatePlanFacts]:
         """Plans of the kind (and, in any case of its letters, of the code)."""
 
+    def rate_plan(self, rate_plan_id: int) -> RatePlanFacts | None:
+        """One plan by handle."""
+
     def credential(self, billing_credential_id: int | None) -> CredentialFacts | None:
         """The billing credential; None as handle: the default one."""
 
@@ -279,3 +282,23 @@ class DeviceIsTaken(Exception):
 
     Nothing is wrong with the request. The unit of work has to be rolled back and done again, with its check.
     """
+
+
+class FailedOrder(NamedTuple):
+    """A work order that a retry looks at again.
+
+    Attributes:
+        device_id: None: no device was found.
+        state: failed, rejected or cancelled.
+        billing_action, effective_date: frozen when it was built; None for a rejected one.
+        settled_service_id: handle of the billing service that it made or kept already; None: that step is not settled.
+    """
+
+    work_order_id: int
+    line: int
+    asked_for: str
+    device_id: int | None
+    state: WorkOrderState
+    billing_action: BillingAction | None
+    effective_date: date | None
+    settled_service_id: int | None

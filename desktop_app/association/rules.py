@@ -1,4 +1,4 @@
-"""The rules of the check: each a small pure function, and two tables that give it code, severity and words.
+"""The check's rules on a device: each a small pure function, and a table that gives it code, severity and words.
 
 A function answers with one sentence where its rule is broken, and None where it holds. Sentences do not repeat the
 device's ICCID: it stands beside them wherever they are shown.
@@ -31,10 +31,10 @@ class Case(NamedTuple):
         identifier: how it was asked for; None: picked from a list.
         effective_date: the chosen date or its activation date; None: it was never activated.
         ownership, billing: what is to be done.
-        own_services: active billing services of the request's customer, but for one that this work order made before.
+        own_services: active billing services of the request's customer, but for the settled one.
         foreign_services: active billing services of other customers.
         carrier_plan: the carrier rate plan to be added; None: not asked for, or its service provider has none.
-        made_service_id: handle of the billing service that an earlier run of this work order made or kept.
+        settled_service_id: handle of the billing service that an earlier run of this work order made or kept.
     """
 
     device: DeviceFacts
@@ -45,16 +45,7 @@ class Case(NamedTuple):
     own_services: tuple[ActiveService, ...]
     foreign_services: tuple[ActiveService, ...]
     carrier_plan: RatePlanFacts | None
-    made_service_id: int | None = None
-
-
-class RequestRule(NamedTuple):
-    """A rule about the request as a whole; what it says counts for every device."""
-
-    code: str
-    title: str
-    what_to_do: str
-    broken: Callable[[RequestFacts], str | None]
+    settled_service_id: int | None = None
 
 
 class DeviceRule(NamedTuple):
@@ -72,155 +63,6 @@ class DeviceRule(NamedTuple):
     broken: Callable[[Case, RequestFacts], str | None]
     applies: Callable[[RequestFacts], bool] = lambda _request: True
     by_provider: bool = False
-
-
-# --- the request -----------------------------------------------------------------------------------------------------
-
-
-def _not_permitted(request: RequestFacts) -> str | None:
-    if request.operator.may(Right.ASSOCIATE, request.customer.customer_id):
-        return None
-    return f"{request.operator.name} may not associate devices with {request.customer.label}."
-
-
-def _customer_inactive(request: RequestFacts) -> str | None:
-    return None if request.customer.is_active else f"{request.customer.label} is not active."
-
-
-def _site_missing(request: RequestFacts) -> str | None:
-    if request.site is not None:
-        return None
-    if not request.sites:
-        return f"{request.customer.label} has no site."
-    return f"{request.customer.label} has no default site, and none was chosen."
-
-
-def _site_inactive(request: RequestFacts) -> str | None:
-    if request.site is None or request.site.is_active:
-        return None
-    return f"The site {request.site.name} of {request.customer.label} is not active."
-
-
-def _customer_plan_inactive(request: RequestFacts) -> str | None:
-    plan = request.customer_rate_plan
-    return None if plan is None or plan.is_active else f"The customer rate plan “{plan.code}” is not offered any more."
-
-
-def _customer_plan_of_another(request: RequestFacts) -> str | None:
-    plan = request.customer_rate_plan
-    if plan is None or plan.customer_id in {None, request.customer.customer_id}:
-        return None
-    return f"The customer rate plan “{plan.code}” is reserved for another customer than {request.customer.label}."
-
-
-def _account_number_missing(request: RequestFacts) -> str | None:
-    if not request.create_billing_service or request.customer.account_number:
-        return None
-    return f"{request.customer.label} has no account number."
-
-
-def _credential_missing(request: RequestFacts) -> str | None:
-    if not request.create_billing_service or request.credential is not None:
-        return None
-    return f"There is no billing credential for {request.customer.label}."
-
-
-def _credential_inactive(request: RequestFacts) -> str | None:
-    if not request.create_billing_service or request.credential is None or request.credential.is_active:
-        return None
-    return f"The billing credential {request.credential.name} is not active."
-
-
-def _billing_customer_missing(request: RequestFacts) -> str | None:
-    if not request.create_billing_service or request.customer.billing_customer_id:
-        return None
-    return f"{request.customer.label} is not linked to a customer at the billing company."
-
-
-def _billing_address_missing(request: RequestFacts) -> str | None:
-    if not request.create_billing_service or request.site is None or request.site.billing_address_id:
-        return None
-    return f"The site {request.site.name} has no address id of the billing company."
-
-
-def _customer_plan_not_mapped(request: RequestFacts) -> str | None:
-    plan = request.customer_rate_plan
-    if not request.create_billing_service or plan is None or request.credential is None:
-        return None
-    if request.plan_mapping(plan).is_complete:
-        return None
-    return f"{request.credential.name} has no product and no package for the customer rate plan “{plan.code}”."
-
-
-REQUEST_RULES: tuple[RequestRule, ...] = (
-    RequestRule(
-        "NOT_PERMITTED",
-        "The operator may not do this",
-        "Ask an administrator for the right to associate on this customer.",
-        _not_permitted,
-    ),
-    RequestRule(
-        "CUSTOMER_INACTIVE",
-        "The customer is not active",
-        "Choose another customer, or have this one activated first.",
-        _customer_inactive,
-    ),
-    RequestRule(
-        "SITE_MISSING",
-        "The customer's site is not known",
-        "Choose a site, or have a default site set for the customer.",
-        _site_missing,
-    ),
-    RequestRule("SITE_INACTIVE", "The site is not active", "Choose another site of the customer.", _site_inactive),
-    RequestRule(
-        "CUSTOMER_PLAN_INACTIVE",
-        "The customer rate plan is not offered any more",
-        "Choose another customer rate plan.",
-        _customer_plan_inactive,
-    ),
-    RequestRule(
-        "CUSTOMER_PLAN_OF_ANOTHER",
-        "The customer rate plan is another customer's",
-        "Choose a customer rate plan of this customer.",
-        _customer_plan_of_another,
-    ),
-    RequestRule(
-        "ACCOUNT_NUMBER_MISSING",
-        "The customer has no account number",
-        "Enter the customer's account number, or ask without a billing service.",
-        _account_number_missing,
-    ),
-    RequestRule(
-        "BILLING_CREDENTIAL_MISSING",
-        "The customer has no billing credential",
-        "Give the customer a billing credential, or mark one as the default.",
-        _credential_missing,
-    ),
-    RequestRule(
-        "BILLING_CREDENTIAL_INACTIVE",
-        "The billing credential is not active",
-        "Activate it, or give the customer another one.",
-        _credential_inactive,
-    ),
-    RequestRule(
-        "BILLING_CUSTOMER_MISSING",
-        "The customer is not known at billing",
-        "Enter the billing company's id of this customer, or ask without a billing service.",
-        _billing_customer_missing,
-    ),
-    RequestRule(
-        "BILLING_ADDRESS_MISSING",
-        "The site has no address at billing",
-        "Enter the billing company's address id of the site, or choose another site.",
-        _billing_address_missing,
-    ),
-    RequestRule(
-        "CUSTOMER_PLAN_NOT_MAPPED",
-        "The customer rate plan is not known at billing",
-        "Add the plan to the billing credential's mapping, or choose another plan.",
-        _customer_plan_not_mapped,
-    ),
-)
 
 
 # --- the device itself -----------------------------------------------------------------------------------------------
@@ -318,9 +160,9 @@ def _billed_to_another(case: Case, _request: RequestFacts) -> str | None:
 
 
 def _several_services(case: Case, _request: RequestFacts) -> str | None:
-    if len(case.own_services) + (case.made_service_id is not None) < 2:
+    if len(case.own_services) + (case.settled_service_id is not None) < 2:
         return None
-    services = ", ".join(service.service_id for service in case.device.services)
+    services = ", ".join(service.service_id for service in case.device.services if service not in case.foreign_services)
     return f"This customer is billed for it several times (billing services {services})."
 
 
@@ -336,13 +178,20 @@ def _service_of_another_credential(case: Case, request: RequestFacts) -> str | N
 
 
 def _service_kept(case: Case, _request: RequestFacts) -> str | None:
-    if case.billing is not BillingAction.KEEP or case.made_service_id is not None or not case.own_services:
+    if case.billing is not BillingAction.KEEP or case.settled_service_id is not None or not case.own_services:
         return None
     return f"It has the billing service {case.own_services[0].service_id} already; that one is kept."
 
 
+def _settled_service_ended(case: Case, _request: RequestFacts) -> str | None:
+    settled = case.settled_service_id
+    if settled is None or any(service.billing_service_id == settled for service in case.device.services):
+        return None
+    return "The billing service that this work order made or kept was ended since."
+
+
 def _msisdn_missing(case: Case, request: RequestFacts) -> str | None:
-    if case.device.msisdn or case.billing is not BillingAction.CREATE or case.made_service_id is not None:
+    if case.device.msisdn or case.billing is not BillingAction.CREATE or case.settled_service_id is not None:
         return None
     return None if request.settings.iccid_as_number else "It has no MSISDN to be billed under."
 
@@ -531,6 +380,14 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "are billed through another credential",
         "Ask without a billing service, or have that service ended first.",
         _service_of_another_credential,
+        _with_billing,
+    ),
+    DeviceRule(
+        "BILLING_SERVICE_ENDED",
+        _BLOCKED,
+        "have a billing service that was ended since",
+        "Submit the device again in a new request.",
+        _settled_service_ended,
         _with_billing,
     ),
     DeviceRule(

@@ -330,7 +330,7 @@ def work_order(verdict: Verdict, instructions: Instructions, tracking_number: st
         device.ownership_id,
         None if verdict.carrier_plan is None else verdict.carrier_plan.rate_plan_id,
         verdict.billing,
-        None if verdict.kept_service is None else verdict.kept_service.billing_service_id,
+        verdict.billing_service_id,
         instructions.reference(tracking_number, verdict.line) if posts else None,
         _before(device),
         None,

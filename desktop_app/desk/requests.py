@@ -6,14 +6,23 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from db import operators
+from db import operators, retrying
 from db.facts import Facts
+from db.finishing import write_log
 from db.master_data import MasterData
 from db.submission import Submission
-from desktop_app.association.check import CheckOutcome, check, refuse_blocked
+from db.work import Counters
+from desktop_app.association.check import CheckOutcome, check, refuse_blocked, refuse_blocked_request
 from desktop_app.association.errors import Problem, RequestRefused
-from desktop_app.association.facts import AskedDevice, OperatorRights
-from desktop_app.association.identifiers import LONGEST_LINE, ReadLines, read_lines, refuse_unreadable
+from desktop_app.association.facts import AskedDevice, OperatorRights, ReadLine, Right
+from desktop_app.association.identifiers import (
+    LONGEST_LINE,
+    ReadLines,
+    Unreadable,
+    read_line,
+    read_lines,
+    refuse_unreadable,
+)
 from desktop_app.association.locating import Locator, NotLocated
 from desktop_app.association.model import (
     AskedLines,
@@ -26,12 +35,14 @@ from desktop_app.association.model import (
     pack,
     unpack,
 )
-from desktop_app.association.ports import DeviceIsTaken
+from desktop_app.association.ports import DeviceIsTaken, FailedOrder
+from desktop_app.association.recheck import Rechecked, recheck, renewed, request_of
 from desktop_app.association.request import find_provider, resolve
-from desktop_app.association.work_orders import build, instructions_for
+from desktop_app.association.states import JobState
+from desktop_app.association.work_orders import Instructions, build, instructions_for
 from desktop_app.desk.collector import collector_at_rest
-from desktop_app.desk.protocol import IsCancelled, Located, LocatedLine, never
-from desktop_app.desk.seat import Seat
+from desktop_app.desk.protocol import IsCancelled, Located, LocatedLine, Retried, never
+from desktop_app.desk.seat import Seat, job_not_found
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
@@ -116,6 +127,107 @@ def _submit(
         },
     )
     return submitted
+
+
+# --- retry -----------------------------------------------------------------------------------------------------------
+
+
+def retry_job(seat: Seat, tracking_number: str) -> Retried:
+    """Checks again what failed, was rejected or was cancelled, and queues what passes under the same tracking number.
+
+    What the check does not let through stays what it is, with the finding as its error. What is settled at billing is
+    kept: no service is made twice.
+
+    Raises:
+        NotFound: there is no such job, or it may not be seen.
+        RequestRefused: no right; the job is just being finished; the request as a whole is blocked now.
+    """
+    with collector_at_rest():
+        return _until_not_taken(lambda: seat.store.run(lambda uow: _retry(uow, seat, tracking_number)))
+
+
+def _retry(uow: UnitOfWork, seat: Seat, tracking_number: str) -> Retried:
+    rights = seat.rights(uow)
+    job = retrying.find_job(uow, tracking_number)
+    if job is None or not rights.may(Right.VIEW, job.customer_id):
+        raise job_not_found(tracking_number)
+    if job.state is JobState.FINISHING:
+        raise RequestRefused("JOB_FINISHING", f"Job {tracking_number} is just being finished.", "Retry it in a moment.")
+    orders = retrying.failed_orders(uow, job.job_id)
+    if not orders:
+        return Retried(tracking_number, 0, 0, job.run_no)
+    frozen = Instructions.from_document(job.instructions)
+    request = request_of(frozen, MasterData(uow), rights, uow.settings(), uow.today())
+    refuse_blocked_request(request)
+    instructions = renewed(frozen, request)
+    if not job.is_over and instructions != frozen:
+        raise RequestRefused(
+            "JOB_STILL_RUNNING",
+            f"What job {tracking_number} rests on (customer, site, plans or billing credential) was changed since it "
+            "was submitted, and it is still running on what was there then.",
+            "Wait until it is finished, then retry it.",
+        )
+    checked = recheck(request, _again(uow, orders), instructions, tracking_number)
+    return _requeue(uow, seat, rights, job, instructions, checked)
+
+
+def _again(uow: UnitOfWork, orders: Sequence[FailedOrder]) -> list[tuple[FailedOrder, AskedDevice]]:
+    """The work orders with what the database has for them now: by handle, or by line where no device was found."""
+    facts = Facts(uow)
+    by_handle = [order for order in orders if order.device_id is not None]
+    known = facts.picked([order.device_id or 0 for order in by_handle], never)
+    found = {
+        order.line: asked._replace(line=order.line, asked_for=order.asked_for)
+        for order, asked in zip(by_handle, known, strict=True)
+    }
+    lines = [
+        ReadLine(order.line, order.asked_for, identifier)
+        for order in orders
+        if order.device_id is None and not isinstance(identifier := read_line(order.asked_for), Unreadable)
+    ]
+    found |= {asked.line: asked for asked in facts.asked(lines, never)}
+    return [(order, found.get(order.line, AskedDevice(order.line, order.asked_for, None, ()))) for order in orders]
+
+
+def _requeue(
+    uow: UnitOfWork,
+    seat: Seat,
+    rights: OperatorRights,
+    job: retrying.RetriedJob,
+    instructions: Instructions,
+    checked: Rechecked,
+) -> Retried:
+    requeued, blocked = len(checked.passed), len(checked.blocked)
+    counters = Counters()
+    retrying.queue_again(uow, counters, job.job_id, checked.passed)
+    retrying.tell_again(uow, job.job_id, checked.blocked)
+    run_no = job.run_no
+    if requeued and job.is_over:
+        plan = instructions.customer_rate_plan
+        run_no = retrying.reopen(
+            uow,
+            job,
+            instructions.to_document(),
+            account_number=instructions.account_number,
+            data_limit_bytes=None if plan is None else plan.data_limit_bytes,
+            data_pool=None if plan is None else plan.data_pool,
+        )
+    counts = {"requeued": requeued, "still_blocked": blocked, "run_no": run_no}
+    write_log(
+        uow,
+        job.job_id,
+        run_no,
+        "retried",
+        f"Retried by {rights.login}: {requeued:,} devices queued again, {blocked:,} still blocked by the check.",
+        data=counts,
+    )
+    operators.audit(uow, rights, seat.acting, "retry", job.tracking_number, counts)
+    if requeued:
+        counters.write(uow)
+    return Retried(job.tracking_number, requeued, blocked, run_no)
+
+
+# --- shared ----------------------------------------------------------------------------------------------------------
 
 
 def _refuse_changed(report: CheckReport, fingerprint: str) -> None:
