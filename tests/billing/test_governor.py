@@ -1,0 +1,222 @@
+"""The rate governor on a clock of its own: never over the limit, and hardly below it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from desktop_app.billing.governor import PacedGovernor, take
+
+
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now += seconds
+
+
+class Server:
+    """Counts calls as billing would: in any 60 s."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._recent: deque[float] = deque()
+        self._per_minute = per_minute
+        self.refused = 0
+
+    def call(self, at: float) -> None:
+        while self._recent and self._recent[0] <= at - 60:
+            self._recent.popleft()
+        if len(self._recent) >= self._per_minute:
+            self.refused += 1
+        else:
+            self._recent.append(at)
+
+
+def test_no_limit_is_no_wait() -> None:
+    governor = PacedGovernor(clock=Clock())
+    assert [governor.try_take(1000) for _ in range(100)] == [0.0] * 100
+
+
+@pytest.mark.parametrize("per_minute", [1, 2, 7, 60, 450, 500, 3000])
+def test_the_rate_is_used_and_never_exceeded(per_minute: int) -> None:
+    clock, server = Clock(), Server(per_minute)
+    governor = PacedGovernor(per_minute=per_minute, clock=clock)
+    start, taken = clock.now, 0
+    while clock.now < start + 1200:
+        if wait := governor.try_take():
+            clock.sleep(wait)
+        else:
+            server.call(clock.now)
+            taken += 1
+    assert server.refused == 0
+    assert taken >= 0.98 * per_minute * 20
+
+
+@pytest.mark.parametrize("lateness", [0.002, 0.05])
+def test_waking_up_late_does_not_cost_the_rate(lateness: float) -> None:
+    clock = Clock()
+    governor = PacedGovernor(per_minute=450, clock=clock)
+    start, taken = clock.now, 0
+    while clock.now < start + 1200:
+        if wait := governor.try_take():
+            clock.sleep(wait + lateness)
+        else:
+            taken += 1
+    assert taken >= 0.98 * 450 * 20
+
+
+def test_calls_are_spread_over_the_minute() -> None:
+    clock = Clock()
+    governor = PacedGovernor(per_minute=600, clock=clock)
+    start = clock.now
+    in_seconds: dict[int, int] = {}
+    while clock.now < start + 30:
+        if wait := governor.try_take():
+            clock.sleep(wait)
+        else:
+            second = int(clock.now - start)
+            in_seconds[second] = in_seconds.get(second, 0) + 1
+    assert set(in_seconds) == set(range(30))
+    assert max(in_seconds.values()) <= 13  # ten a second, and at most a quarter of a second caught up
+
+
+def test_after_a_long_pause_the_first_second_does_not_use_up_the_minute() -> None:
+    clock = Clock()
+    governor = PacedGovernor(per_minute=600, clock=clock)
+    clock.now += 3600
+    at_once = 0
+    while governor.try_take() == 0:
+        at_once += 1
+    assert at_once <= 4
+
+
+def test_several_calls_at_once_count_as_several() -> None:
+    clock = Clock()
+    governor = PacedGovernor(per_minute=10, clock=clock)
+    assert governor.try_take(10) == 0
+    clock.now += 60.0
+    assert governor.try_take() > 0  # the window is a little longer than the server's
+    clock.now += 0.7
+    assert governor.try_take(10) == 0
+    for impossible in (0, -1, 11):
+        with pytest.raises(ValueError, match="at once"):
+            governor.try_take(impossible)
+
+
+def test_the_day_has_a_limit_of_its_own() -> None:
+    clock = Clock()
+    governor = PacedGovernor(per_day=5, clock=clock)
+    assert governor.try_take(4) == 0
+    clock.now += 3600
+    assert governor.try_take(2) > 0
+    assert governor.try_take(1) == 0
+    wait = governor.try_take()
+    assert wait == 3600.0  # asked again in an hour, not in twenty-three
+    clock.now += 23 * 3600 - 1
+    assert governor.try_take() > 0
+    clock.now += 120
+    assert governor.try_take(4) == 0  # the first four are more than a day old
+    assert governor.try_take() > 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "wait"),
+    [(5.0, 5.0), (0.0, 0.0), (7200.0, 3600.0), (-3.0, 1.0), (float("nan"), 1.0), (float("inf"), 1.0)],
+)
+def test_retry_after_is_obeyed(asked: float, wait: float) -> None:
+    clock = Clock()
+    governor = PacedGovernor(clock=clock)
+    governor.backed_off(asked)
+    assert governor.try_take() == wait
+
+
+def test_the_longest_retry_after_counts() -> None:
+    clock = Clock()
+    governor = PacedGovernor(clock=clock)
+    governor.backed_off(30)
+    governor.backed_off(2)
+    assert governor.try_take() == 30
+    clock.now += 30
+    assert governor.try_take() == 0
+
+
+@pytest.mark.parametrize(("per_minute", "per_day"), [(-1, 0), (0, -1)])
+def test_a_limit_below_zero(per_minute: int, per_day: int) -> None:
+    with pytest.raises(ValueError, match="below 0"):
+        PacedGovernor(per_minute=per_minute, per_day=per_day)
+
+
+def test_take_waits_until_it_has_them() -> None:
+    clock = Clock()
+    governor = PacedGovernor(per_minute=6, clock=clock)
+    for _ in range(7):
+        take(governor, sleep=clock.sleep)
+    assert 1060.0 < clock.now <= 1062.0
+
+
+@given(
+    per_minute=st.integers(1, 40),
+    steps=st.lists(
+        st.tuples(
+            st.floats(0, 20, allow_nan=False), st.integers(1, 5), st.floats(0, 0.5), st.none() | st.floats(0, 30)
+        ),
+        max_size=300,
+    ),
+)
+def test_no_pattern_of_asking_gets_more_than_the_limit(
+    per_minute: int, steps: list[tuple[float, int, float, float | None]]
+) -> None:
+    """However it is asked, and however late (up to half a second) each call arrives, billing refuses none."""
+    clock = Clock()
+    governor = PacedGovernor(per_minute=per_minute, clock=clock)
+    arrivals: list[float] = []
+    not_before = 0.0
+    for pause, wanted, delay, retry_after in steps:
+        clock.now += pause
+        calls = min(wanted, per_minute)
+        if retry_after is not None:
+            governor.backed_off(retry_after)
+            not_before = max(not_before, clock.now + retry_after)
+        wait = governor.try_take(calls)
+        if wait == 0:
+            assert clock.now >= not_before
+            arrivals += [clock.now + delay] * calls
+        else:
+            clock.now += wait  # what it promises holds: then it gives them
+            assert governor.try_take(calls) < 1e-6
+            arrivals += [clock.now + delay] * calls
+    server = Server(per_minute)
+    for arrival in sorted(arrivals):
+        server.call(arrival)
+    assert server.refused == 0
+
+
+def test_threads_share_one_limit() -> None:
+    clock = Clock()
+    governor = PacedGovernor(per_minute=500, per_day=40, clock=clock)
+    taken: list[float] = []
+
+    def run() -> None:
+        for _ in range(100):
+            if governor.try_take() == 0:
+                taken.append(1)
+            else:
+                clock.now += 0.2
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 40
