@@ -82,7 +82,7 @@ class Locator:
         shown = ", ".join(iccids[:_MOST_NAMED]) + (" …" if len(iccids) > _MOST_NAMED else "")
         return NotLocated(
             "AMBIGUOUS",
-            f"{len(devices)} devices bear this {_kinds(identifier)}: {shown}.",
+            f"Several devices bear this {_kinds(identifier)}: {shown}.",
             "Name the device by its ICCID.",
         )
 

@@ -227,13 +227,12 @@ def _carrier_plans(
     chosen: dict[int, RatePlanFacts] = {}
     for choice in choices:
         plan = _carrier_plan(choice, asked, providers, master)
-        provider_id = plan.service_provider_id
-        assert provider_id is not None, "a carrier rate plan has a service provider"
-        if chosen.setdefault(provider_id, plan) is not plan:
+        provider = _provider_of(plan, providers)
+        first = chosen.setdefault(provider.service_provider_id, plan)
+        if first.rate_plan_id != plan.rate_plan_id:
             raise RequestRefused(
                 "TWO_CARRIER_PLANS",
-                f"Two carrier rate plans are chosen for {providers[provider_id].name}: “{chosen[provider_id].code}” "
-                f"and “{plan.code}”.",
+                f"Two carrier rate plans are chosen for {provider.name}: “{first.code}” and “{plan.code}”.",
                 "Choose one carrier rate plan for each service provider.",
             )
     return chosen
@@ -245,42 +244,70 @@ def _carrier_plan(
     providers: Mapping[int, ServiceProviderFacts],
     master: MasterDataPort,
 ) -> RatePlanFacts:
-    found = list(master.rate_plans(PlanKind.CARRIER, choice.plan.strip()))
-    named = None if choice.service_provider is None else find_provider(choice.service_provider, providers.values())
-    narrowed = [plan for plan in found if plan.service_provider_id == (named or asked or _NOBODY).service_provider_id]
-    if named is not None:
-        found_here, others = narrowed, found
-    else:
-        # the asked provider's own plan is meant, if it has one of this code
-        found_here, others = narrowed or found, []
-    if len(found_here) == 1:
-        return found_here[0]
-    if found_here:
-        codes = ", ".join(sorted(f"{_code(plan, providers)}={plan.code}" for plan in found_here))
+    found = master.rate_plans(PlanKind.CARRIER, choice.plan.strip())
+    if choice.service_provider is not None:
+        named = find_provider(choice.service_provider, providers.values())
+        return _plan_of(named, choice.plan, found, providers, master)
+    if asked is not None:  # its own plan is meant, if it has one of this code
+        found = [plan for plan in found if plan.service_provider_id == asked.service_provider_id] or found
+    if len(found) == 1:
+        return found[0]
+    if found:
+        codes = sorted(f"{_provider_of(plan, providers).code}={plan.code}" for plan in found)
         raise RequestRefused(
             "CARRIER_PLAN_AMBIGUOUS",
-            f"{len(found_here)} service providers have a carrier rate plan “{choice.plan}”.",
-            f"Name it with its service provider: {codes}.",
+            f"{len(found)} service providers have a carrier rate plan “{choice.plan}”.",
+            f"Name it with its service provider: {_some(codes)}.",
         )
-    if others and named is not None:
-        raise NotFound(
-            "CARRIER_PLAN_OF_ANOTHER_PROVIDER",
-            f"The carrier rate plan “{choice.plan}” belongs to "
-            f"{_some([providers[_id(plan)].name for plan in others])}, not to {named.name}.",
-            f"Choose a plan of {named.name}: {_some(_codes_of(named, master))}.",
-        )
-    scope = named or asked
-    known = _codes_of(scope, master)
-    raise _unknown(
+    raise _carrier_plan_unknown(choice.plan, asked, master)
+
+
+def _plan_of(
+    provider: ServiceProviderFacts,
+    wanted: str,
+    found: Sequence[RatePlanFacts],
+    providers: Mapping[int, ServiceProviderFacts],
+    master: MasterDataPort,
+) -> RatePlanFacts:
+    """The plan of this code that the named service provider has."""
+    for plan in found:
+        if plan.service_provider_id == provider.service_provider_id:
+            return plan
+    if not found:
+        raise _carrier_plan_unknown(wanted, provider, master)
+    others = _some([_provider_of(plan, providers).name for plan in found])
+    raise NotFound(
+        "CARRIER_PLAN_OF_ANOTHER_PROVIDER",
+        f"The carrier rate plan “{wanted}” belongs to {others}, not to {provider.name}.",
+        f"Choose a plan of {provider.name}: {_some(_carrier_codes(provider, master)) or 'it has none'}.",
+    )
+
+
+def _carrier_plan_unknown(wanted: str, provider: ServiceProviderFacts | None, master: MasterDataPort) -> NotFound:
+    known = _carrier_codes(provider, master)
+    return _unknown(
         "CARRIER_PLAN_UNKNOWN",
-        f"There is no carrier rate plan “{choice.plan}”" + (f" of {scope.name}." if scope else "."),
-        choice.plan,
+        f"There is no carrier rate plan “{wanted}”" + (f" of {provider.name}." if provider else "."),
+        wanted,
         known,
         f"The plans are: {_some(known)}." if known else "No carrier rate plan is known there.",
     )
 
 
-_NOBODY = ServiceProviderFacts(0, "", "")
+def _carrier_codes(provider: ServiceProviderFacts | None, master: MasterDataPort) -> list[str]:
+    """Codes of the plans that are offered, by one service provider or by any."""
+    return sorted(
+        {
+            plan.code
+            for plan in master.rate_plans(PlanKind.CARRIER)
+            if plan.is_active and (provider is None or plan.service_provider_id == provider.service_provider_id)
+        }
+    )
+
+
+def _provider_of(plan: RatePlanFacts, providers: Mapping[int, ServiceProviderFacts]) -> ServiceProviderFacts:
+    assert plan.service_provider_id is not None, "a carrier rate plan has a service provider"
+    return providers[plan.service_provider_id]
 
 
 def _customer_plan(wanted: str | None, customer: CustomerFacts, master: MasterDataPort) -> RatePlanFacts | None:
@@ -301,24 +328,6 @@ def _customer_plan(wanted: str | None, customer: CustomerFacts, master: MasterDa
         codes,
         f"The plans are: {_some(codes)}." if codes else "No customer rate plan is known.",
     )
-
-
-def _codes_of(provider: ServiceProviderFacts | None, master: MasterDataPort) -> list[str]:
-    return sorted(
-        {
-            plan.code
-            for plan in master.rate_plans(PlanKind.CARRIER)
-            if plan.is_active and (provider is None or plan.service_provider_id == provider.service_provider_id)
-        }
-    )
-
-
-def _id(plan: RatePlanFacts) -> int:
-    return plan.service_provider_id or 0
-
-
-def _code(plan: RatePlanFacts, providers: Mapping[int, ServiceProviderFacts]) -> str:
-    return providers[_id(plan)].code
 
 
 def _some(names: Sequence[str], most: int = 8) -> str:

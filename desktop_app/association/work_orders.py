@@ -28,6 +28,8 @@ from desktop_app.association.states import WorkOrderState
 
 #: Of the instructions' document; a later program can tell what it reads.
 VERSION = 1
+#: Characters of an error that are kept.
+LONGEST_MESSAGE = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,9 +365,14 @@ def _rejected(verdict: Verdict) -> WorkOrderDraft:
         None,
         ErrorKind.PERMANENT,
         finding.code,
-        finding.message,
+        _cut(finding.message),
         finding.what_to_do,
     )
+
+
+def _cut(sentence: str) -> str:
+    """A sentence that names long names, as long as it can be kept."""
+    return sentence if len(sentence) <= LONGEST_MESSAGE else f"{sentence[: LONGEST_MESSAGE - 1]}…"
 
 
 def _before(device: DeviceFacts) -> dict[str, Any]:
