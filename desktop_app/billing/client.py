@@ -65,6 +65,7 @@ class BillingClient:
         *,
         timeout_s: float,
         references: ReferenceFields | None = None,
+        number_filter: bool | None = None,
         before_further_page: Callable[[], None] = _no_pause,
         transport: Transport | None = None,
     ) -> None:
@@ -75,6 +76,8 @@ class BillingClient:
             url: address up to and with ``/v1``.
             timeout_s: wall-clock deadline of each call.
             references: the fields that carry our reference.
+            number_filter: whether lists can be filtered by number, where an installation has proven it; None: as the
+                kind says.
             before_further_page: called before each page of a list but the first; a list that has many pages makes
                 many calls, and the rate governor has to know of them.
             transport: another one than the address' own (with a TLS context of its own, say).
@@ -84,7 +87,7 @@ class BillingClient:
         """
         defaults = KINDS[kind]
         _refuse_bad_address(url, needs_tls=defaults.needs_tls)
-        self._number_filter = defaults.number_filter
+        self._number_filter = defaults.number_filter if number_filter is None else number_filter
         self._references = references or ReferenceFields()
         self._before_further_page = before_further_page
         self._redactor = Redactor(login_secrets(login.login, login.password, login.subscription_key))

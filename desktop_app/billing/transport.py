@@ -40,10 +40,15 @@ MAX_IDLE_S = 4.0
 _NAMES_KEPT_S = 30.0
 
 Clock = Callable[[], float]
-#: Monotonic seconds that go on while the machine sleeps.
-awake_or_asleep: Clock = (
-    (lambda: time.clock_gettime(time.CLOCK_BOOTTIME)) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
-)
+
+if sys.platform == "linux":
+
+    def awake_or_asleep() -> float:
+        """Monotonic seconds that go on while the machine sleeps."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+else:
+    awake_or_asleep = time.monotonic
 
 
 class Stage(StrEnum):
@@ -330,12 +335,18 @@ class Transport:
             return not self._closed
 
     def _give_back(self, sock: _Socket, *, keep: bool) -> None:
+        done_with: list[_Socket] = []
         with self._lock:
+            now = self._clock()
             if keep and not self._closed:
-                self._idle.append((sock, self._clock()))
-                return
-            self._open.discard(sock)
-        sock.close()
+                self._idle.append((sock, now))
+            else:
+                done_with.append(sock)
+            while self._idle and now - self._idle[0][1] > MAX_IDLE_S:  # left over from a time with more calls at once
+                done_with.append(self._idle.popleft()[0])
+            self._open.difference_update(done_with)
+        for each in done_with:
+            each.close()
 
     def _connect(self, deadline: _Deadline) -> _Socket:
         sock = self._connect_tcp(deadline)
@@ -460,13 +471,19 @@ def _tls_context(given: ssl.SSLContext | None) -> ssl.SSLContext:
     return context
 
 
-def _is_readable(sock: _Socket) -> bool:
-    """Whether an idle connection has something to read: its end, or bytes that nobody asked for."""
-    if sys.platform == "win32":
+if sys.platform == "win32":
+
+    def _is_readable(sock: _Socket) -> bool:
+        """Whether an idle connection has something to read: its end, or bytes that nobody asked for."""
         return bool(select.select([sock], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+
+else:
+
+    def _is_readable(sock: _Socket) -> bool:
+        """Whether an idle connection has something to read: its end, or bytes that nobody asked for."""
+        poll = select.poll()  # select() refuses high descriptors
+        poll.register(sock, select.POLLIN)
+        return bool(poll.poll(0))
 
 
 def _header(value: str) -> str:

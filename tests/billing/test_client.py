@@ -252,7 +252,12 @@ def test_an_unproven_number_filter_is_not_trusted(server: RawServer, make_client
     empty = answer("200 OK", b'{"ok": true, "has_more": false, "record_count": 0, "records": []}')
     server.use(server.answers(empty, empty))
     make_client(server.url, kind="revio").find_services("17", number="+49")
-    assert server.received[0].split(b" ")[1] == b"/v1/Services?search.customer_id=17&page=1&page_size=500"
+    make_client(server.url, kind="revio", number_filter=True).find_services("17", number="+49")
+    paths = [request.split(b" ")[1] for request in server.received]
+    assert paths == [
+        b"/v1/Services?search.customer_id=17&page=1&page_size=500",
+        b"/v1/Services?search.customer_id=17&search.number=%2B49&page=1&page_size=500",
+    ]
 
 
 def test_products_of_a_service(client: BillingClient) -> None:

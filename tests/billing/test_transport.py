@@ -143,6 +143,33 @@ def test_a_connection_that_was_idle_for_long_is_not_used_again(
     assert server.connections == 2
 
 
+def test_connections_that_are_no_longer_needed_are_closed(server: RawServer, make_transport: MakeTransport) -> None:
+    now = [1000.0]
+    together = threading.Barrier(3)
+    gone = threading.Semaphore(0)
+
+    def script(connection: socket.socket) -> None:
+        server.read(connection)
+        if server.connections <= 3:
+            together.wait(10)
+        connection.sendall(CREATED)
+        server.read(connection)
+        gone.release()
+
+    server.use(script)
+    transport = make_transport(server.url, timeout_s=20, clock=lambda: now[0])
+    threads = [threading.Thread(target=transport.call, args=("GET", "/x")) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    now[0] += MAX_IDLE_S + 1
+    transport.call("GET", "/x")
+    for _ in range(3):
+        gone.acquire()  # each of the three came to its end, though the transport lives on
+    assert len(transport._open) == 1
+
+
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
 def test_redirects_are_not_followed(server: RawServer, make_transport: MakeTransport, status: str) -> None:
     server.use(server.answers(answer(status, b"", f"Location: {server.url}/Elsewhere")))

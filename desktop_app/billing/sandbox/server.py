@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+import uvicorn.lifespan.off  # imported by its name at run time: a frozen program has to see it here
 from starlette.applications import Starlette
 
 from desktop_app.billing.sandbox import api
@@ -127,6 +128,7 @@ async def _run(
             http=CuttableProtocol,
             ws="none",
             lifespan="off",
+            log_config=None,
             log_level="warning",
             access_log=False,
             proxy_headers=False,
