@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import Connection, Table, false, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
@@ -50,6 +51,21 @@ def insert_rows(uow: UnitOfWork, table: Table, columns: Sequence[str], rows: Ite
         connection.execute(insert(table), chunk)
         count += len(chunk)
     return count
+
+
+@contextmanager
+def explicit_ids(uow: UnitOfWork, table: Table) -> Iterator[None]:
+    """Inside, rows may be inserted into ``table`` with ids of their own; numbering goes on behind the highest one."""
+    connection = uow.connection
+    name = connection.dialect.identifier_preparer.format_table(table)
+    if uow.dialect == "mssql":
+        connection.execute(text(f"SET IDENTITY_INSERT {name} ON"))
+    yield
+    if uow.dialect == "mssql":
+        connection.execute(text(f"SET IDENTITY_INSERT {name} OFF"))
+    elif uow.dialect == "postgresql":
+        highest = select(func.coalesce(func.max(table.c.id), 0) + 1).scalar_subquery()
+        connection.execute(select(func.setval(func.pg_get_serial_sequence(table.name, "id"), highest, false())))
 
 
 def _converted(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Row]) -> Iterable[Row]:
