@@ -144,8 +144,9 @@ def seed_catalogue(address: SandboxAddress, catalogue: Mapping[str, Sequence[Map
     Args:
         catalogue: sections ``customers`` (``customer_id``, …), ``providers`` (``provider_id``), ``service_types``
             (``service_type_id``), ``products`` (``product_id``, ``provider_id``), ``packages`` (``package_id``,
-            ``provider_id``), ``package_products`` (``package_id``, ``product_id``) and ``addresses`` (``address_id``,
-            ``customer_id``), each a list of rows in Rev.io's names.
+            ``provider_id``), ``package_products`` (``package_id``, ``product_id``), ``addresses`` (``address_id``,
+            ``customer_id``) and ``services`` that were there before (``service_id``, ``customer_id``, ``provider_id``,
+            ``number``, …; one that is there already is left alone), each a list of rows in Rev.io's names.
 
     Returns:
         How many rows each section holds now.

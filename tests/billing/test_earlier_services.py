@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.ports import PostVerdict
 from desktop_app.billing.client import BillingClient
 from desktop_app.billing.launcher import SandboxAddress, read_ledger, seed_catalogue
-from desktop_app.association.errors import EnvironmentFault
 from tests.billing.conftest import product_order, yes
 
 EARLIER: list[dict[str, Any]] = [
@@ -21,11 +21,11 @@ EARLIER: list[dict[str, Any]] = [
 
 
 def test_they_are_found_and_take_products(
-    start_sandbox: Callable[..., SandboxAddress], client_for: Callable[..., BillingClient]
+    start_sandbox: Callable[..., SandboxAddress], make_client: Callable[..., BillingClient]
 ) -> None:
     sandbox = start_sandbox(accept_any=True)
     assert seed_catalogue(sandbox, {"services": EARLIER})["services"] == 2
-    client = client_for(sandbox)
+    client = make_client(sandbox.url)
     (found,) = client.find_services("17", number="12745550005").services
     assert (found.service_id, found.is_active, found.reference) == ("71201", True, "")
     (ended,) = client.find_services("17", reference="AJ-20261001-0001-1").services

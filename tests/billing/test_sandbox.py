@@ -130,6 +130,9 @@ def test_a_package_brings_its_products(company: Company) -> None:
         ({"customer_id": 3}, "Customer 3 does not exist."),
         ({"customer_id": [1]}, "customer_id is not an id."),
         ({"customer_id": True}, "customer_id is not an id."),
+        ({"customer_id": 0}, "customer_id is not an id."),
+        ({"customer_id": -1}, "customer_id is not an id."),
+        ({"number": "\ud800"}, "The body is not JSON."),
         ({"provider_id": ""}, "provider_id is required."),
         ({"provider_id": 12}, "Provider 12 does not exist."),
         ({"service_type_id": 21}, "Service type 21 does not exist."),
@@ -228,6 +231,7 @@ def test_a_product_is_changed(catalogued: Company, change: dict[str, Any], statu
         ("PUT", "/Services", 405),
         ("POST", "/Customers", 405),
         ("PATCH", "/Services/1", 405),
+        ("OPTIONS", "/Services/1", 405),
     ],
 )
 def test_what_does_not_exist(catalogued: Company, method: str, path: str, status: int) -> None:

@@ -75,7 +75,7 @@ class Api:
             return await self._answer(request, handlers)
 
         # every method comes here, so that a wrong one gets this API's 405 and not the web library's
-        return Route(path, endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], name=path)
+        return Route(path, endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], name=path)
 
     # -- one request ------------------------------------------------------------------------------------------------
 
@@ -214,6 +214,8 @@ async def _read(request: Request) -> Fields:
             raise Refused("The body is too long.")
     try:
         body: Any = json.loads(bytes(data))
+        if b"\\u" in data:
+            json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text, though JSON can write it
     except (ValueError, RecursionError):
         raise Refused("The body is not JSON.") from None
     if not isinstance(body, dict):

@@ -27,14 +27,19 @@ CATALOGUE: Mapping[str, str] = {
     "addresses": "address_id",
 }
 
+#: A further section: services that there were before anybody used the sandbox. They are ordinary services, but nothing
+#: that was made here: the ledger does not count them.
+EARLIER_SERVICES = "services"
+_EARLIER = 0.0  # made at
+
 SERVICE = "service"
 PRODUCT = "product"
 _FIRST_ID = {SERVICE: 10_001, PRODUCT: 50_001}
 
 
 def key_of(value: object) -> str:
-    """An id as text: ``17``, ``"17"`` and ``" 17 "`` are the same id; "" for what is no id."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
+    """An id as text: ``17``, ``"17"`` and ``" 17 "`` are the same id; "" for what is no id, such as 0."""
+    if isinstance(value, bool) or not isinstance(value, int | str) or (isinstance(value, int) and value < 1):
         return ""
     return str(value).strip()
 
@@ -132,8 +137,14 @@ class Books:
         return {"op": "change", "kind": shelf.kind, "id": item_id, "fields": fields}
 
     def add_catalogue(self, sections: Mapping[str, list[Fields]]) -> Entry:
-        """Adds to the catalogue; an id that is there is replaced. The caller has validated the sections."""
+        """Adds to the catalogue; an id that is there is replaced. The caller has validated the sections.
+
+        A service of the section ``services`` that is there is left alone: it may have changed since.
+        """
         for section, rows in sections.items():
+            if section == EARLIER_SERVICES:
+                self._add_earlier_services(rows)
+                continue
             shelf = self.catalogue[section]
             for row in rows:
                 shelf[self._catalogue_key(section, row)] = row
@@ -152,6 +163,14 @@ class Books:
                 self.add_catalogue(sections)
             case _:
                 raise ValueError(f"unknown journal entry {entry.get('op')!r}")
+
+    def _add_earlier_services(self, rows: Iterable[Fields]) -> None:
+        for row in rows:
+            service_id = int(key_of(row["service_id"]))
+            if service_id not in self.services.items:
+                effective = row.get("effective_date")
+                fields = {**_BLANK_SERVICE, "activated_date": effective, **row, "service_id": service_id}
+                self.services.put(Made(service_id, _EARLIER, fields))
 
     def _make(self, shelf: Shelf, fields: Fields, made_at: float) -> Made:
         made = Made(shelf.next_id, made_at, {shelf.id_field: shelf.next_id, **fields})
@@ -193,6 +212,8 @@ class Books:
             )
 
         for service in self.services.items.values():
+            if service.made_at == _EARLIER:
+                continue
             name = str(service.fields.get(self._reference_field) or "")
             if reference is not None and name != reference:
                 continue
@@ -225,6 +246,20 @@ class Books:
             if len(ids) > 1:
                 duplicates.append({"kind": what[0], "reference": what[1], "ids": ids})
         return {"references": references, "totals": dict(totals), "duplicates": duplicates}
+
+
+_BLANK_SERVICE: Fields = {
+    "service_type_id": None,
+    "package_id": None,
+    "number": "",
+    "number2": "",
+    "description": "",
+    "usage_plan_group_id": None,
+    "provider_account_id": None,
+    "address_id": None,
+    "effective_date": None,
+    "disconnected_date": None,
+}
 
 
 def _dump(made: Made) -> Entry:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from desktop_app.billing.sandbox.api import Api
-from desktop_app.billing.sandbox.books import CATALOGUE, Books, key_of
+from desktop_app.billing.sandbox.books import CATALOGUE, EARLIER_SERVICES, Books, key_of
 from desktop_app.billing.sandbox.faults import BadFault, Faults
 from desktop_app.billing.sandbox.journal import Journal
 from desktop_app.billing.sandbox.users import Users
@@ -67,7 +67,8 @@ class Control:
         except ValueError as error:
             return _bad(str(error))
         await self._journal.append(self._books.add_catalogue(sections))
-        return JSONResponse({"ok": True, **{name: len(rows) for name, rows in self._books.catalogue.items()}})
+        counts = {name: len(rows) for name, rows in self._books.catalogue.items()}
+        return JSONResponse({"ok": True, **counts, EARLIER_SERVICES: len(self._books.services.items)})
 
     async def _show_faults(self, _request: Request) -> JSONResponse:
         return JSONResponse(self._faults.settings())
@@ -99,15 +100,25 @@ def _sections(body: Any) -> dict[str, list[dict[str, Any]]]:
     if not isinstance(body, dict):
         raise ValueError("The catalogue is not a JSON object.")
     for section, rows in body.items():
-        if section not in CATALOGUE:
-            raise ValueError(f"There is no section {section!r}; there are {', '.join(CATALOGUE)}.")
+        if section not in CATALOGUE and section != EARLIER_SERVICES:
+            raise ValueError(f"There is no section {section!r}; there are {', '.join(CATALOGUE)}, {EARLIER_SERVICES}.")
         if not isinstance(rows, list):
             raise ValueError(f"The section {section!r} is not a list.")
-        needed = ("package_id", "product_id") if section == "package_products" else (CATALOGUE[section],)
+        needed = _NEEDED.get(section) or (CATALOGUE[section],)
         for row in rows:
             if not isinstance(row, dict) or not all(key_of(row.get(name)) for name in needed):
                 raise ValueError(f"An entry of {section!r} has no {' and no '.join(needed)}.")
+            if section == EARLIER_SERVICES and not (
+                key_of(row["service_id"]).isascii() and key_of(row["service_id"]).isdigit()
+            ):
+                raise ValueError(f"The service_id {row['service_id']!r} is no number.")
     return body
+
+
+_NEEDED = {
+    "package_products": ("package_id", "product_id"),
+    EARLIER_SERVICES: ("service_id", "customer_id", "provider_id"),
+}
 
 
 def _bad(sentence: str) -> JSONResponse:
