@@ -24,11 +24,13 @@ def read(uow: UnitOfWork) -> InstallationSettings:
     Raises:
         EnvironmentFault: a stored value cannot be read; nothing that depends on it may go on with a guess.
     """
-    rows = uow.connection.execute(select(installation_setting.c.name, installation_setting.c.value))
+    rows = uow.connection.execute(
+        select(installation_setting.c.name, installation_setting.c.value).where(
+            installation_setting.c.name.in_(list(_PARSERS))  # counters of tracking numbers stand here too
+        )
+    )
     values: dict[str, Any] = {}
     for name, stored in rows:
-        if name not in _PARSERS:
-            continue  # of a newer program
         try:
             values[name] = _PARSERS[name](stored)
         except ValueError as error:
