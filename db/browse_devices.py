@@ -194,7 +194,7 @@ def device_facets(
     owned = case((device_ownership.c.id.is_(None), 0), else_=1)
     within = DeviceFilter(text=wanted.text, customer=wanted.customer, include_deleted=wanted.include_deleted)
     with cancellable(uow, cancelled):
-        providers = dict(uow.connection.execute(select(service_provider.c.id, service_provider.c.code)).tuples())
+        providers = dict(uow.connection.execute(select(service_provider.c.id, service_provider.c.code)).tuples().all())
         rows = uow.connection.execute(
             select(device.c.status, device.c.service_provider_id, owned, func.count())
             .select_from(_WITH_OWNER)
@@ -207,6 +207,11 @@ def device_facets(
         everything = select(func.count()).where(device_filter.matches(DeviceFilter()), _seen(rights))
         source: FromClause = device if rights.visible_customers is None else _WITH_OWNER
         return FacetRecord(uow.connection.execute(everything.select_from(source)).scalar_one(), by)
+
+
+def any_device(uow: UnitOfWork) -> bool:
+    """Whether there is a device at all."""
+    return uow.connection.execute(select(device.c.id).limit(1)).first() is not None
 
 
 def newest_change(uow: UnitOfWork, since: datetime) -> tuple[datetime | None, int]:

@@ -39,9 +39,10 @@ def find(uow: UnitOfWork, login: str) -> OperatorRights | None:
     )
 
 
-def exist(uow: UnitOfWork) -> bool:
-    """Whether there is any operator."""
-    return bool(uow.connection.execute(select(func.count()).select_from(operator)).scalar_one())
+def has_administrator(uow: UnitOfWork) -> bool:
+    """Whether there is an active operator who may do everything."""
+    administrators = select(func.count()).where(operator.c.is_administrator == true(), operator.c.is_active == true())
+    return bool(uow.connection.execute(administrators).scalar_one())
 
 
 def add_administrator(uow: UnitOfWork, login: str, name: str) -> None:

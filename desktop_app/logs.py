@@ -138,7 +138,7 @@ def configure(folder: Path | None, level: str, *, to_stderr: bool) -> None:
     if to_stderr and sys.stderr is not None:
         stream = logging.StreamHandler(sys.stderr)
         stream.setLevel(shown)
-        stream.setFormatter(_formatter(shared, _plain))
+        stream.setFormatter(_formatter(shared, _plain(with_traces=level == "DEBUG")))
         _add(stream)
     # What these say at INFO is of no use to anybody here.
     for name in ("alembic", "sqlalchemy", "urllib3", "asyncio", "qasync"):
@@ -180,12 +180,16 @@ def _formatter(shared: list[Any], renderer: Any) -> structlog.stdlib.ProcessorFo
     )
 
 
-def _plain(_logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]) -> str:
-    """``WARNING: what happened (name=value, …)``, the traceback below it."""
-    level = str(event.pop("level", "")).upper()
-    text = str(event.pop("event", ""))
-    trace = event.pop("exception", "")
-    for name in ("timestamp", "logger"):
-        event.pop(name, None)
-    rest = ", ".join(f"{name}={value}" for name, value in event.items())
-    return f"{level}: {text}" + (f" ({rest})" if rest else "") + (f"\n{trace}" if trace else "")
+def _plain(*, with_traces: bool) -> Any:
+    """``WARNING: what happened (name=value, …)``; tracebacks are in the file, and here where they are asked for."""
+
+    def render(_logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]) -> str:
+        level = str(event.pop("level", "")).upper()
+        text = str(event.pop("event", ""))
+        trace = event.pop("exception", "")
+        for name in ("timestamp", "logger"):
+            event.pop(name, None)
+        rest = ", ".join(f"{name}={value}" for name, value in event.items())
+        return f"{level}: {text}" + (f" ({rest})" if rest else "") + (f"\n{trace}" if trace and with_traces else "")
+
+    return render

@@ -156,6 +156,15 @@ class Settings(BaseSettings):
         """Whether the database is the file in ``data_dir`` that the program makes by itself."""
         return self.database_url == f"sqlite:///{(self.data_dir / 'desk.db').as_posix()}"
 
+    @property
+    def database_shown(self) -> str:
+        """The database as people are shown it: the file, or the URL without its password."""
+        if self.database_url.startswith("sqlite:///"):
+            return self.database_url.removeprefix("sqlite:///")
+        parts = urlsplit(self.database_url)
+        where = parts.netloc.rpartition("@")[2] or parts.netloc
+        return f"{parts.scheme}://{where}{parts.path}"
+
 
 def load(flags: Mapping[str, Any] | None = None) -> Settings:
     """The settings in force.

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
+from operator import attrgetter
 from typing import TextIO
 
 from desktop_app.association.model import Finding, Proof
@@ -68,6 +69,7 @@ class ResultRow:
 
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(ResultRow))
+_values = attrgetter(*COLUMNS)
 
 
 def defused(text: str) -> str:
@@ -82,7 +84,7 @@ def plain(cell: str) -> str:
 
 def cells(row: ResultRow) -> tuple[str | int, ...]:
     """The row's cells: whole numbers as numbers, all else as text that is safe in a spreadsheet."""
-    return tuple(value if isinstance(value, int) else defused(_text(value)) for value in astuple(row))
+    return tuple([value if isinstance(value, int) else defused(_text(value)) for value in _values(row)])
 
 
 def write_csv(rows: Iterable[ResultRow], out: TextIO) -> int:
@@ -130,6 +132,8 @@ def identifier_columns(header: Sequence[str]) -> tuple[int, ...]:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, str):  # an Enum of texts too: it is its value
+        return str(value)
     if value is None:
         return ""
     if isinstance(value, datetime):

@@ -12,7 +12,7 @@ from desktop_app.association.errors import Cancelled, EnvironmentFault, RequestR
 from desktop_app.association.model import CheckReport
 from desktop_app.association.result_csv import COLUMNS, ResultRow, cells, write_csv, write_findings_csv
 from desktop_app.association.states import WorkOrderState
-from desktop_app.desk.jobs import customer_rate_plan_of, every_work_order, find_job, proofs_of
+from desktop_app.desk.jobs import every_work_order, find_job, proofs_of, terms_of
 from desktop_app.desk.protocol import IsCancelled, never
 from desktop_app.desk.seat import Seat
 
@@ -77,10 +77,10 @@ def result_rows(
     job: JobRecord, pages: Iterable[Sequence[tuple[WorkOrderRecord, Sequence[StepRecord]]]]
 ) -> Iterator[ResultRow]:
     """The rows of a job's result by line."""
-    plan = customer_rate_plan_of(job)
+    terms = terms_of(job)
     for page in pages:
         for record, steps in page:
-            proofs = proofs_of(record, steps, has_customer_plan=bool(plan))
+            proofs = proofs_of(record, steps, terms)
             yield ResultRow(
                 tracking_number=job.tracking_number,
                 line=record.line,
@@ -110,7 +110,7 @@ def result_rows(
                 completed_at=record.completed_at,
                 eid=record.eid or "",
                 carrier_rate_plan=record.carrier_rate_plan or "",
-                customer_rate_plan=plan,
+                customer_rate_plan=terms.customer_rate_plan,
                 operator=job.operator_login,
                 reason=job.reason,
                 billing_answer=record.billing_answer or "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from db import browse_jobs
@@ -111,7 +112,7 @@ class LocalJobs:
                     "LINE_NOT_FOUND", f"Job {tracking_number} has no line {line}.", "Name a line that the job shows."
                 )
             steps = browse_jobs.steps_between(uow, job.job_id, line, line)
-        return work_order_detail(record, steps.get(record.work_order_id, ()), customer_rate_plan_of(job))
+        return work_order_detail(record, steps.get(record.work_order_id, ()), terms_of(job))
 
     def work_order_details(
         self, tracking_number: str, limit: int = 500, offset: int = 0
@@ -123,8 +124,8 @@ class LocalJobs:
             if not records:
                 return ()
             steps = browse_jobs.steps_between(uow, job.job_id, records[0].line, records[-1].line)
-        plan = customer_rate_plan_of(job)
-        return tuple(work_order_detail(record, steps.get(record.work_order_id, ()), plan) for record in records)
+        terms = terms_of(job)
+        return tuple(work_order_detail(record, steps.get(record.work_order_id, ()), terms) for record in records)
 
     def _find(self, uow: Any, tracking_number: str) -> JobRecord:
         return find_job(self._seat, uow, tracking_number)
@@ -181,13 +182,34 @@ def job_row(record: JobRecord) -> JobRow:
     )
 
 
-def customer_rate_plan_of(job: JobRecord) -> str:
-    """Code of the customer rate plan that the job adds; "" where it adds none."""
-    plan = Instructions.from_document(job.instructions).customer_rate_plan
-    return "" if plan is None else plan.code
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a job asks for all its devices.
+
+    Attributes:
+        billed: a billing service.
+        plans: of ``CARRIER_RATE_PLAN`` and ``CUSTOMER_RATE_PLAN`` those that are asked for.
+        customer_rate_plan: code; "" where none is asked for.
+    """
+
+    billed: bool
+    plans: tuple[Step, ...]
+    customer_rate_plan: str
 
 
-def work_order_detail(record: WorkOrderRecord, steps: Sequence[StepRecord], customer_rate_plan: str) -> WorkOrderDetail:
+def terms_of(job: JobRecord) -> Terms:
+    """What the job asks for."""
+    instructions = Instructions.from_document(job.instructions)
+    plan = instructions.customer_rate_plan
+    asked = ((Step.CARRIER_RATE_PLAN, instructions.carrier_rate_plans), (Step.CUSTOMER_RATE_PLAN, plan))
+    return Terms(
+        billed=instructions.billing is not None,
+        plans=tuple(step for step, is_asked in asked if is_asked),
+        customer_rate_plan="" if plan is None else plan.code,
+    )
+
+
+def work_order_detail(record: WorkOrderRecord, steps: Sequence[StepRecord], terms: Terms) -> WorkOrderDetail:
     """A stored work order, whole."""
     return WorkOrderDetail(
         work_order=_work_order_row(record),
@@ -196,8 +218,8 @@ def work_order_detail(record: WorkOrderRecord, steps: Sequence[StepRecord], cust
         effective_date=record.effective_date,
         billing_service_id=record.billing_service_id or "",
         carrier_rate_plan=record.carrier_rate_plan or "",
-        customer_rate_plan=customer_rate_plan,
-        proofs=proofs_of(record, steps, has_customer_plan=bool(customer_rate_plan)),
+        customer_rate_plan=terms.customer_rate_plan,
+        proofs=proofs_of(record, steps, terms),
         steps=tuple(
             StepRow(
                 step=Step(step.step),
@@ -216,17 +238,21 @@ def work_order_detail(record: WorkOrderRecord, steps: Sequence[StepRecord], cust
     )
 
 
-def proofs_of(record: WorkOrderRecord, steps: Sequence[StepRecord], *, has_customer_plan: bool) -> Proofs:
-    """The seven proofs of a stored work order."""
-    plans = [Step.CARRIER_RATE_PLAN] if record.carrier_rate_plan else []
-    plans += [Step.CUSTOMER_RATE_PLAN] if has_customer_plan else []
+def proofs_of(record: WorkOrderRecord, steps: Sequence[StepRecord], terms: Terms) -> Proofs:
+    """The seven proofs of a stored work order.
+
+    One that was rejected has no billing action and no plan of its own: what the job asks for was asked for it too.
+    """
+    action = BillingAction(record.billing_action) if record.billing_action else None
+    if action is None and terms.billed:
+        action = BillingAction.CREATE
     return proofs(
         WorkOrderFacts(
             state=WorkOrderState(record.state),
             found=record.device_id is not None and record.error_code not in causes.NOT_TO_BE_WORKED_ON,
             permitted=record.error_code not in causes.NOT_PERMITTED,
-            billing_action=BillingAction(record.billing_action) if record.billing_action else None,
-            plans_asked=plans,
+            billing_action=action,
+            plans_asked=terms.plans,
             steps={Step(step.step): StepState(step.state) for step in steps},
         )
     )
@@ -271,9 +297,11 @@ def _options(instructions: Instructions) -> tuple[str, ...]:
     options = []
     if instructions.billing is not None:
         options.append("Create billing service")
+    providers: dict[str, list[str]] = {}
     for provider, plan in instructions.carrier_rate_plans.items():
-        code, _ = instructions.service_providers[provider]
-        options.append(f"Add carrier rate plan {plan.code} ({code}); recorded here, no carrier is called")
+        providers.setdefault(plan.code, []).append(instructions.service_providers[provider][0])
+    for code, names in providers.items():
+        options.append(f"Add carrier rate plan {code} ({', '.join(names)}; recorded here, no carrier is called)")
     if instructions.customer_rate_plan is not None:
         options.append(f"Add customer rate plan {instructions.customer_rate_plan.code}")
     if instructions.reassign:
