@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -114,7 +114,9 @@ class BillingClient:
     def find_services(self, billing_customer_id: str, *, reference: str = "", number: str = "") -> ServiceLookup:
         """Services of the customer that carry the reference or the number, active or not, matched on our side.
 
-        Whatever billing lists is compared here once more: a server may ignore a filter that it does not know.
+        Whatever billing lists is compared here once more: a server may ignore a filter that it does not know. What
+        carries our reference is ours and is shown even if billing says that it is another customer's: to leave it out
+        would be to say that it is not there.
 
         Raises:
             ValueError: neither reference nor number is given.
@@ -125,20 +127,23 @@ class BillingClient:
         if number and self._number_filter:
             query["search.number"] = number
         found = self._services(query)
-        services = tuple(
-            service
-            for service in found.services
-            if service.billing_customer_id == billing_customer_id
-            and ((reference and service.reference == reference) or (number and service.number == number))
-        )
-        return ServiceLookup(found.verdict, services, found.reason, found.retry_after_s)
+        services = []
+        for service in found.services:
+            is_theirs = shapes.is_same_id(service.billing_customer_id, billing_customer_id)
+            has_reference = bool(reference) and service.reference == reference
+            has_number = bool(number) and service.number == number
+            if has_reference or (has_number and is_theirs):
+                services.append(replace(service, billing_customer_id=billing_customer_id) if is_theirs else service)
+        return ServiceLookup(found.verdict, tuple(services), found.reason, found.retry_after_s)
 
     def find_products(self, service_id: str) -> ProductLookup:
         """All products on the service, active or not."""
         listed = self._list("/ServiceProduct", {"search.service_id": service_id}, "service_product_id")
         now = datetime.now(UTC)
         found = [shapes.product_found(record, self._references, now) for record in listed.records]
-        products = tuple(product for product in found if product is not None and product.service_id == service_id)
+        products = tuple(
+            product for product in found if product is not None and shapes.is_same_id(product.service_id, service_id)
+        )
         return ProductLookup(listed.verdict, products, listed.reason, listed.retry_after_s)
 
     def list_services(self) -> ServiceLookup:

@@ -86,6 +86,12 @@ def id_text(value: object) -> str | None:
     return text if 0 < len(text) <= 40 and text.isprintable() and " " not in text and text != "0" else None
 
 
+def is_same_id(one: str, other: str) -> bool:
+    """Whether two ids are the same: numbers are compared as numbers, since billing writes ``017`` as 17."""
+    digits = f"{one}{other}"
+    return one == other or (bool(one and other) and digits.isascii() and digits.isdigit() and int(one) == int(other))
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page of a list.

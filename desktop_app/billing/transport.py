@@ -247,13 +247,12 @@ class Transport:
         sock = self._connected(deadline)
         keep = False
         try:
-            try:
-                deadline.left()
-            except TimeoutError:
-                raise CallFailed(Stage.NOT_SENT, "took so long to connect that no time was left") from None
-            if may_send is not None and not may_send():
-                keep = True
-                raise CallFailed(Stage.NOT_SENT, "was not asked: this program may no longer send this request")
+            _refuse_if_late(deadline)
+            if may_send is not None:
+                if not may_send():
+                    keep = True
+                    raise CallFailed(Stage.NOT_SENT, "was not asked: this program may no longer send this request")
+                _refuse_if_late(deadline)
             # From here on the server may have acted.
             try:
                 sock.sendall(request)
@@ -392,6 +391,13 @@ class Transport:
         with self._lock:
             self._names = (self._clock(), found)
         return found
+
+
+def _refuse_if_late(deadline: _Deadline) -> None:
+    try:
+        deadline.left()
+    except TimeoutError:
+        raise CallFailed(Stage.NOT_SENT, "was not asked: no time was left when the connection stood") from None
 
 
 def _read(sock: _Socket, method: str) -> tuple[Answer, bool]:

@@ -229,7 +229,26 @@ def test_finds_by_reference_and_by_number(client: BillingClient) -> None:
         "17", order.number, order.reference, True,
     )  # fmt: skip
     assert client.find_services("17", reference="AJ-none").services == ()
-    assert client.find_services("999", reference=order.reference).services == ()
+    assert client.find_services("999", number=order.number).services == ()
+
+
+def test_what_carries_our_reference_is_never_left_out(server: RawServer, make_client: MakeClient) -> None:
+    rows = [
+        {"service_id": 1, "customer_id": 17, "number": "1", "number2": ""},
+        {"service_id": 2, "customer_id": 18, "number": "1", "number2": ""},
+        {"service_id": 3, "customer_id": 18, "number": "2", "number2": "R"},
+        {"service_id": 4, "number": "2", "number2": "R", "disconnected_date": "2020-01-01"},
+        {"service_id": 5, "customer_id": 17, "number": None, "number2": None},
+    ]
+    listed = answer("200 OK", json.dumps({"ok": True, "has_more": False, "records": rows}).encode())
+    server.use(server.answers(listed))
+    found = make_client(server.url).find_services("017", reference="R", number="1").services
+    # billing's 17 is our 017; the reference counts whoever's it is said to be
+    assert [(each.service_id, each.billing_customer_id, each.is_active) for each in found] == [
+        ("1", "017", True),
+        ("3", "18", True),
+        ("4", "", False),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["sandbox", "revio"])

@@ -29,6 +29,15 @@ def test_ids(value: object, text: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [("17", "17", True), ("017", "17", True), ("0", "00", True), ("S-7", "S-7", True), ("S-7", "s-7", False),
+     ("17", "18", False), ("", "", True), ("", "17", False), ("0", "17", False)],
+)  # fmt: skip
+def test_the_same_id(one: str, other: str, is_same: bool) -> None:
+    assert shapes.is_same_id(one, other) is is_same
+
+
+@pytest.mark.parametrize(
     ("header", "seconds"),
     [
         ("5", 5.0), ("0", 0.0), ("2.5", 2.5), (" 7 ", 7.0), ("-3", 0.0), ("999999999", 86_400.0), ("inf", 86_400.0),

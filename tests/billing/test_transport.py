@@ -342,6 +342,28 @@ def test_what_may_not_be_sent_is_not_sent_and_the_connection_stays(
     assert (server.connections, server.requests) == (1, 2)
 
 
+def test_a_permission_that_takes_all_the_time_sends_nothing(server: RawServer, make_transport: MakeTransport) -> None:
+    now = [1000.0]
+
+    def slow_yes() -> bool:
+        now[0] += 10
+        return True
+
+    server.use(server.answers(CREATED))
+    failed = fails(make_transport(server.url, timeout_s=6.0, clock=lambda: now[0]), may_send=slow_yes)
+    assert (failed.stage, server.requests) == (Stage.NOT_SENT, 0)
+
+
+def test_a_permission_that_breaks_sends_nothing(server: RawServer, make_transport: MakeTransport) -> None:
+    def broken() -> bool:
+        raise RuntimeError("a bug")
+
+    server.use(server.answers(CREATED))
+    with pytest.raises(RuntimeError, match="a bug"):
+        make_transport(server.url).call("POST", "/Services", may_send=broken)
+    assert server.requests == 0
+
+
 def test_nobody_listens(make_transport: MakeTransport) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
