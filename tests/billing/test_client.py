@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import time
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
@@ -35,6 +37,15 @@ def made(sandbox: SandboxAddress, reference: str) -> int:
     return int(found.get(reference, {"services": 0})["services"])
 
 
+def made_in_the_end(sandbox: SandboxAddress, reference: str, kind: str, count: int) -> bool:
+    """Whether the sandbox made so many; what a client no longer waits for may take a moment."""
+    while True:
+        found = read_ledger(sandbox, reference=reference)["references"].get(reference, {"services": 0, "products": 0})
+        if found[kind] >= count:
+            return bool(found[kind] == count)
+        time.sleep(0.02)
+
+
 # -------------------------------------------------------------------------------------------------------- what happened
 
 FAULTS = [
@@ -59,7 +70,7 @@ def test_each_fault_gets_its_verdict(
     order = service_order()
     result = client.create_service(order, yes)
     assert (result.verdict, result.http_status) == (verdict, status)
-    assert made(sandbox, order.reference) == count
+    assert made_in_the_end(sandbox, order.reference, "services", count)
     assert (result.billing_id is not None) == (verdict is PostVerdict.CREATED)
     assert bool(result.reason) == (verdict is not PostVerdict.CREATED)
     assert result.retry_after_s == (1.0 if fault == "429" else None)
@@ -78,8 +89,7 @@ def test_the_same_holds_for_products(
     order = product_order(service_id)
     result = client.add_product(order, yes)
     assert (result.verdict, result.http_status) == (verdict, status)
-    references = read_ledger(sandbox, reference=order.reference)["references"]
-    assert references.get(order.reference, {"products": 0})["products"] == count
+    assert made_in_the_end(sandbox, order.reference, "products", count)
 
 
 def test_a_lease_that_ran_out_sends_nothing(client: BillingClient, sandbox: SandboxAddress) -> None:
@@ -443,3 +453,29 @@ def test_a_real_password_does_not_travel_in_clear(kind: str, url: str, is_safe: 
     with pytest.raises(EnvironmentFault) as caught:
         BillingClient(kind, url, SANDBOX_LOGIN, timeout_s=1)
     assert caught.value.code == "BILLING_URL_UNSAFE"
+
+
+# --- everything at once
+
+
+def test_no_verdict_is_ever_a_lie(sandbox: SandboxAddress, make_client: MakeClient) -> None:
+    """Many threads, every fault, a rate limit: what the verdict says was made was made, once; what not, never."""
+    client = make_client(sandbox.url, timeout_s=1.0)
+    rates = dict.fromkeys(("429", "500-before", "500-after", "cut-before", "cut-after", "appears-late"), 0.06)
+    set_faults(sandbox, rates={**rates, "late": 0.01}, appears_late_ms=50, seed=7)
+    orders = [service_order(number="1" * 256) if each % 50 == 0 else service_order() for each in range(400)]
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda order: client.create_service(order, yes), orders))
+    set_faults(sandbox, reset=True)
+    references = read_ledger(sandbox)["references"]
+    for order, result in zip(orders, results, strict=True):
+        ids = [str(each) for each in references.get(order.reference, {"service_ids": []})["service_ids"]]
+        match result.verdict:
+            case PostVerdict.CREATED:
+                assert ids == [result.billing_id]
+            case PostVerdict.UNKNOWN:
+                assert len(ids) <= 1
+            case _:
+                assert ids == []
+    verdicts = Counter(result.verdict for result in results)
+    assert set(verdicts) == {PostVerdict.CREATED, PostVerdict.UNKNOWN, PostVerdict.NOT_SENT, PostVerdict.REFUSED}

@@ -322,7 +322,7 @@ def test_what_appears_late_is_counted_at_once_and_seen_later(company: Company, l
 
 
 def test_a_service_can_be_made_after_the_client_has_left(company: Company) -> None:
-    set_faults(company.address, process_delay_ms=400)
+    set_faults(company.address, process_delay_ms=1500)
     impatient = Transport(company.address.url, timeout_s=0.1, headers=CREDENTIAL)
     with pytest.raises(CallFailed):
         impatient.call("POST", "/Services", body=json.dumps(SERVICE).encode())
@@ -341,7 +341,7 @@ def test_the_rate_limit_says_when_to_come_back(company: Company) -> None:
     set_faults(company.address, rate_per_minute=3)
     answers = [company.post("/Services", SERVICE) for _ in range(5)]
     assert [got.status for got in answers] == [201, 201, 201, 429, 429]
-    assert 58 <= int(answers[-1].headers["retry-after"]) <= 60
+    assert 40 <= int(answers[-1].headers["retry-after"]) <= 60
     assert read_ledger(company.address)["calls"]["429"] == 2
 
 

@@ -199,7 +199,7 @@ ENDLESS = {
 @pytest.mark.parametrize("name", ENDLESS)
 def test_a_dripping_server_is_cut_at_the_deadline(server: RawServer, make_transport: MakeTransport, name: str) -> None:
     server.use(server.drips(*ENDLESS[name]))
-    assert fails(make_transport(server.url, timeout_s=0.3)).stage is Stage.SENT  # it would drip for ever
+    assert fails(make_transport(server.url, timeout_s=0.4)).stage is Stage.SENT  # it would drip for ever
     assert server.requests == 1
 
 
@@ -209,7 +209,7 @@ def test_a_dripping_server_is_cut_at_the_deadline(server: RawServer, make_transp
 def test_a_dripping_body_is_cut_at_the_deadline(server: RawServer, make_transport: MakeTransport, start: bytes) -> None:
     drop = b"1\r\n \r\n" if b"chunked" in start else b" "
     server.use(server.drips(b"HTTP/1.1 201 Created\r\n" + start, drop))
-    got = make_transport(server.url, timeout_s=0.3).call("POST", "/Services", body=b"{}")
+    got = make_transport(server.url, timeout_s=0.4).call("POST", "/Services", body=b"{}")
     assert (got.status, got.is_complete, got.json()) == (201, False, None)
 
 
@@ -491,7 +491,7 @@ def test_a_handshake_that_never_ends(server: RawServer, make_transport: MakeTran
             pass
 
     server.use(listens_and_says_nothing)
-    failed = fails(make_transport(server.url.replace("http", "https"), timeout_s=0.3))
+    failed = fails(make_transport(server.url.replace("http", "https"), timeout_s=0.4))
     assert (failed.stage, failed.reason) == (Stage.UNREACHED, "could not be reached in time")
 
 
@@ -499,7 +499,7 @@ def test_a_dripping_server_is_cut_over_tls_too(
     server: RawServer, make_transport: MakeTransport, authority: trustme.CA
 ) -> None:
     over_tls(server, authority, server.drips(b"HTTP/1.1 201 Created\r\nX: ", b"a"))
-    transport = make_transport(server.url.replace("http", "https"), tls=trusting(authority), timeout_s=0.5)
+    transport = make_transport(server.url.replace("http", "https"), tls=trusting(authority), timeout_s=1.5)
     assert fails(transport).stage is Stage.SENT
 
 
