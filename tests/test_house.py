@@ -7,8 +7,10 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import grimp
 import psycopg
 import pytest
 from packaging.requirements import Requirement
@@ -203,6 +205,22 @@ def test_requirements_are_in_step_with_pyproject(name: str, extras: tuple[str, .
         requirement = Requirement(line)
         version, _ = pins[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{name}: {requirement.name} {version}, asked for {requirement}"
+
+
+#: Not imported by name: SQLAlchemy loads the drivers when a URL asks for them, zoneinfo the time zones.
+LOADED_BY_OTHERS = {"psycopg", "pyodbc", "tzdata"}
+
+
+def test_every_dependency_is_used() -> None:
+    needed = {canonicalize_name(Requirement(line).name) for line in PYPROJECT["project"]["dependencies"]}
+    graph = grimp.build_graph("desktop_app", "db", include_external_packages=True, cache_dir=None)
+    imported = {
+        canonicalize_name(distribution)
+        for module, distributions in packages_distributions().items()
+        if module in graph.modules
+        for distribution in distributions
+    }
+    assert needed - imported - LOADED_BY_OTHERS == set()
 
 
 def test_tests_run_on_the_versions_that_the_program_runs_on() -> None:

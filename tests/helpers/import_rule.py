@@ -21,7 +21,8 @@ class ImportRule:
         parts: each part's name → the modules it consists of; a package stands for all that is in it, but for what is
             named more exactly elsewhere.
         may_import: each part → the parts that it may import besides itself.
-        libraries: each library from outside the standard one → the parts (or modules) that may import it.
+        libraries: each library → the parts (or modules) that may import it. The standard library's modules may be
+            imported by all, unless they are named here.
     """
 
     parts: Mapping[str, Collection[str]]
@@ -64,7 +65,9 @@ class ImportRule:
 
     def _may_use(self, part: str, importer: str, library: str) -> bool:
         top = library.split(".", maxsplit=1)[0]
-        return top in sys.stdlib_module_names or not {part, importer}.isdisjoint(self.libraries.get(top, ()))
+        if top in self.libraries:
+            return not {part, importer}.isdisjoint(self.libraries[top])
+        return top in sys.stdlib_module_names
 
 
 def import_cycle(graph: grimp.ImportGraph) -> list[str]:
