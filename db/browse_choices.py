@@ -130,9 +130,7 @@ def service_providers(uow: UnitOfWork) -> list[ServiceProviderRecord]:
             select(device.c.service_provider_id, func.count())
             .where(device.c.is_deleted == false(), device.c.is_archived == false())
             .group_by(device.c.service_provider_id)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     rows = uow.connection.execute(
         select(service_provider.c.id, service_provider.c.code, service_provider.c.name)
@@ -155,7 +153,7 @@ def providers_of(uow: UnitOfWork, ids: Sequence[int]) -> dict[str, int]:
         .group_by(service_provider.c.code)
         .order_by(service_provider.c.code)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def rate_plans(

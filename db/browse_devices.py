@@ -194,7 +194,7 @@ def device_facets(
     owned = case((device_ownership.c.id.is_(None), 0), else_=1)
     within = DeviceFilter(text=wanted.text, customer=wanted.customer, include_deleted=wanted.include_deleted)
     with cancellable(uow, cancelled):
-        providers = dict(uow.connection.execute(select(service_provider.c.id, service_provider.c.code)).tuples().all())
+        providers = dict(uow.connection.execute(select(service_provider.c.id, service_provider.c.code)).all())
         rows = uow.connection.execute(
             select(device.c.status, device.c.service_provider_id, owned, func.count())
             .select_from(_WITH_OWNER)

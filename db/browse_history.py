@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, distinct, or_, select, union
+from sqlalchemy import ColumnElement, Select, or_, select, union
 
 from db.operators import sees
 from db.schema import (
@@ -101,7 +101,7 @@ def elsewhere(uow: UnitOfWork, rights: OperatorRights, device_id: int, limit: in
 
 def operators(uow: UnitOfWork) -> tuple[str, ...]:
     """Logins that appear in the history or have submitted a job, in order."""
-    logins = union(select(distinct(device_history.c.operator_login)), select(distinct(job.c.operator_login)))
+    logins = union(select(device_history.c.operator_login).distinct(), select(job.c.operator_login).distinct())
     return tuple(sorted(uow.connection.execute(logins).scalars()))
 
 

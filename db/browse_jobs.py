@@ -209,7 +209,7 @@ def job_revisions_since(uow: UnitOfWork, rights: OperatorRights, since: datetime
     rows = uow.connection.execute(
         select(job.c.tracking_number, job.c.revision).where(job.c.changed_at >= since, sees(rights, job.c.customer_id))
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def active_sums(uow: UnitOfWork, rights: OperatorRights) -> tuple[int, tuple[int, ...]]:

@@ -158,14 +158,14 @@ def _write_xlsx(rows: Iterable[ResultRow], path: Path) -> int:
 def _whole_or_not_at_all(path: Path) -> Iterator[Path]:
     """A file to write to, beside ``path``. It takes the place of ``path`` if the block ends well, else it goes away."""
     path = path.expanduser().absolute()
-    if not path.parent.is_dir():
-        raise RequestRefused(
-            "FOLDER_NOT_FOUND", f"There is no folder {path.parent}.", "Make the folder, or name another one."
-        )
-    if path.is_dir():
-        raise RequestRefused("EXPORT_IS_FOLDER", f"{path} is a folder.", "Name a file in it.")
     temporary = path.with_name(f".{path.stem[:40]}-{uuid4().hex[:8]}{path.suffix}")
     try:
+        if not path.parent.is_dir():
+            raise RequestRefused(
+                "FOLDER_NOT_FOUND", f"There is no folder {path.parent}.", "Make the folder, or name another one."
+            )
+        if path.is_dir():
+            raise RequestRefused("EXPORT_IS_FOLDER", f"{path} is a folder.", "Name a file in it.")
         temporary.touch(exist_ok=False)
         yield temporary
         temporary.replace(path)
