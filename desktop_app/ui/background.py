@@ -139,8 +139,16 @@ class Background:
             self._latest[key] = call
         self._calls.add(call)
         future = self._pools[lane].submit(_guarded, work, call.cancel_flag)
-        call.task = self._loop.create_task(self._carry(call, asyncio.wrap_future(future, loop=self._loop), done, failed))
+        call.task = self._loop.create_task(
+            self._carry(call, asyncio.wrap_future(future, loop=self._loop), done, failed)
+        )
         return call
+
+    def drop(self, key: str) -> None:
+        """Cancels the call with this key, if one is under way; its answer is never delivered."""
+        call = self._latest.get(key)
+        if call is not None:
+            call.cancel()
 
     async def _carry(
         self, call: Call, future: asyncio.Future[T], done: Callable[[T], None], failed: Callable[[Exception], None]
@@ -165,7 +173,7 @@ class Background:
             else:
                 done(result)
         except Exception:  # noqa: BLE001 - a fault of the window: reported as any uncaught one, the loop goes on
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            sys.excepthook(*sys.exc_info())
 
     @property
     def pending(self) -> int:

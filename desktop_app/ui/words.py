@@ -11,7 +11,7 @@ from PySide6.QtCore import QCoreApplication
 from desktop_app.association.errors import AssociationError
 from desktop_app.association.model import DeviceStatus, Proof
 from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState
-from desktop_app.desk.protocol import JobCounts, JobRow
+from desktop_app.desk.protocol import HistoryRow, JobCounts, JobRow
 from desktop_app.ui.palette import Tone
 
 translate = QCoreApplication.translate
@@ -231,6 +231,14 @@ def _month(month: int) -> str:
 def iso_day(value: date | None) -> str:
     """A date for a column."""
     return value.isoformat() if value else ""
+
+
+def history_event(fact: HistoryRow) -> str:
+    """What happened, in a line; what happened to the same SIM elsewhere says where."""
+    event = fact.event.replace("_", " ").capitalize()
+    if fact.is_cross_provider:
+        event = translate("words", "{event} on {provider}").format(event=event, provider=fact.service_provider)
+    return ": ".join(filter(None, (event, fact.detail)))
 
 
 class Clock:

@@ -65,7 +65,7 @@ class Button(QPushButton):
 
 
 class CountButton(QPushButton):
-    """A line of the check: icon, bold number, word, and what becomes of them at the right; filters when it is pressed."""
+    """A line of the check: icon, bold number, word, and what becomes of them at the right. Pressed, it filters."""
 
     def __init__(self, icon: str, tone: Tone, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -108,7 +108,11 @@ class CountButton(QPushButton):
         right -= 22
         painter.setPen(QColor(colours.muted))
         painter.drawText(
-            left, 0, max(0, right - left), self.height(), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight,
+            left,
+            0,
+            max(0, right - left),
+            self.height(),
+            Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight,
             painter.fontMetrics().elidedText(self._note, Qt.TextElideMode.ElideRight, max(0, right - left)),
         )
         painter.end()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from PySide6.QtCore import (
+    QAbstractItemModel,
     QAbstractTableModel,
     QEvent,
     QItemSelectionModel,
@@ -22,8 +23,18 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QColor, QFontMetrics, QGuiApplication, QHelpEvent, QKeyEvent, QKeySequence, QPainter, QPen
-from PySide6.QtGui import QMouseEvent, QResizeEvent
+from PySide6.QtGui import (
+    QColor,
+    QFontMetrics,
+    QGuiApplication,
+    QHelpEvent,
+    QKeyEvent,
+    QKeySequence,
+    QMouseEvent,
+    QPainter,
+    QPen,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -127,9 +138,7 @@ class RowModel(QAbstractTableModel):
             return Qt.CheckState.Checked if checked else Qt.CheckState.Unchecked
         return None
 
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> object:
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         if orientation is Qt.Orientation.Horizontal:
             if role in {Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole}:
                 return self.columns[section].title
@@ -153,7 +162,7 @@ class RowDelegate(QStyledItemDelegate):
         if not isinstance(model, RowModel):
             return
         colours = theme.active()
-        rect: QRect = option.rect  # type: ignore[attr-defined]
+        rect: QRect = option.rect
         row, column = index.row(), index.column()
         current = row == self._view.current_row()
         if current:
@@ -164,7 +173,8 @@ class RowDelegate(QStyledItemDelegate):
             painter.fillRect(rect, QColor(colours.zebra))
         cell = model.cell(row, column)
         if cell.checked is not None:
-            paint_check_box(painter, _check_rect(rect), Qt.CheckState.Checked if cell.checked else Qt.CheckState.Unchecked)
+            state = Qt.CheckState.Checked if cell.checked else Qt.CheckState.Unchecked
+            paint_check_box(painter, _check_rect(rect), state)
         elif cell is not EMPTY_CELL:
             self._words(painter, rect, cell, model.columns[column], current)
         if current and self._view.hasFocus():
@@ -292,8 +302,9 @@ class TableView(QTableView):
 
     # --- rows ---------------------------------------------------------------------------------------------------------
 
-    def setModel(self, model: RowModel) -> None:  # type: ignore[override]
+    def setModel(self, model: QAbstractItemModel | None) -> None:
         """Takes the model; nothing of bulk is ever put into the view's own selection model."""
+        assert isinstance(model, RowModel)
         older = self.selectionModel()
         super().setModel(model)
         if older is not None:
@@ -322,7 +333,7 @@ class TableView(QTableView):
         self.setCurrentIndex(self.row_model().index(row, max(first, 0)))
 
     def currentChanged(self, current: Index, previous: Index) -> None:
-        super().currentChanged(current, previous)  # type: ignore[arg-type]
+        super().currentChanged(current, previous)
         if current.row() != previous.row():
             for index in (current, previous):
                 self._repaint_row(index.row())
@@ -356,7 +367,7 @@ class TableView(QTableView):
         room = self.viewport().width()
         shown = [place for place, spec in enumerate(columns) if self.column_wanted(spec)]
         while sum(columns[place].width for place in shown) > room:
-            droppable = [place for place in shown if columns[place].rank > 0]
+            droppable = [place for place in shown if self.may_drop(columns[place])]
             if not droppable:
                 break
             shown.remove(max(droppable, key=lambda place: (columns[place].rank, place)))
@@ -370,6 +381,10 @@ class TableView(QTableView):
     def column_wanted(self, spec: Column) -> bool:
         """Whether the column is shown where there is room."""
         return spec.key not in self._hidden_by_person
+
+    def may_drop(self, spec: Column) -> bool:
+        """Whether the column may be hidden where there is no room for it."""
+        return spec.rank > 0
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -27,6 +27,7 @@ class Toast(QWidget):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setObjectName("toast")
+        self._above = parent
         self._tone = Tone.OK
         row = QHBoxLayout(self)
         row.setContentsMargins(40, 8, 8, 8)
@@ -74,7 +75,7 @@ class Toast(QWidget):
         return super().eventFilter(watched, event)
 
     def _place(self) -> None:
-        above = self.parentWidget()
+        above = self._above
         self.setMaximumWidth(above.width() - 120)
         self.adjustSize()
         self.move((above.width() - self.width()) // 2, above.height() - self.height() - 48)

@@ -1,0 +1,110 @@
+"""Runs the window: the application, its look, the desk behind it, and the order in which all of it is closed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Protocol
+
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QApplication
+
+from desktop_app import __version__
+from desktop_app.desk.protocol import Capabilities, Desk
+from desktop_app.ui import icons
+from desktop_app.ui.background import Background, Cancel, Lane
+from desktop_app.ui.main_window import MainWindow
+from desktop_app.ui.theme import Theme, ThemeMode
+
+THEME_KEY = "theme"
+
+
+class Opened(Protocol):
+    """A desk that is open, and what a person should be told about the opening."""
+
+    @property
+    def desk(self) -> Desk:
+        """The desk."""
+
+    @property
+    def notices(self) -> Sequence[str]:
+        """Sentences, such as that a new database was made."""
+
+
+OpenDesk = Callable[[], AbstractContextManager[Opened]]
+
+
+class Program:
+    """The window and what belongs to it. The window is shown first; the desk is opened behind it."""
+
+    def __init__(self, app: QApplication, open_desk: OpenDesk, state_file: Path | None = None) -> None:
+        """Args:
+        open_desk: opens the desk; entered off the UI thread, so that imports and migrations do not hold the window
+            up, and left when the window is closed.
+        state_file: where the window keeps what a person chose, such as the theme; None: nowhere.
+        """
+        self._open_desk = open_desk
+        self._opened = ExitStack()
+        self._state = QSettings(str(state_file), QSettings.Format.IniFormat) if state_file is not None else None
+        self.background = Background(app)
+        self.theme = Theme(app, self._kept_mode())
+        self.window = MainWindow(self.background, self.theme)
+        self.window.try_again.connect(self.open)
+        self.window.theme_picked.connect(self._keep_mode)
+
+    def open(self) -> None:
+        """Opens the desk; the window says what is the matter if that fails."""
+        self.window.show_opening()
+        self.background.run(
+            self._enter, done=self._entered, failed=self.window.show_trouble, key="open", lane=Lane.LONG
+        )
+
+    def _enter(self, cancel: Cancel) -> tuple[Desk, Capabilities, tuple[str, ...]]:
+        with ExitStack() as stack:
+            opened = stack.enter_context(self._open_desk())
+            answer = opened.desk, opened.desk.capabilities(), tuple(opened.notices)
+            self._opened = stack.pop_all()
+        return answer
+
+    def _entered(self, answer: tuple[Desk, Capabilities, tuple[str, ...]]) -> None:
+        self.window.open_desk(*answer)
+
+    def close(self) -> None:
+        """Closes in this order: no more questions, no more answers, then the desk and what runs behind it."""
+        self.window.stop()
+        self.background.close()
+        self._opened.close()
+
+    def _kept_mode(self) -> ThemeMode:
+        kept = str(self._state.value(THEME_KEY, "")) if self._state is not None else ""
+        return ThemeMode(kept) if kept in set(ThemeMode) else ThemeMode.SYSTEM
+
+    def _keep_mode(self, mode: ThemeMode) -> None:
+        if self._state is not None:
+            self._state.setValue(THEME_KEY, str(mode))
+
+
+def run(open_desk: OpenDesk, state_file: Path | None = None) -> int:
+    """Shows the window and returns when it is closed.
+
+    Args:
+        open_desk: see :class:`Program`.
+        state_file: see :class:`Program`.
+
+    Returns:
+        The exit code: 0.
+    """
+    app = QApplication(sys.argv[:1])
+    app.setApplicationName("device-association-desk")
+    app.setApplicationDisplayName("Device Association Desk")
+    app.setApplicationVersion(__version__)
+    program = Program(app, open_desk, state_file)
+    try:
+        program.window.show()
+        program.open()
+        return program.background.run_until_quit()
+    finally:
+        program.close()
+        icons.forget_cached()

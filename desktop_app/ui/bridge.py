@@ -1,0 +1,82 @@
+"""The one bridge between what happens behind the desk and the window: it polls, and tells once what has changed.
+
+Nothing behind the desk knows of the window: no callback, no signal, no object of Qt crosses. The bridge asks
+``desk.changes(cursor)`` off the UI thread, one call at a time, and emits ONE signal for all that has changed since.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from desktop_app.desk.protocol import AdministrationDesk, Changes
+from desktop_app.ui.background import Background
+
+POLL_MS = 66  #: about fifteen times a second
+POLL_BROKEN_MS = 1_000
+
+
+class Bridge(QObject):
+    """Polls the desk while the window is open.
+
+    Signals:
+        changed(Changes): jobs or devices have changed, or the sums over the jobs that run.
+        connection_lost(Exception): the desk does not answer; asked again every second.
+        connection_found(): it answers again.
+    """
+
+    changed = Signal(object)
+    connection_lost = Signal(object)
+    connection_found = Signal()
+
+    def __init__(self, desk: AdministrationDesk, background: Background, parent: QObject) -> None:
+        super().__init__(parent)
+        self._desk, self._background = desk, background
+        self._last: Changes | None = None
+        self._lost = False
+        self._stopped = True
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._poll)
+
+    @property
+    def last(self) -> Changes | None:
+        """The last answer."""
+        return self._last
+
+    def start(self) -> None:
+        """Begins to poll."""
+        self._stopped = False
+        self._poll()
+
+    def stop(self) -> None:
+        """Stops; nothing is emitted any more."""
+        self._stopped = True
+        self._timer.stop()
+
+    def _poll(self) -> None:
+        if self._stopped:
+            return
+        desk, cursor = self._desk, self._last.cursor if self._last else ""
+        self._background.run(
+            lambda cancel: desk.changes(cursor), done=self._answered, failed=self._failed, key="changes", owner=self
+        )
+
+    def _answered(self, changes: Changes) -> None:
+        if self._stopped:
+            return
+        before, self._last = self._last, changes
+        if self._lost:
+            self._lost = False
+            self.connection_found.emit()
+        sums_changed = before is None or (before.active, before.active_jobs) != (changes.active, changes.active_jobs)
+        if changes.jobs or changes.devices_changed or sums_changed:
+            self.changed.emit(changes)
+        self._timer.start(POLL_MS)
+
+    def _failed(self, error: Exception) -> None:
+        if self._stopped:
+            return
+        if not self._lost:
+            self._lost = True
+            self.connection_lost.emit(error)
+        self._timer.start(POLL_BROKEN_MS)

@@ -1,0 +1,43 @@
+"""What every page is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from desktop_app.desk.protocol import Capabilities, Desk
+from desktop_app.ui import words
+from desktop_app.ui.background import Background
+from desktop_app.ui.palette import Tone
+
+
+class Notify(Protocol):
+    """Shows a short message over the window and has it read out."""
+
+    def __call__(
+        self, text: str, tone: Tone = Tone.OK, *, action: str = "", run: Callable[[], None] | None = None
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)  # Qt keeps a weak reference to whose method is connected
+class Context:
+    """The desk, the door to the background, what may be done here, and where messages go.
+
+    Attributes:
+        show_job: opens the Jobs page at the job of this tracking number.
+        show_associate: opens the Associate page.
+    """
+
+    desk: Desk
+    background: Background
+    capabilities: Capabilities
+    clock: words.Clock
+    notify: Notify
+    show_job: Callable[[str], None]
+    show_associate: Callable[[], None]
+
+    def complain(self, error: Exception) -> None:
+        """Shows an error: what happened and what to do."""
+        trouble = words.trouble(error)
+        self.notify(f"{trouble.message} {trouble.what_to_do}", Tone.ERROR)

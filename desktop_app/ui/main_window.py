@@ -1,0 +1,284 @@
+"""The window: nav rail, header, pages, status bar. It opens at once and fills when the desk is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+
+from desktop_app.association.states import FINAL_JOBS, JobState
+from desktop_app.desk.protocol import Capabilities, Changes, Desk, JobRow
+from desktop_app.ui import words
+from desktop_app.ui.background import Background
+from desktop_app.ui.bridge import Bridge
+from desktop_app.ui.context import Context
+from desktop_app.ui.pages.associate import AssociatePage
+from desktop_app.ui.pages.history import HistoryPage
+from desktop_app.ui.pages.jobs import JobsPage
+from desktop_app.ui.pages.settings import SettingsPage
+from desktop_app.ui.palette import Tone
+from desktop_app.ui.status_bar import StatusBar
+from desktop_app.ui.theme import Theme, ThemeMode
+from desktop_app.ui.widgets.empty_state import EmptyState
+from desktop_app.ui.widgets.labels import label
+from desktop_app.ui.widgets.nav_rail import NavRail
+from desktop_app.ui.widgets.toast import Toast
+
+ASSOCIATE, JOBS, HISTORY, SETTINGS = "associate", "jobs", "history", "settings"
+DEFAULT_SIZE, LEAST_SIZE = (1440, 900), (1100, 700)
+#: Lists of devices are read again at most this often while jobs change devices.
+DEVICES_RELOAD_MS = 2_000
+
+
+class MainWindow(QMainWindow):
+    """The window.
+
+    Signals:
+        try_again(): the desk could not be opened, and a person asked to try again.
+        theme_picked(ThemeMode): a person chose another look.
+    """
+
+    try_again = Signal()
+    theme_picked = Signal(object)
+
+    def __init__(self, background: Background, theme: Theme) -> None:
+        super().__init__()
+        self._background, self._theme = background, theme
+        self._pages: dict[str, QWidget] = {}
+        self._bridge: Bridge | None = None
+        self._context: Context | None = None
+        self._finished: set[tuple[str, int]] = set()
+        self.setObjectName("mainWindow")
+        self.setWindowTitle(self.tr("Device Association Desk"))
+        self.setMinimumSize(*LEAST_SIZE)
+        self.resize(*DEFAULT_SIZE)
+        self._build()
+        self._devices_timer = QTimer(self)
+        self._devices_timer.setSingleShot(True)
+        self._devices_timer.setInterval(DEVICES_RELOAD_MS)
+        self._devices_timer.timeout.connect(self._devices_changed)
+        self.show_opening()
+
+    # --- building -----------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        middle = QWidget()
+        whole = QVBoxLayout(middle)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(0)
+        upper = QHBoxLayout()
+        upper.setSpacing(0)
+        self.rail = self._build_rail()
+        upper.addWidget(self.rail)
+        right = QVBoxLayout()
+        right.setContentsMargins(16, 0, 16, 12)
+        right.setSpacing(0)
+        right.addLayout(self._build_header())
+        self._stack = QStackedWidget()
+        right.addWidget(self._stack, 1)
+        upper.addLayout(right, 1)
+        whole.addLayout(upper, 1)
+        self.status = StatusBar()
+        self.status.show_jobs_pressed.connect(lambda: self.show_page(JOBS))
+        whole.addWidget(self.status)
+        self.setCentralWidget(middle)
+        self._opening = EmptyState("database")
+        self._again = self._opening.add_button(self.tr("Try again"), self.try_again.emit, name="tryAgainButton")
+        self._stack.addWidget(self._opening)
+        self.toast = Toast(middle)
+        for keys, run in (
+            ("Ctrl+1", lambda: self.show_page(ASSOCIATE)),
+            ("Ctrl+2", lambda: self.show_page(JOBS)),
+            ("Ctrl+3", lambda: self.show_page(HISTORY)),
+            ("Ctrl+4", lambda: self.show_page(SETTINGS)),
+            ("Ctrl+J", lambda: self.show_page(JOBS)),
+            ("F5", self._refresh),
+        ):
+            QShortcut(QKeySequence(keys), self).activated.connect(run)
+
+    def _build_rail(self) -> NavRail:
+        rail = NavRail()
+        rail.add(ASSOCIATE, "device-sim", self.tr("Associate"), "navAssociate")
+        rail.add(JOBS, "progress-check", self.tr("Jobs"), "navJobs")
+        rail.add(HISTORY, "history", self.tr("History"), "navHistory")
+        rail.add_stretch()
+        rail.add(SETTINGS, "settings", self.tr("Settings"), "navSettings")
+        rail.picked.connect(self.show_page)
+        rail.setEnabled(False)
+        return rail
+
+    def _build_header(self) -> QHBoxLayout:
+        header = QHBoxLayout()
+        header.setContentsMargins(0, 12, 0, 12)
+        header.setSpacing(12)
+        self._title = label(self.tr("Device Association Desk"), "title")
+        self._title.setObjectName("pageTitle")
+        self._title.setFixedHeight(32)
+        header.addWidget(self._title)
+        self.badge = QLabel()
+        self.badge.setObjectName("environmentBadge")
+        self.badge.setProperty("kind", "badge")
+        self.badge.hide()
+        header.addWidget(self.badge, 0, Qt.AlignmentFlag.AlignVCenter)
+        header.addStretch(1)
+        return header
+
+    # --- opening ------------------------------------------------------------------------------------------------------
+
+    def show_opening(self) -> None:
+        """The desk is being opened."""
+        self._again.hide()
+        self._opening.show_texts(self.tr("Opening the database…"), self.tr("This takes a moment."), "database")
+
+    def show_trouble(self, error: Exception) -> None:
+        """The desk could not be opened."""
+        trouble = words.trouble(error)
+        self._opening.show_texts(trouble.message, trouble.what_to_do, "plug-connected-x")
+        self._again.show()
+        self._again.setFocus()
+        self.status.show_connection(False, trouble.message)
+
+    def open_desk(self, desk: Desk, capabilities: Capabilities, notices: tuple[str, ...] = ()) -> None:
+        """The desk is there: builds the pages and begins to poll."""
+        clock = words.Clock(capabilities.time_zone)
+        self._context = context = Context(
+            desk=desk,
+            background=self._background,
+            capabilities=capabilities,
+            clock=clock,
+            notify=self.toast.show_message,
+            show_job=self.show_job,
+            show_associate=lambda: self.show_page(ASSOCIATE),
+        )
+        self._show_badge(capabilities.environment)
+        self.status.show_desk(capabilities)
+        associate, jobs, history = AssociatePage(context), JobsPage(context), HistoryPage(context)
+        settings = SettingsPage(context, self._theme.mode)
+        settings.theme_picked.connect(self._theme_picked)
+        self._pages = {ASSOCIATE: associate, JOBS: jobs, HISTORY: history, SETTINGS: settings}
+        for page in self._pages.values():
+            self._stack.addWidget(page)
+        associate.list.listed.connect(lambda: self.status.show_devices_as_of(clock.local(datetime.now(UTC))))
+        self.rail.setEnabled(True)
+        self._bridge = bridge = Bridge(desk, self._background, self)
+        bridge.changed.connect(self._take_changes)
+        bridge.connection_lost.connect(self._connection_lost)
+        bridge.connection_found.connect(self._connection_found)
+        self.show_page(ASSOCIATE)
+        associate.start()
+        jobs.start()
+        associate.list.focus_search()
+        bridge.start()
+        if notices:
+            self.toast.show_message("\n".join(notices), Tone.INFO)
+
+    def _show_badge(self, environment: str) -> None:
+        self.badge.setText(environment)
+        self.badge.setProperty("tone", "error" if environment == "PRODUCTION" else "warning")
+        self.badge.setAccessibleName(self.tr("Environment: {name}").format(name=environment.capitalize()))
+        self.badge.show()
+
+    # --- pages --------------------------------------------------------------------------------------------------------
+
+    def show_page(self, key: str) -> None:
+        """Shows a page."""
+        page = self._pages.get(key)
+        if page is None:
+            return
+        if isinstance(page, HistoryPage | SettingsPage):
+            page.start()
+        self._title.setText(
+            {
+                ASSOCIATE: self.tr("Associate devices to a customer"),
+                JOBS: self.tr("Jobs"),
+                HISTORY: self.tr("History"),
+                SETTINGS: self.tr("Settings"),
+            }[key]
+        )
+        self.rail.show_current(key)
+        self._stack.setCurrentWidget(page)
+
+    def page(self, key: str) -> QWidget:
+        """The page with that key: ``associate, jobs, history, settings``."""
+        return self._pages[key]
+
+    def show_job(self, tracking_number: str) -> None:
+        """Shows the Jobs page at one job."""
+        jobs = self._pages.get(JOBS)
+        if isinstance(jobs, JobsPage):
+            self.show_page(JOBS)
+            jobs.show_job(tracking_number)
+
+    def _refresh(self) -> None:
+        page = self._stack.currentWidget()
+        if isinstance(page, AssociatePage):
+            page.devices_changed()
+        elif isinstance(page, JobsPage | HistoryPage):
+            page.reload()
+        elif isinstance(page, SettingsPage):
+            page.start()
+
+    def _theme_picked(self, mode: ThemeMode) -> None:
+        self._theme.set_mode(mode)
+        self.theme_picked.emit(mode)
+
+    # --- changes ------------------------------------------------------------------------------------------------------
+
+    def _take_changes(self, changes: Changes) -> None:
+        self.rail.button(JOBS).set_count(changes.active_jobs)
+        self.status.show_work(changes)
+        jobs = self._pages[JOBS]
+        if isinstance(jobs, JobsPage):
+            jobs.take_changes(changes)
+        if changes.devices_changed and not self._devices_timer.isActive():
+            self._devices_timer.start()
+        for job in changes.jobs:
+            self._tell_finished(job)
+
+    def _tell_finished(self, job: JobRow) -> None:
+        """Says once for each run that a job is over."""
+        if job.state not in FINAL_JOBS:
+            return
+        run = (job.tracking_number, job.run_no)
+        if run in self._finished:
+            return
+        self._finished.add(run)
+        counts = job.counts
+        text = self.tr("{number} finished: {done} of {total} done").format(
+            number=job.tracking_number, done=words.number(counts.succeeded), total=words.number(counts.total)
+        )
+        if counts.failed:
+            text += " · " + self.tr("{n} failed").format(n=words.number(counts.failed))
+        tone = {JobState.COMPLETED: Tone.OK, JobState.CANCELLED: Tone.INFO}.get(job.state, Tone.WARNING)
+        show: Callable[[], None] = lambda: self.show_job(job.tracking_number)  # noqa: E731 - one line, typed
+        self.toast.show_message(text, tone, action=self.tr("Show job"), run=show)
+
+    def _devices_changed(self) -> None:
+        associate = self._pages.get(ASSOCIATE)
+        if isinstance(associate, AssociatePage):
+            associate.devices_changed()
+
+    def _connection_lost(self, error: Exception) -> None:
+        trouble = words.trouble(error)
+        self.status.show_connection(False, trouble.message)
+        self.toast.show_message(f"{trouble.message} {trouble.what_to_do}", Tone.ERROR)
+
+    def _connection_found(self) -> None:
+        self.status.show_connection(True, "")
+
+    # --- closing ------------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Asks nothing more; the first step of closing."""
+        if self._bridge is not None:
+            self._bridge.stop()
+        self._devices_timer.stop()
+        for timer in self.findChildren(QTimer):
+            timer.stop()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self.stop()
+        super().closeEvent(event)

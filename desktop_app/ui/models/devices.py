@@ -1,0 +1,249 @@
+"""The list of devices: packed handles in memory, rows fetched as they are painted, and a check set of its own."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+from PySide6.QtCore import QObject, Qt, Signal
+
+from desktop_app.association.model import CheckReport, unpack
+from desktop_app.desk.protocol import DeviceColumn, DeviceRow, DevicesDesk
+from desktop_app.ui import words
+from desktop_app.ui.background import Background, Cancel
+from desktop_app.ui.models.check_set import CheckSet
+from desktop_app.ui.models.paged import Loader, PagedModel
+from desktop_app.ui.widgets.table import EMPTY_CELL, Cell, Column, width_of
+
+PAGE, PAGES_KEPT = 100, 60
+CHECK_BOX, VERDICT = "checked", "verdict"
+#: Columns that can be sorted by, and what the desk calls them.
+SORTS = {
+    "iccid": DeviceColumn.ICCID,
+    "imei": DeviceColumn.IMEI,
+    "msisdn": DeviceColumn.MSISDN,
+    "eid": DeviceColumn.EID,
+    "name": DeviceColumn.NAME,
+    "status": DeviceColumn.STATUS,
+    "service_provider": DeviceColumn.SERVICE_PROVIDER,
+    "carrier_rate_plan": DeviceColumn.CARRIER_RATE_PLAN,
+    "customer": DeviceColumn.CUSTOMER,
+    "activated_on": DeviceColumn.ACTIVATED,
+}
+#: Columns that are hidden until a person asks for them.
+HIDDEN_AT_FIRST = frozenset({"status", "customer", "site", "name", "imei", "eid"})
+
+
+class Verdict(StrEnum):
+    """What the last check said of a device."""
+
+    READY = "ready"
+    WARNING = "warning"
+    BLOCKED = "blocked"
+
+
+class Verdicts:
+    """The verdicts of one check, by device. Made off the UI thread; not changed after that."""
+
+    __slots__ = ("_blocked", "_ready", "_warning")
+
+    def __init__(self, report: CheckReport | None = None) -> None:
+        self._ready = frozenset(unpack(report.ready_ids) if report else ())
+        self._warning = frozenset(unpack(report.warning_ids) if report else ())
+        self._blocked = frozenset(unpack(report.blocked_ids) if report else ())
+
+    def of(self, device: int) -> Verdict | None:
+        """The verdict on the device; None: it was not checked."""
+        if device in self._blocked:
+            return Verdict.BLOCKED
+        if device in self._warning:
+            return Verdict.WARNING
+        return Verdict.READY if device in self._ready else None
+
+
+class DeviceTableModel(PagedModel[DeviceRow]):
+    """The devices that a filter matches, in order, with their check boxes and verdicts.
+
+    The handles of all of them are held (8 bytes a device); rows only around what is looked at. Checks belong to
+    devices, not to rows: they survive every filter.
+
+    Signals:
+        checks_changed(): other devices are checked than before.
+    """
+
+    checks_changed = Signal()
+
+    def __init__(self, desk: DevicesDesk, background: Background, parent: QObject) -> None:
+        super().__init__(self._all_columns(), background, parent, page_size=PAGE, pages_kept=PAGES_KEPT)
+        self._desk = desk
+        self._ids: array[int] = array("q")
+        self._checks = CheckSet()
+        self._verdicts: Verdicts | None = None
+        self._status_of = {
+            Verdict.READY: _cell_of(words.ready()),
+            Verdict.WARNING: _cell_of(words.warning()),
+            Verdict.BLOCKED: _cell_of(words.blocked()),
+        }
+        self._gone = Cell(self.tr("no longer there"), muted=True)
+
+    def _all_columns(self) -> tuple[Column, ...]:
+        verdict_width = max(width_of(status.word, strong=True, icon=True) for status in _verdict_statuses())
+        return (
+            Column(CHECK_BOX, "", 42),
+            Column(VERDICT, self.tr("Check"), verdict_width),
+            Column("iccid", self.tr("ICCID"), width_of("0" * 20), stretch=2),
+            Column("msisdn", self.tr("MSISDN"), width_of("+00 000 000 0000"), stretch=2, rank=1),
+            Column("service_provider", self.tr("Carrier"), 130, stretch=3, rank=2),
+            Column("carrier_rate_plan", self.tr("Carrier rate plan"), 140, stretch=3, rank=4),
+            Column("activated_on", self.tr("Activated"), width_of("2026-11-24 "), stretch=1, rank=3),
+            Column("status", self.tr("Status"), 110, rank=5),
+            Column("customer", self.tr("Customer"), 170, stretch=3, rank=5),
+            Column("site", self.tr("Site"), 140, stretch=2, rank=6),
+            Column("name", self.tr("Name"), 140, stretch=2, rank=6),
+            Column("imei", self.tr("IMEI"), width_of("0" * 16), rank=6),
+            Column("eid", self.tr("EID"), width_of("0" * 32), rank=7),
+        )
+
+    # --- which devices are listed -------------------------------------------------------------------------------------
+
+    @property
+    def ids(self) -> array[int]:
+        """The handles of all devices that are listed, in order. Not to be changed."""
+        return self._ids
+
+    def list_devices(self, ids: array[int]) -> None:
+        """Lists these devices. The array must not be changed afterwards."""
+        self._ids = ids
+        self.start_over(len(ids))
+
+    def loader(self, first: int, count: int) -> Loader[DeviceRow]:
+        desk, wanted = self._desk, self._ids[first : first + count]
+
+        def load(cancel: Cancel) -> Sequence[DeviceRow | None]:
+            found = {row.device_id: row for row in desk.device_rows(wanted.tobytes())}
+            return [found.get(device) for device in wanted]
+
+        return load
+
+    def device_at(self, row: int) -> int:
+        """The handle of the device in that row."""
+        return self._ids[row]
+
+    # --- checks -------------------------------------------------------------------------------------------------------
+
+    @property
+    def checks(self) -> CheckSet:
+        """The checked devices; changed through this model alone."""
+        return self._checks
+
+    def is_checked(self, row: int) -> bool:
+        """Whether the device in that row is checked."""
+        return self._checks.holds(self._ids[row], self._ids)
+
+    def toggle(self, row: int) -> None:
+        """Checks or unchecks the device in that row."""
+        self.set_checked(row, row, not self.is_checked(row))
+
+    def set_checked(self, first: int, last: int, checked: bool) -> None:
+        """Checks or unchecks the devices in a range of rows, both ends included."""
+        first, last = sorted((first, last))
+        for row in range(first, last + 1):
+            if checked:
+                self._checks.add(self._ids[row])
+            else:
+                self._checks.discard_shown(self._ids[row], self._ids)
+        self._checks_did_change(first, last)
+
+    def check_all_listed(self) -> None:
+        """Checks every device that is listed, scrolled to or not."""
+        if len(self._ids):
+            self._checks.add_all(self._ids)
+            self._checks_did_change()
+
+    def uncheck_all_listed(self) -> None:
+        """Unchecks every device that is listed."""
+        self._checks.discard_all(self._ids)
+        self._checks_did_change()
+
+    def check_devices(self, devices: Iterable[int]) -> None:
+        """Checks these devices, listed or not."""
+        self._checks.update(devices)
+        self._checks_did_change()
+
+    def uncheck_everything(self) -> None:
+        """Unchecks every device, listed or not."""
+        if len(self._checks):
+            self._checks.clear()
+            self._checks_did_change()
+
+    def header_state(self) -> Qt.CheckState:
+        """What the check box in the header shows: none, some, or all of the devices that are listed."""
+        if not len(self._checks) or not len(self._ids):
+            return Qt.CheckState.Unchecked
+        if self._checks.holds_all(self._ids):
+            return Qt.CheckState.Checked
+        return Qt.CheckState.PartiallyChecked
+
+    def _checks_did_change(self, first: int = 0, last: int = -1) -> None:
+        last = len(self._ids) - 1 if last < 0 else last
+        if last >= first:
+            self.dataChanged.emit(self.index(first, 0), self.index(last, 0))
+        self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, 0)
+        self.checks_changed.emit()
+
+    # --- verdicts -----------------------------------------------------------------------------------------------------
+
+    @property
+    def has_verdicts(self) -> bool:
+        """Whether the answer of a check is shown."""
+        return self._verdicts is not None
+
+    def show_verdicts(self, verdicts: Verdicts | None) -> None:
+        """Shows the answer of a check beside the devices; None: there is none."""
+        if verdicts is None and self._verdicts is None:
+            return
+        self._verdicts = verdicts
+        if len(self._ids):
+            self.dataChanged.emit(self.index(0, 1), self.index(len(self._ids) - 1, 1))
+
+    # --- cells --------------------------------------------------------------------------------------------------------
+
+    def cell(self, row: int, column: int) -> Cell:
+        key = self.columns[column].key
+        if key == CHECK_BOX:
+            return _CHECKED if self.is_checked(row) else _UNCHECKED
+        if key == VERDICT:
+            verdict = self._verdicts.of(self._ids[row]) if self._verdicts else None
+            return self._status_of[verdict] if verdict else EMPTY_CELL
+        device = self.row_at(row)
+        if device is None:
+            is_fetched = row // PAGE in self._pages
+            return self._gone if is_fetched and key == "iccid" else EMPTY_CELL
+        match key:
+            case "activated_on":
+                return Cell(words.iso_day(device.activated_on), muted=True)
+            case "status":
+                if device.is_deleted or device.is_archived:
+                    return Cell(self.tr("Deleted") if device.is_deleted else self.tr("Archived"), muted=True)
+                return Cell(words.device_status(device.status))
+            case "carrier_rate_plan" | "customer" | "site" | "name":
+                return Cell(str(getattr(device, key)), muted=True)
+            case _:
+                return Cell(str(getattr(device, key)))
+
+    def spoken_row(self, row: int) -> str:
+        """The row for a screen reader."""
+        device = self.row_at(row)
+        return device.iccid if device else ""
+
+
+def _verdict_statuses() -> tuple[words.Status, ...]:
+    return words.ready(), words.warning(), words.blocked()
+
+
+def _cell_of(status: words.Status) -> Cell:
+    return Cell(status.word, icon=status.icon, tone=status.tone, strong=status.strong)
+
+
+_CHECKED, _UNCHECKED = Cell(checked=True), Cell(checked=False)

@@ -1,0 +1,145 @@
+"""The list of jobs, kept up to date from the desk's changes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+
+from PySide6.QtCore import QObject
+
+from desktop_app.association.states import FINAL_JOBS, JobState, PauseCause
+from desktop_app.desk.protocol import JobFilter, JobRow, JobsDesk
+from desktop_app.ui import words
+from desktop_app.ui.background import Background, Cancel
+from desktop_app.ui.models.paged import GrowingModel
+from desktop_app.ui.widgets.table import Cell, Column, width_of
+
+PAGE = 200
+#: Time left is reckoned from what was done within this time.
+RATE_WINDOW_S = 30.0
+
+
+class Rates:
+    """How fast jobs get on, by their own recent progress: a pause or a slow start does not spoil the time left."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, deque[tuple[float, int]]] = {}
+
+    def note(self, job: JobRow, now: float) -> None:
+        """Takes down how far the job is; ``now`` in seconds of any steady clock."""
+        if job.state is not JobState.RUNNING:
+            self._seen.pop(job.tracking_number, None)
+            return
+        seen = self._seen.setdefault(job.tracking_number, deque())
+        if seen and job.counts.done < seen[-1][1]:
+            seen.clear()  # a retry has reopened devices
+        seen.append((now, job.counts.done))
+        while len(seen) > 2 and now - seen[0][0] > RATE_WINDOW_S:
+            seen.popleft()
+
+    def per_second(self, tracking_number: str) -> float:
+        """Devices a second; 0.0 where nothing is known yet."""
+        seen = self._seen.get(tracking_number)
+        if not seen or seen[-1][0] - seen[0][0] < 0.5:
+            return 0.0
+        return (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0])
+
+    def seconds_left(self, job: JobRow) -> float | None:
+        """Time until the job is through at its present speed, or None."""
+        speed = self.per_second(job.tracking_number)
+        return job.counts.open / speed if speed > 0 else None
+
+
+class JobTableModel(GrowingModel[JobRow]):
+    """Jobs, newest first."""
+
+    def __init__(self, desk: JobsDesk, background: Background, clock: words.Clock, parent: QObject) -> None:
+        columns = (
+            Column("state", self.tr("State"), width_of("Partly completed", strong=True, icon=True)),
+            Column("tracking_number", self.tr("Tracking no."), width_of("AJ-20261124-0000")),
+            Column("customer", self.tr("Customer"), 130, stretch=3, rank=2),
+            Column("action", self.tr("Action"), 150, stretch=4, rank=5),
+            Column("progress", self.tr("Progress"), 150, stretch=3, rank=1),
+            Column("devices", self.tr("Devices"), width_of("100,000 / 100,000"), right=True, rank=3),
+            Column("failed", self.tr("Failed"), width_of("Failed "), right=True),
+            Column("time", self.tr("Time"), width_of("Finished 2026-11-24"), rank=4),
+        )
+        super().__init__(columns, background, parent, page_size=PAGE)
+        self._desk = desk
+        self._clock = clock
+        self._filter, self._text = JobFilter.ALL, ""
+        self.rates = Rates()
+
+    def show(self, filter: JobFilter, text: str) -> None:
+        """Lists the jobs of this filter that hold the text."""
+        self._filter, self._text = filter, text
+        self.reload()
+
+    def loader(self, rows: Sequence[JobRow], count: int) -> Callable[[Cancel], Sequence[JobRow]]:
+        desk, filter, text, offset = self._desk, self._filter, self._text, len(rows)
+        return lambda cancel: desk.jobs(filter, text, count, offset)
+
+    def key_of_row(self, row: JobRow) -> object:
+        return row.tracking_number
+
+    def row_of(self, tracking_number: str) -> int:
+        """The row of a job, or -1."""
+        for place, row in enumerate(self._rows):
+            if row.tracking_number == tracking_number:
+                return place
+        return -1
+
+    def take_changes(self, jobs: Iterable[JobRow], now: float) -> bool:
+        """Puts changed jobs in their rows with one signal. True: some are not listed, the list must be read again."""
+        places = {row.tracking_number: place for place, row in enumerate(self._rows)}
+        touched, unknown = [], False
+        for job in jobs:
+            self.rates.note(job, now)
+            place = places.get(job.tracking_number)
+            if place is None:
+                unknown = True
+            elif job.revision >= self._rows[place].revision:
+                self._rows[place] = job
+                touched.append(place)
+        if touched:
+            self.dataChanged.emit(self.index(min(touched), 0), self.index(max(touched), len(self.columns) - 1))
+        return unknown
+
+    def cell(self, row: int, column: int) -> Cell:
+        job = self._rows[row]
+        counts = job.counts
+        match self.columns[column].key:
+            case "state":
+                status = words.job_status(job)
+                return Cell(status.word, icon=status.icon, tone=status.tone, strong=status.strong)
+            case "progress":
+                share = f"{words.percent(counts.done, counts.total)} %"
+                return Cell(share, bar=words.job_segments(counts), bar_total=counts.total)
+            case "devices":
+                return Cell(f"{counts.done:,} / {counts.total:,}")
+            case "failed":
+                return Cell(words.number(counts.failed))
+            case "time":
+                return Cell(self._time(job))
+            case key:
+                return Cell(str(getattr(job, key)), muted=key == "action")
+
+    def _time(self, job: JobRow) -> str:
+        clock = self._clock
+        today = clock.local(datetime.now(UTC)).date()
+        if job.state in FINAL_JOBS:
+            word = self.tr("Cancelled {time}") if job.state is JobState.CANCELLED else self.tr("Finished {time}")
+            return word.format(time=clock.short(job.finished_at, today))
+        if job.state is JobState.RUNNING:
+            left = self.rates.seconds_left(job)
+            return self.tr("{time} left").format(time=words.about(left)) if left is not None else ""
+        if job.state is JobState.PAUSED:
+            return {
+                PauseCause.OPERATOR: self.tr("by an operator"),
+                PauseCause.ENVIRONMENT: self.tr("no connection"),
+                PauseCause.QUOTA: self.tr("quota used up"),
+                PauseCause.THRESHOLD: self.tr("too many failed"),
+                None: "",
+            }[job.pause_cause]
+        return self.tr("Waiting") if job.state is JobState.QUEUED else ""

@@ -1,0 +1,242 @@
+"""One device of a job: the seven proofs, the steps, and what billing answered."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from desktop_app.association.states import StepState
+from desktop_app.desk.protocol import StepRow, WorkOrderDetail
+from desktop_app.ui import words
+from desktop_app.ui.context import Context
+from desktop_app.ui.palette import Tone
+from desktop_app.ui.widgets.buttons import Button
+from desktop_app.ui.widgets.card import Card, Line
+from desktop_app.ui.widgets.info_bar import InfoBar
+from desktop_app.ui.widgets.labels import StatusLabel, label
+
+WIDTH = 388
+REFRESH_MS = 400
+
+
+class DevicePanel(Card):
+    """The chosen device of the chosen job.
+
+    Signals:
+        closed(): a person closed it.
+    """
+
+    closed = Signal()
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(parent, padding=0, spacing=0)
+        self.setObjectName("devicePanel")
+        self.setAccessibleName(self.tr("Device of the job"))
+        self.setFixedWidth(WIDTH)
+        self._context = context
+        self._which: tuple[str, int] = ("", 0)
+        self._detail: WorkOrderDetail | None = None
+        head = QHBoxLayout()
+        head.setContentsMargins(16, 12, 8, 8)
+        self._title = label("", "heading")
+        self._title.setStyleSheet("font-size: 14px;")
+        self._title.setTextInteractionFlags(_SELECTABLE)
+        head.addWidget(self._title)
+        copy = Button(kind="icon", icon="copy", accessible=self.tr("Copy ICCID"), tip=self.tr("Copy ICCID"))
+        copy.clicked.connect(self._copy)
+        head.addWidget(copy)
+        head.addStretch(1)
+        close = Button(
+            kind="icon", icon="x", name="closeDevicePanel", accessible=self.tr("Close"), tip=self.tr("Close  Esc")
+        )
+        close.clicked.connect(self.close_panel)
+        head.addWidget(close)
+        self.body.addLayout(head)
+        self._scroll = QScrollArea()
+        self._scroll.setAccessibleName(self.tr("Device of the job"))
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.body.addWidget(self._scroll, 1)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(REFRESH_MS)
+        self._timer.timeout.connect(self._fetch)
+
+    def show_work_order(self, tracking_number: str, line: int) -> None:
+        """Opens the panel on one device."""
+        self._which = (tracking_number, line)
+        self._fetch()
+
+    def job_changed(self) -> None:
+        """The job has moved on: the device is read again."""
+        if self.isVisible() and not self._timer.isActive():
+            self._timer.start()
+
+    def close_panel(self) -> None:
+        """Hides the panel."""
+        self._timer.stop()
+        self._context.background.drop("work_order")
+        if self.isVisible():
+            self.hide()
+            self._detail = None
+            self.closed.emit()
+
+    def _fetch(self) -> None:
+        desk, (number, line) = self._context.desk, self._which
+        self._context.background.run(
+            lambda cancel: desk.work_order(number, line),
+            done=self._show,
+            failed=self._context.complain,
+            key="work_order",
+            owner=self,
+        )
+
+    def _copy(self) -> None:
+        if self._detail is not None:
+            QGuiApplication.clipboard().setText(self._detail.work_order.iccid or self._detail.work_order.asked_for)
+
+    # --- content ------------------------------------------------------------------------------------------------------
+
+    def _show(self, detail: WorkOrderDetail) -> None:
+        if detail == self._detail:
+            return
+        self._detail = detail
+        place = self._scroll.verticalScrollBar().value()
+        self._title.setText(detail.work_order.iccid or detail.work_order.asked_for)
+        inside = QWidget()
+        inside.setProperty("kind", "page")
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(16, 0, 12, 12)
+        column.setSpacing(6)
+        self._add_state(column, detail)
+        column.addWidget(Line())
+        self._add_proofs(column, detail)
+        column.addWidget(Line())
+        self._add_steps(column, detail)
+        self._add_answer(column, detail)
+        column.addWidget(Line())
+        self._add_facts(column, detail)
+        column.addStretch(1)
+        self._scroll.setWidget(inside)
+        self.show()
+        self._scroll.verticalScrollBar().setValue(place)
+
+    def _add_state(self, column: QVBoxLayout, detail: WorkOrderDetail) -> None:
+        order = detail.work_order
+        status = words.work_order_status(order.state)
+        shown = StatusLabel()
+        shown.show_status(status.icon, status.word, status.tone, strong=status.strong)
+        row = QHBoxLayout()
+        row.addWidget(shown)
+        row.addStretch(1)
+        row.addWidget(label(self._attempts(order.attempts), "small"))
+        column.addLayout(row)
+        if order.error is not None:
+            bar = InfoBar(status.tone if status.strong else Tone.INFO, stacked=True)
+            bar.show_message(order.error.message, order.error.what_to_do)
+            column.addWidget(bar)
+        if order.due_at is not None:
+            due = self.tr("Goes on at {time}").format(time=self._context.clock.second(order.due_at))
+            column.addWidget(label(due, "small"))
+
+    def _attempts(self, count: int) -> str:
+        return self.tr("1 attempt") if count == 1 else self.tr("{n} attempts").format(n=count)
+
+    def _add_proofs(self, column: QVBoxLayout, detail: WorkOrderDetail) -> None:
+        column.addWidget(label(self.tr("Proofs"), "heading"))
+        for field, name in words.proof_names():
+            status = words.proof_status(getattr(detail.proofs, field))
+            column.addLayout(self._pair(name, status))
+
+    def _pair(self, name: str, status: words.Status) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        words_label = label(name, wrap=True)
+        row.addWidget(words_label, 1)
+        shown = StatusLabel()
+        shown.show_status(status.icon, status.word, status.tone, strong=status.strong)
+        shown.setAccessibleName(f"{name}: {status.word}")
+        shown.setFixedWidth(140)
+        row.addWidget(shown)
+        return row
+
+    def _add_steps(self, column: QVBoxLayout, detail: WorkOrderDetail) -> None:
+        column.addWidget(label(self.tr("Steps"), "heading"))
+        if not detail.steps:
+            column.addWidget(label(self.tr("No step was begun."), "muted"))
+        for step in detail.steps:
+            column.addLayout(self._pair(words.step_name(step.step), words.step_status(step.state)))
+            if step.state is not StepState.NOT_REQUESTED and (facts := self._step_facts(step)):
+                column.addWidget(label(facts, "small", wrap=True))
+
+    def _step_facts(self, step: StepRow) -> str:
+        facts = []
+        if step.billing_id:
+            facts.append(self.tr("billing id {id}").format(id=step.billing_id))
+        if step.http_status is not None:
+            facts.append(self.tr("HTTP {status}").format(status=step.http_status))
+        if step.attempts > 1:
+            facts.append(self._attempts(step.attempts))
+        if step.finished_at is not None:
+            facts.append(self._context.clock.second(step.finished_at))
+        if step.reference:
+            facts.append(self.tr("reference {reference}").format(reference=step.reference))
+        return " · ".join(facts)
+
+    def _add_answer(self, column: QVBoxLayout, detail: WorkOrderDetail) -> None:
+        if not detail.billing_answer:
+            return
+        column.addWidget(Line())
+        head = QHBoxLayout()
+        head.addWidget(label(self.tr("Billing’s answer"), "heading"))
+        head.addStretch(1)
+        copy = Button(kind="icon", icon="copy", accessible=self.tr("Copy billing’s answer"), tip=self.tr("Copy"))
+        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(detail.billing_answer))
+        head.addWidget(copy)
+        column.addLayout(head)
+        answer = label(_breakable(detail.billing_answer), wrap=True)
+        answer.setObjectName("billingAnswer")
+        answer.setTextInteractionFlags(_SELECTABLE)
+        answer.setAccessibleName(detail.billing_answer)
+        column.addWidget(answer)
+
+    def _add_facts(self, column: QVBoxLayout, detail: WorkOrderDetail) -> None:
+        order, clock = detail.work_order, self._context.clock
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(12)
+        grid.setVerticalSpacing(4)
+        grid.setColumnStretch(1, 1)
+        facts = (
+            (self.tr("Line"), words.number(order.line)),
+            (self.tr("Asked for"), order.asked_for),
+            (self.tr("MSISDN"), order.msisdn),
+            (self.tr("IMEI"), detail.imei),
+            (self.tr("EID"), detail.eid),
+            (self.tr("Service provider"), order.service_provider),
+            (self.tr("Billing service"), detail.billing_service_id),
+            (self.tr("Carrier rate plan"), detail.carrier_rate_plan),
+            (self.tr("Customer rate plan"), detail.customer_rate_plan),
+            (self.tr("Effective date"), words.day(detail.effective_date)),
+            (self.tr("Started"), clock.full(order.started_at)),
+            (self.tr("Completed"), clock.full(order.completed_at)),
+        )
+        shown = [(name, value) for name, value in facts if value]
+        for place, (name, value) in enumerate(shown):
+            grid.addWidget(label(name, "small"), place, 0)
+            text: QLabel = label(value, wrap=True)
+            text.setTextInteractionFlags(_SELECTABLE)
+            text.setAccessibleName(f"{name}: {value}")
+            grid.addWidget(text, place, 1)
+        column.addLayout(grid)
+
+
+_SELECTABLE = Qt.TextInteractionFlag.TextSelectableByMouse
+
+
+def _breakable(text: str) -> str:
+    """Lets long words such as JSON wrap: a zero-width space after every comma, brace and colon."""
+    for sign in ',{}[]:"':
+        text = text.replace(sign, f"{sign}\u200b")
+    return text

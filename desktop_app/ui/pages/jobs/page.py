@@ -1,0 +1,222 @@
+"""The jobs, live: master above, detail below, one device at the right."""
+
+from __future__ import annotations
+
+import time
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+
+from desktop_app.desk.protocol import Changes, JobFilter, JobRow
+from desktop_app.ui.context import Context
+from desktop_app.ui.models.jobs import JobTableModel
+from desktop_app.ui.pages.jobs.detail import JobDetailPanel
+from desktop_app.ui.pages.jobs.device_panel import DevicePanel
+from desktop_app.ui.widgets.card import Card
+from desktop_app.ui.widgets.chips import ChipRow
+from desktop_app.ui.widgets.empty_state import EmptyState
+from desktop_app.ui.widgets.search_field import SearchField
+from desktop_app.ui.widgets.table import TableView
+
+SEARCH_DEBOUNCE_MS = 200
+RELOAD_MS = 300
+
+
+class JobsPage(QWidget):
+    """Watch and steer jobs."""
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._context = context
+        self._shown = ""  # tracking number of the job in the detail
+        self._wanted = ""  # a job that is to be chosen as soon as it is listed
+        self.model = JobTableModel(context.desk, context.background, context.clock, self)
+        self.model.loaded.connect(self._loaded)
+        self.model.load_failed.connect(context.complain)
+        self.model.dataChanged.connect(self._rows_changed)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(12)
+        self._split = QSplitter(Qt.Orientation.Vertical)
+        self._split.setHandleWidth(12)
+        self._split.setChildrenCollapsible(False)
+        self._split.addWidget(self._build_master())
+        self.detail = JobDetailPanel(context)
+        self.detail.device_opened.connect(self._open_device)
+        self.detail.steered.connect(self._reload_soon)
+        self._split.addWidget(self.detail)
+        self._split.setStretchFactor(0, 2)
+        self._split.setStretchFactor(1, 3)
+        self._split.setSizes([330, 470])
+        row.addWidget(self._split, 1)
+        self.device = DevicePanel(context)
+        self.device.hide()
+        self.device.closed.connect(self._device_closed)
+        row.addWidget(self.device)
+        self._search_timer = self._timer(SEARCH_DEBOUNCE_MS, self._apply_filter)
+        self._reload_timer = self._timer(RELOAD_MS, self.reload)
+        for keys, run in (("Ctrl+F", self._focus_search), ("Escape", self.device.close_panel)):
+            shortcut = QShortcut(QKeySequence(keys), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(run)
+
+    def _timer(self, after_ms: int, run: object) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(after_ms)
+        timer.timeout.connect(run)
+        return timer
+
+    def _build_master(self) -> Card:
+        card = Card(padding=0, spacing=0)
+        card.setMinimumHeight(180)
+        top = QHBoxLayout()
+        top.setContentsMargins(12, 12, 12, 4)
+        top.setSpacing(8)
+        self.chips = ChipRow(exclusive=True, accessible=self.tr("Which jobs"))
+        for key, word in (
+            (JobFilter.ALL, self.tr("All")),
+            (JobFilter.ACTIVE, self.tr("Active")),
+            (JobFilter.ATTENTION, self.tr("Needs attention")),
+            (JobFilter.FINISHED, self.tr("Finished")),
+        ):
+            self.chips.add(key, word, on=key is JobFilter.ALL)
+        self.chips.picked.connect(self._apply_filter)
+        top.addWidget(self.chips, 1)
+        self.search = SearchField(self.tr("Search tracking no. or customer"), self.tr("Search jobs"), "jobSearch")
+        self.search.setFixedWidth(270)
+        self.search.textChanged.connect(lambda: self._search_timer.start())
+        top.addWidget(self.search)
+        card.body.addLayout(top)
+        self.table = TableView("jobsTable", self.tr("Jobs"))
+        self.table.setModel(self.model)
+        self.table.current_changed.connect(self._chosen)
+        self.search.down_pressed.connect(self.table.setFocus)
+        self._empty = EmptyState("progress-check")
+        self._associate = self._empty.add_button(
+            self.tr("Associate devices"), self._context.show_associate, icon="device-sim"
+        )
+        self._stack = QStackedWidget()
+        around = QWidget()
+        inside = QVBoxLayout(around)
+        inside.setContentsMargins(1, 0, 1, 6)
+        inside.addWidget(self.table)
+        self._stack.addWidget(around)
+        self._stack.addWidget(self._empty)
+        card.body.addWidget(self._stack, 1)
+        return card
+
+    # --- what others call ---------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Fetches what the page shows first."""
+        self.reload()
+
+    def reload(self) -> None:
+        """Reads list and counts again."""
+        self._reload_timer.stop()
+        self.model.reload()
+        desk = self._context.desk
+        self._context.background.run(
+            lambda cancel: desk.job_filter_counts(),
+            done=lambda counts: self.chips.set_counts({str(key): count for key, count in counts.items()}),
+            failed=self._context.complain,
+            key="jobs/counts",
+            owner=self,
+        )
+
+    def show_job(self, tracking_number: str) -> None:
+        """Chooses a job, whatever the filter was."""
+        self._wanted = tracking_number
+        self.search.clear()
+        self._search_timer.stop()
+        self.chips.set_on(JobFilter.ALL)
+        self._apply_filter()
+        self.table.setFocus()
+
+    def take_changes(self, changes: Changes) -> None:
+        """Shows what has changed."""
+        if not changes.jobs:
+            return
+        is_filtered = self._filter() is not JobFilter.ALL
+        if self.model.take_changes(changes.jobs, time.monotonic()) or is_filtered:
+            self._reload_soon()
+        elif not self._reload_timer.isActive() and any(job.needs_attention or job.finished_at for job in changes.jobs):
+            self._reload_soon()  # the chips' counts
+        for job in changes.jobs:
+            if job.tracking_number == self._shown:
+                self.detail.job_changed(job)
+                self.device.job_changed()
+
+    # --- list ---------------------------------------------------------------------------------------------------------
+
+    def _filter(self) -> JobFilter:
+        on = self.chips.on()
+        return JobFilter(on[0]) if on else JobFilter.ALL
+
+    def _apply_filter(self) -> None:
+        self.model.show(self._filter(), self.search.text().strip())
+
+    def _reload_soon(self) -> None:
+        if not self._reload_timer.isActive():
+            self._reload_timer.start()
+
+    def _focus_search(self) -> None:
+        self.search.setFocus()
+        self.search.selectAll()
+
+    def _loaded(self) -> None:
+        has_rows = self.model.row_total() > 0
+        self._stack.setCurrentIndex(0 if has_rows else 1)
+        if not has_rows:
+            self._write_empty()
+        wanted = self._wanted or self._shown
+        row = self.model.row_of(wanted) if wanted else -1
+        if row >= 0:
+            self._wanted = ""
+            self.table.set_current_row(row)
+        elif has_rows and not self._wanted:
+            self.table.set_current_row(0)
+        self._chosen(self.table.current_row())
+
+    def _write_empty(self) -> None:
+        text = self.search.text().strip()
+        is_first = not text and self._filter() is JobFilter.ALL
+        self._associate.setVisible(is_first)
+        if is_first:
+            self._empty.show_texts(
+                self.tr("No jobs yet"), self.tr("What you submit is worked on in the background and shown here.")
+            )
+        elif text:
+            self._empty.show_texts(
+                self.tr("No job matches “{text}”").format(text=text), self.tr("Clear the search or choose All.")
+            )
+        else:
+            self._empty.show_texts(self.tr("No jobs here"), self.tr("No job is in this state now."))
+
+    def _rows_changed(self) -> None:
+        row = self.table.current_row()
+        if row >= 0:
+            job = self.model.row_at(row)
+            if job.tracking_number == self._shown:
+                self.detail.job_changed(job)
+
+    def _chosen(self, row: int) -> None:
+        job: JobRow | None = self.model.row_at(row) if 0 <= row < self.model.row_total() else None
+        number = job.tracking_number if job else ""
+        if number == self._shown:
+            if job is not None:
+                self.detail.job_changed(job)
+            return
+        self._shown = number
+        self.device.close_panel()
+        self.detail.show_job(job)
+
+    # --- device -------------------------------------------------------------------------------------------------------
+
+    def _open_device(self, line: int) -> None:
+        self.device.show_work_order(self._shown, line)
+
+    def _device_closed(self) -> None:
+        self.detail.table.setFocus()
