@@ -69,6 +69,20 @@ lint: setup
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 
+# --- package ----------------------------------------------------------------------------------------------------------
+
+PROGRAM := dist/association-desk/association-desk
+
+.PHONY: package
+package: setup
+	@scripts/system-libraries.sh offscreen window odbc freeze
+	@echo "Freezing the program (one to two minutes)"
+	@$(VENV)/bin/pyinstaller --noconfirm --log-level ERROR installer.spec
+	@du -sh $(dir $(PROGRAM))
+	@# as on a machine that knows nothing of this folder: no environment, no Python, no settings
+	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && cd "$$home" && \
+		env -i HOME="$$home" PATH=/usr/bin:/bin QT_QPA_PLATFORM=offscreen $(CURDIR)/$(PROGRAM) --selftest --json
+
 # --- clean ------------------------------------------------------------------------------------------------------------
 
 .PHONY: clean
