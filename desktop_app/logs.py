@@ -28,7 +28,8 @@ _SECRET_NAME = re.compile(
 #: Secrets inside texts: the password of a URL, an authorization header, ``password=…`` in whatever notation.
 _SECRET_TEXTS = (
     re.compile(r"(?P<keep>[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?=@)", re.IGNORECASE),
-    re.compile(r"(?P<keep>\b(?:Basic|Bearer)\s+)[A-Za-z0-9+/=._~-]{6,}", re.IGNORECASE),
+    re.compile(r"(?P<keep>\bAuthorization[\"']?\s*[:=]\s*[\"']?(?:\w+\s+)?)[^\s\"',;}]+", re.IGNORECASE),
+    re.compile(r"(?P<keep>\b(?:Basic|Bearer)\s+)[A-Za-z0-9+/=._~-]{16,}"),
     re.compile(
         r"""(?P<keep>(?:password|passwd|pwd|secret|token|subscription[-_ ]?key|api[-_ ]?key)["']?\s*[=:]\s*)"""
         r"""("[^"]*"|'[^']*'|[^\s"',;&}]+)""",
@@ -58,6 +59,13 @@ def without_secrets(value: Any, name: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [without_secrets(inner) for inner in value]
     return value
+
+
+def _say_once(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Another handler's formatter leaves the finished text on the record; it is there already."""
+    if event.get("message") == event.get("event"):
+        event.pop("message", None)
+    return event
 
 
 def _take_secrets_out(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -173,6 +181,7 @@ def _formatter(shared: list[Any], renderer: Any) -> structlog.stdlib.ProcessorFo
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _say_once,
             structlog.processors.format_exc_info,
             _take_secrets_out,
             renderer,
