@@ -11,7 +11,7 @@ from desktop_app.association.ports import BillingServiceFound
 
 
 class KnownService(NamedTuple):
-    """A billing service as the database knows it; ``billing_customer_id`` is billing's own id of the customer, if any."""
+    """A billing service as the database knows it; ``billing_customer_id`` is what billing calls the customer."""
 
     service_id: str
     billing_customer_id: str | None
