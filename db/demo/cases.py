@@ -370,7 +370,7 @@ def _written(chance: float, iccid: str, msisdn: str, imei: str | None, eid: str 
         return f"+{msisdn[0]} {msisdn[1:4]} {msisdn[4:7]} {msisdn[7:]}"
     if chance < 0.10 and imei:
         return imei
-    if chance < 0.14 and eid:
+    if chance < 0.22 and eid:
         return eid
     return iccid
 

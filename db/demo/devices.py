@@ -350,8 +350,9 @@ def _service_rows(
         )  # fmt: skip
 
     for one in owned:
-        kind = draft.kinds[one.position].name
-        if kind == "owned_billed" and one.state == "active" and master.customers[one.owner].is_billed:
+        if not master.customers[one.owner].is_billed:
+            continue
+        if one.state == "active" and draft.kinds[one.position].name == "owned_billed":
             yield row(one.position, one.owner, one.since, None)
         elif one.state == "ended" and one.until is not None and rng.random() < 0.5:
             yield row(one.position, one.owner, one.since, one.until)

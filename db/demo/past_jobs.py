@@ -6,7 +6,7 @@ plans, billing service. The rows are those that the engine would have left.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -135,31 +135,58 @@ class PlannedJob:
 # --- the plan --------------------------------------------------------------------------------------------------------
 
 
+class _Pool:
+    """Devices that several jobs take from; where there are few, each job still gets its share."""
+
+    def __init__(self, positions: Sequence[int]) -> None:
+        self._positions = deque(positions)
+        self.users = 0
+
+    def take(self, count: int) -> list[int]:
+        if not count:
+            return []
+        share = -(-len(self._positions) // max(1, self.users))
+        self.users -= 1
+        return [self._positions.popleft() for _ in range(min(count, share))]
+
+
+class _Pools:
+    """Where the devices of each job come from."""
+
+    def __init__(self, draft: DeviceDraft) -> None:
+        owned: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for position, kind in enumerate(draft.kinds):
+            if kind.owned:
+                owned[kind.name, draft.owners[position]].append(position)
+        self._owned = {key: _Pool(positions[: len(positions) // _MOST_OF_OWNED]) for key, positions in owned.items()}
+        ready = draft.of_kind("ready")
+        first, second = max(LEAST, len(ready) // 50), len(ready) // 8
+        self._waiting, self._not_done = _Pool(ready[:first]), _Pool(ready[first:second])
+        self._blocked = _Pool(draft.of_kind("retired"))
+        for spec in PAST_JOBS:
+            for pool, count, _state in self.of(spec):
+                pool.users += bool(count)
+
+    def of(self, spec: JobSpec) -> tuple[tuple[_Pool, int, WorkOrderState], ...]:
+        """Pool, how many devices are wanted from it, and how they end."""
+        owned = self._owned.get(("owned_billed" if spec.billed else "owned", spec.customer), _Pool(()))
+        return (
+            (owned, spec.size, WorkOrderState.SUCCEEDED),
+            (self._not_done, spec.failed, WorkOrderState.FAILED),
+            (self._not_done, spec.cancelled, WorkOrderState.CANCELLED),
+            (self._waiting, spec.queued, WorkOrderState.QUEUED),
+            (self._blocked, spec.rejected, WorkOrderState.REJECTED),
+        )
+
+
 def plan_jobs(rng: Random, master: MasterDraft, draft: DeviceDraft, today: date) -> list[PlannedJob]:
     """Chooses devices for every job of the past, and notes in ``draft`` what became of them."""
-    owned: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for position, kind in enumerate(draft.kinds):
-        if kind.owned:
-            owned[kind.name, draft.owners[position]].append(position)
-    pools = {key: iter(positions[: len(positions) // _MOST_OF_OWNED]) for key, positions in owned.items()}
-    ready = draft.of_kind("ready")
-    first, second = max(LEAST, len(ready) // 50), len(ready) // 8
-    waiting, not_done = iter(ready[:first]), iter(ready[first:second])
-    blocked = iter(draft.of_kind("retired"))
+    pools = _Pools(draft)
     jobs: list[PlannedJob] = []
     work_order_id = 0
     for spec in PAST_JOBS:
         planned = _planned(rng, master, spec, len(jobs) + 1, today)
-        pool = pools.get(("owned_billed" if spec.billed else "owned", spec.customer), iter(()))
-        chosen = [(next(pool, None), WorkOrderState.SUCCEEDED) for _ in range(spec.size)]
-        for count, state, source in (
-            (spec.failed, WorkOrderState.FAILED, not_done),
-            (spec.cancelled, WorkOrderState.CANCELLED, not_done),
-            (spec.queued, WorkOrderState.QUEUED, waiting),
-            (spec.rejected, WorkOrderState.REJECTED, blocked),
-        ):
-            chosen += [(next(source, None), state) for _ in range(count)]
-        taken = [(position, state) for position, state in chosen if position is not None]
+        taken = [(position, state) for pool, count, state in pools.of(spec) for position in pool.take(count)]
         if not taken:
             continue  # so few devices that nothing is left for it
         rng.shuffle(taken)

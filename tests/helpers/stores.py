@@ -21,3 +21,23 @@ def fresh_store(databases: Databases) -> Iterator[Store]:
     """A store on a database with the schema and no rows; it is gone when the block ends."""
     with databases.copy_of("migrated", migrated) as url, Store(url) as store:
         yield store
+
+
+#: Devices in the demo data of tests: few, but every case is there.
+DEMO_DEVICES = 2_000
+
+
+def with_demo_data(url: str) -> None:
+    """The schema and :data:`DEMO_DEVICES` demo devices; every connection is closed."""
+    from db.demo.generate import generate
+
+    with Store(url) as store:
+        upgrade(store)
+        generate(store, DEMO_DEVICES)
+
+
+@contextmanager
+def demo_store(databases: Databases) -> Iterator[Store]:
+    """A store on a database with demo data; it is gone when the block ends."""
+    with databases.copy_of("demo", with_demo_data) as url, Store(url) as store:
+        yield store
