@@ -66,7 +66,7 @@ QPushButton[kind="chip"]:checked { background: $selection; color: $selection_tex
     font-weight: 600; }
 QPushButton[kind="chip"]:focus { border: 2px solid $accent; padding: 0px 11px; min-height: 26px; border-radius: 15px; }
 QPushButton[kind="count"] { background: transparent; border: 1px solid transparent; text-align: left; padding: 1px 7px;
-    min-height: 30px; }
+    min-height: 26px; }
 QPushButton[kind="count"]:hover { background: $hover; }
 QPushButton[kind="count"]:checked { background: $selection; color: $selection_text; border-color: $accent; }
 QPushButton[kind="count"]:focus { border: 2px solid $accent; padding: 0px 6px; }
@@ -79,6 +79,7 @@ QLineEdit, QPlainTextEdit, QTextEdit, QDateEdit, QSpinBox { background: $surface
 QPlainTextEdit, QTextEdit { padding: 5px 8px; }
 QLineEdit:focus, QDateEdit:focus, QSpinBox:focus { border: 2px solid $accent; padding: 0px 8px; }
 QPlainTextEdit:focus, QTextEdit:focus { border: 2px solid $accent; padding: 4px 7px; }
+QLineEdit, QPlainTextEdit, QComboBox { placeholder-text-color: $muted; }
 QLineEdit:disabled, QDateEdit:disabled, QPlainTextEdit:disabled { background: $hover; color: $muted;
     border-color: $border; }
 QLineEdit[invalid="true"], QComboBox[invalid="true"], QPlainTextEdit[invalid="true"] { border-color: $error; }
@@ -98,7 +99,7 @@ QAbstractItemView[kind="popup"], QComboBox QAbstractItemView { background: $surf
 QComboBox QAbstractItemView::item { min-height: 30px; padding: 0px 10px; }
 QComboBox QAbstractItemView::item:selected { background: $selection; color: $selection_text; }
 
-QCheckBox, QRadioButton { background: transparent; spacing: 9px; min-height: 20px; padding: 1px 4px 1px 1px;
+QCheckBox, QRadioButton { background: transparent; spacing: 9px; min-height: 18px; padding: 1px 4px 1px 1px;
     border: 2px solid transparent; border-radius: 6px; }
 QCheckBox:focus, QRadioButton:focus { border-color: $accent; }
 QCheckBox:disabled, QRadioButton:disabled { color: $muted; }

@@ -218,6 +218,29 @@ def devices(count: int) -> str:
     return translate("words", "{count} devices").format(count=number(count))
 
 
+#: The desk's titles go on where "2 devices" ends; one device wants another form of their first word.
+_SINGULAR = {
+    "are": "is",
+    "have": "has",
+    "were": "was",
+    "belong": "belongs",
+    "wait": "waits",
+    "keep": "keeps",
+    "live": "lives",
+    "start": "starts",
+    "need": "needs",
+    "do": "does",
+}
+
+
+def devices_that(count: int, title: str) -> str:
+    """ "2 devices have no MSISDN", "1 device has no MSISDN"."""
+    if count == 1:
+        first, _, rest = title.partition(" ")
+        title = f"{_SINGULAR.get(first, first)} {rest}".rstrip()
+    return f"{devices(count)} {title}"
+
+
 def day(value: date | None) -> str:
     """A date for running text, such as 24 Nov 2026."""
     return f"{value.day} {_month(value.month)} {value.year}" if value else ""
@@ -235,7 +258,20 @@ def iso_day(value: date | None) -> str:
 
 def history_event(fact: HistoryRow) -> str:
     """What happened, in a line; what happened to the same SIM elsewhere says where."""
-    event = fact.event.replace("_", " ").capitalize()
+    event = {
+        "assigned": translate("words", "Assigned"),
+        "kept": translate("words", "Kept"),
+        "moved": translate("words", "Moved to another site"),
+        "reassigned": translate("words", "Taken over"),
+        "scheduled": translate("words", "Ownership scheduled"),
+        "ended": translate("words", "Ownership ended"),
+        "billing_service_created": translate("words", "Billing service created"),
+        "billing_service_kept": translate("words", "Billing service kept"),
+        "carrier_plan_changed": translate("words", "Carrier rate plan changed"),
+        "customer_plan_changed": translate("words", "Customer rate plan changed"),
+        "plan_change_scheduled": translate("words", "Plan change scheduled"),
+        "plan_change_dropped": translate("words", "Plan change dropped"),
+    }.get(fact.event, fact.event.replace("_", " ").capitalize())
     if fact.is_cross_provider:
         event = translate("words", "{event} on {provider}").format(event=event, provider=fact.service_provider)
     return ": ".join(filter(None, (event, fact.detail)))
@@ -267,11 +303,13 @@ class Clock:
         return self.local(instant).strftime("%Y-%m-%d %H:%M:%S") if instant else ""
 
     def short(self, instant: datetime | None, today: date) -> str:
-        """14:01 where it was today, else 2026-11-23."""
+        """14:01 where it was today, else 23 Nov, or 2025-11-23 where it was in another year."""
         if instant is None:
             return ""
         local = self.local(instant)
-        return local.strftime("%H:%M") if local.date() == today else local.strftime("%Y-%m-%d")
+        if local.date() == today:
+            return local.strftime("%H:%M")
+        return f"{local.day} {_month(local.month)}" if local.year == today.year else local.strftime("%Y-%m-%d")
 
 
 def duration(seconds: float) -> str:

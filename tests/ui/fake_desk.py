@@ -543,9 +543,9 @@ class FakeDesk:
             if order.error is not None:
                 grouped.setdefault((order.error.code, order.state), []).append(order.error)
         titles = {
-            "BILLING_REFUSED": "Billing refused the product",
-            "NO_ANSWER": "No answer from billing",
-            "OTHER_CUSTOMER": "Owned by another customer",
+            "BILLING_REFUSED": "were refused by billing",
+            "NO_ANSWER": "had no clear answer from billing",
+            "OTHER_CUSTOMER": "belong to another customer",
         }
         causes = tuple(
             CauseGroup(code, titles.get(code, code), found[0].what_to_do, len(found), state, code == "NO_ANSWER")
@@ -703,8 +703,8 @@ class FakeDesk:
                 0,
             ),
             ("billing_service_created", "service 71200", "Fabrikam Water SA", "AJ-20261124-0040", "op-01", 0),
-            ("ownership_ended", "", "Contoso Energy GmbH", "AJ-20261002-0007", "op-02", 20),
-            ("carrier_rate_plan_changed", "IoT 5 MB Pool", "Contoso Energy GmbH", "AJ-20260312-0015", "op-03", 25),
+            ("ended", "", "Contoso Energy GmbH", "AJ-20261002-0007", "op-02", 20),
+            ("carrier_plan_changed", "IoT 5 MB Pool", "Contoso Energy GmbH", "AJ-20260312-0015", "op-03", 25),
         )
         return [
             HistoryRow(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from PySide6.QtCore import QObject, Qt, Signal
@@ -80,6 +80,7 @@ class DeviceTableModel(PagedModel[DeviceRow]):
         self._ids: array[int] = array("q")
         self._checks = CheckSet()
         self._verdicts: Verdicts | None = None
+        self._provider_names: Mapping[str, str] = {}
         self._status_of = {
             Verdict.READY: _cell_of(words.ready()),
             Verdict.WARNING: _cell_of(words.warning()),
@@ -207,6 +208,17 @@ class DeviceTableModel(PagedModel[DeviceRow]):
         if len(self._ids):
             self.dataChanged.emit(self.index(0, 1), self.index(len(self._ids) - 1, 1))
 
+    # --- names --------------------------------------------------------------------------------------------------------
+
+    def name_providers(self, names: Mapping[str, str]) -> None:
+        """Service providers are shown by name from now on."""
+        self._provider_names = names
+        self.refresh_cells()
+
+    def provider_name(self, code: str) -> str:
+        """The name of a service provider."""
+        return self._provider_names.get(code, code)
+
     # --- cells --------------------------------------------------------------------------------------------------------
 
     def cell(self, row: int, column: int) -> Cell:
@@ -227,6 +239,8 @@ class DeviceTableModel(PagedModel[DeviceRow]):
                 if device.is_deleted or device.is_archived:
                     return Cell(self.tr("Deleted") if device.is_deleted else self.tr("Archived"), muted=True)
                 return Cell(words.device_status(device.status))
+            case "service_provider":
+                return Cell(self.provider_name(device.service_provider))
             case "carrier_rate_plan" | "customer" | "site" | "name":
                 return Cell(str(getattr(device, key)), muted=True)
             case _:

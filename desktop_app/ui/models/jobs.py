@@ -58,12 +58,12 @@ class JobTableModel(GrowingModel[JobRow]):
         columns = (
             Column("state", self.tr("State"), width_of("Partly completed", strong=True, icon=True)),
             Column("tracking_number", self.tr("Tracking no."), width_of("AJ-20261124-0000")),
-            Column("customer", self.tr("Customer"), 130, stretch=3, rank=2),
+            Column("customer", self.tr("Customer"), 160, stretch=3, rank=2),
             Column("action", self.tr("Action"), 150, stretch=4, rank=5),
-            Column("progress", self.tr("Progress"), 150, stretch=3, rank=1),
-            Column("devices", self.tr("Devices"), width_of("100,000 / 100,000"), right=True, rank=3),
+            Column("progress", self.tr("Progress"), 130, stretch=3, rank=1),
+            Column("devices", self.tr("Devices"), width_of("10,000 / 10,000"), right=True, rank=3),
             Column("failed", self.tr("Failed"), width_of("Failed "), right=True),
-            Column("time", self.tr("Time"), width_of("Finished 2026-11-24"), rank=4),
+            Column("time", self.tr("Time"), width_of("Cancelled 23 Nov"), rank=4),
         )
         super().__init__(columns, background, parent, page_size=PAGE)
         self._desk = desk
@@ -136,10 +136,10 @@ class JobTableModel(GrowingModel[JobRow]):
             return self.tr("{time} left").format(time=words.about(left)) if left is not None else ""
         if job.state is JobState.PAUSED:
             return {
-                PauseCause.OPERATOR: self.tr("by an operator"),
-                PauseCause.ENVIRONMENT: self.tr("no connection"),
-                PauseCause.QUOTA: self.tr("quota used up"),
-                PauseCause.THRESHOLD: self.tr("too many failed"),
+                PauseCause.OPERATOR: self.tr("By an operator"),
+                PauseCause.ENVIRONMENT: self.tr("No connection"),
+                PauseCause.QUOTA: self.tr("Quota used up"),
+                PauseCause.THRESHOLD: self.tr("Too many failed"),
                 None: "",
             }[job.pause_cause]
         return self.tr("Waiting") if job.state is JobState.QUEUED else ""

@@ -76,6 +76,10 @@ class PagedModel(RowModel, Generic[Row]):
     def refresh(self) -> None:
         """The same rows have changed: what is painted is fetched again, and shown as it was until that is there."""
         self._stale.update(self._pages)
+        self.refresh_cells()
+
+    def refresh_cells(self) -> None:
+        """What is painted is painted again from the rows that are there."""
         if self._total:
             self.dataChanged.emit(self.index(0, 0), self.index(self._total - 1, len(self.columns) - 1))
 

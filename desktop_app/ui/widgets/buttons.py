@@ -32,7 +32,7 @@ class Button(QPushButton):
         self._icon_name = icon
         self.setProperty("kind", kind)
         self.setAutoDefault(False)
-        self.setIconSize(QSize(16, 16))
+        self.setIconSize(QSize(20, 16) if text else QSize(16, 16))  # a little air between icon and text
         if name:
             self.setObjectName(name)
         if accessible:
@@ -74,7 +74,7 @@ class CountButton(QPushButton):
         self.setAutoDefault(False)
         self.setObjectName(name)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setMinimumHeight(32)
+        self.setMinimumHeight(28)
         self._icon, self._tone = icon, tone
         self._count, self._word, self._note = "", "", ""
 

@@ -62,7 +62,7 @@ class ChipRow(QWidget):
         self._exclusive = exclusive
         self._chips: dict[str, Chip] = {}
         self._flow = QFlowLayout(self)
-        self._flow.setContentsMargins(0, 0, 0, 0)
+        self._flow.setContentsMargins(0, 2, 0, 2)  # as high as a search field beside it
         self._flow.setSpacing(8)
         if accessible:
             self.setAccessibleName(accessible)
@@ -96,6 +96,18 @@ class ChipRow(QWidget):
         """Turns exactly these on, without a signal."""
         for key, chip in self._chips.items():
             chip.setChecked(key in keys)
+
+    def show_only(self, *keys: str) -> None:
+        """Shows these chips and hides the others; a hidden one leaves no gap."""
+        shown = [key for key, chip in self._chips.items() if not chip.isHidden()]
+        if shown == [key for key in self._chips if key in keys]:
+            return
+        for key, chip in self._chips.items():
+            self._flow.removeWidget(chip)
+            chip.setVisible(key in keys)
+        for key, chip in self._chips.items():
+            if key in keys:
+                self._flow.addWidget(chip)
 
     def set_counts(self, counts: dict[str, int]) -> None:
         """Writes the counts that are given."""

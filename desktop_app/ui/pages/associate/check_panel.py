@@ -63,7 +63,7 @@ class CheckPanel(QWidget):
         self._counts = QWidget()
         counts = QVBoxLayout(self._counts)
         counts.setContentsMargins(0, 0, 0, 0)
-        counts.setSpacing(2)
+        counts.setSpacing(0)
         self._buttons: dict[Verdict, CountButton] = {}
         for verdict, status in (
             (Verdict.READY, words.ready()),
@@ -170,7 +170,7 @@ class CheckPanel(QWidget):
 
     def _add_group(self, group: FindingGroup) -> None:
         tone = Tone.ERROR if group.severity is Severity.BLOCKED else Tone.WARNING
-        bar = self._add_bar(tone, f"{words.number(group.count)} {group.title}", group.what_to_do)
+        bar = self._add_bar(tone, words.devices_that(group.count, group.title), group.what_to_do)
         if group.packed:
             text = self.tr("Show {count}").format(count=words.number(len(group.packed) // 8))
             button = bar.add_action(text, lambda: self.group_pressed.emit(group), f"show_{group.code}")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop_app.association.model import DeviceFilter, DeviceStatus, unpack
@@ -27,6 +27,8 @@ from desktop_app.ui.widgets.labels import label
 from desktop_app.ui.widgets.search_field import SearchField
 
 SEARCH_DEBOUNCE_MS = 150
+#: From this width on (pixels) the long texts have room.
+WIDE = 760
 ALL, UNOWNED = "all", "unowned"
 CHIP_STATUSES = (DeviceStatus.ACTIVE, DeviceStatus.INVENTORY, DeviceStatus.SUSPENDED)
 MENU_STATUSES = tuple(status for status in DeviceStatus if status not in CHIP_STATUSES)
@@ -76,9 +78,8 @@ class DeviceListPanel(Card):
         top.setSpacing(10)
         row = QHBoxLayout()
         row.setSpacing(8)
-        self.search = SearchField(
-            self.tr("Search ICCID, IMEI, MSISDN, EID or name   (Ctrl+F)"), self.tr("Search devices"), "deviceSearch"
-        )
+        self.search = SearchField("", self.tr("Search devices"), "deviceSearch")
+        self.search.setToolTip(self.tr("Search ICCID, IMEI, MSISDN, EID or name"))
         self.search.textChanged.connect(self._searched)
         self.search.down_pressed.connect(self.focus_table)
         row.addWidget(self.search, 1)
@@ -125,9 +126,9 @@ class DeviceListPanel(Card):
         self._strong, self._rest = label("", "heading"), label()
         self._select_all = Button(kind="link", name="selectAllButton", text=" ")
         self._select_all.clicked.connect(self.model.check_all_listed)
-        self._show_selected = Button(self.tr("Show selected only"), kind="link", name="showSelectedButton")
+        self._show_selected = Button(" ", kind="link", name="showSelectedButton")
         self._show_selected.clicked.connect(self._show_selected_pressed)
-        self._clear = Button(self.tr("Clear selection  Esc"), kind="link", name="clearSelectionButton")
+        self._clear = Button(" ", kind="link", name="clearSelectionButton")
         self._clear.clicked.connect(self.model.uncheck_everything)
         self.band.row.setSpacing(4)
         for part in (self._strong, self._rest):
@@ -284,8 +285,9 @@ class DeviceListPanel(Card):
         in_menu = [words.device_status(status) for status in MENU_STATUSES if status in chosen.statuses]
         is_filtered = bool(on or in_menu or chosen.service_providers)
         self.chips.set_on(*on, *(() if is_filtered else (ALL,)))
+        providers = [self.model.provider_name(code) for code in chosen.service_providers]
         for button, word, names in (
-            (self._carrier_button, self.tr("Carrier"), list(chosen.service_providers)),
+            (self._carrier_button, self.tr("Carrier"), providers),
             (self._status_button, self.tr("Status"), in_menu),
         ):
             button.setChecked(bool(names))
@@ -297,7 +299,8 @@ class DeviceListPanel(Card):
     def _write_menus(self, facets: DeviceFacets) -> None:
         self._carrier_menu.clear()
         for code, count in sorted(facets.by_service_provider.items()):
-            action = self._check_action(self._carrier_menu, code, count, code in self._filter.service_providers)
+            is_on = code in self._filter.service_providers
+            action = self._check_action(self._carrier_menu, self.model.provider_name(code), count, is_on)
             action.toggled.connect(lambda on, code=code: self._toggle_provider(code, on))
         self._status_menu.clear()
         for status in MENU_STATUSES:
@@ -369,7 +372,7 @@ class DeviceListPanel(Card):
     def _write_empty(self) -> None:
         text, total = self._filter.text, self._facets.total if self._facets else 0
         filters = [self.chips.chip(key).text().split("  ")[0] for key in self.chips.on() if key != ALL]
-        filters += [*self._filter.service_providers]
+        filters += [self.model.provider_name(code) for code in self._filter.service_providers]
         filters += [words.device_status(status) for status in MENU_STATUSES if status in self._filter.statuses]
         if self._facets is not None and not total:
             self._empty.show_texts(
@@ -404,6 +407,19 @@ class DeviceListPanel(Card):
             self.tr("Showing only the selected devices: {count}").format(count=words.number(len(ids))),
             of_checks=True,
         )
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._write_for_width()
+
+    def _write_for_width(self) -> None:
+        """Texts that are shorter where the window is small."""
+        is_wide = self.width() >= WIDE
+        self.search.setPlaceholderText(
+            self.tr("Search ICCID, IMEI, MSISDN, EID or name   (Ctrl+F)") if is_wide else self.tr("Search   (Ctrl+F)")
+        )
+        self._show_selected.setText(self.tr("Show selected only") if is_wide else self.tr("Show selected"))
+        self._clear.setText(self.tr("Clear selection  Esc") if is_wide else self.tr("Clear  Esc"))
 
     def _write_band(self) -> None:
         checked, listed = len(self.model.checks), self.model.row_total()

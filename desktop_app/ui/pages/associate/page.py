@@ -28,6 +28,7 @@ from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.card import Card, Line
 from desktop_app.ui.widgets.dialogs import confirm
 from desktop_app.ui.widgets.labels import label
+from desktop_app.ui.widgets.scroll import keep_margins
 
 #: Above this many devices, and always in production, submit asks first.
 CONFIRM_ABOVE = 1_000
@@ -79,6 +80,7 @@ class AssociatePage(QWidget):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         scroll.setWidget(inside)
+        keep_margins(scroll, column, 16)
         side.body.addWidget(scroll, 1)
         side.body.addWidget(self._build_foot())
         return side
@@ -112,6 +114,7 @@ class AssociatePage(QWidget):
         self.list.import_pressed.connect(self.import_file)
         self.list.device_opened.connect(self._open_device)
         self.request.changed.connect(self._request_changed)
+        self.request.providers_known.connect(self.list.model.name_providers)
         self.request.provider_combo.currentIndexChanged.connect(self._find_providers)
         self.flow.changed.connect(self._flow_changed)
         self.check.verdict_pressed.connect(self._show_verdict)

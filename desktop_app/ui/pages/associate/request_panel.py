@@ -43,9 +43,11 @@ class RequestPanel(QWidget):
 
     Signals:
         changed(): the request is another one.
+        providers_known(dict): names of the service providers by code.
     """
 
     changed = Signal()
+    providers_known = Signal(object)
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -98,7 +100,7 @@ class RequestPanel(QWidget):
             grid.addWidget(combo, 1, place)
         self.site_combo.currentIndexChanged.connect(self.changed)
         self.provider_combo.currentIndexChanged.connect(self._provider_chosen)
-        self._column.addSpacing(8)
+        self._column.addSpacing(4)
 
     def _build_options(self) -> None:
         self._column.addWidget(label(self.tr("Options"), "heading"))
@@ -115,6 +117,8 @@ class RequestPanel(QWidget):
         inside = QVBoxLayout(self._customer_plan)
         inside.setContentsMargins(26, 0, 0, 4)
         inside.addWidget(self.customer_plan_combo)
+        options = QVBoxLayout()
+        options.setSpacing(2)
         for part in (
             self.billing_check,
             self.carrier_check,
@@ -122,13 +126,14 @@ class RequestPanel(QWidget):
             self.customer_check,
             self._customer_plan,
         ):
-            self._column.addWidget(part)
+            options.addWidget(part)
+        self._column.addLayout(options)
         self._carrier_plans.hide()
         self._customer_plan.hide()
         self.billing_check.toggled.connect(self.changed)
         self.carrier_check.toggled.connect(self._carrier_toggled)
         self.customer_check.toggled.connect(self._customer_plan_toggled)
-        self._column.addSpacing(8)
+        self._column.addSpacing(4)
 
     def _build_date(self) -> None:
         self._column.addWidget(label(self.tr("Effective date"), "heading"))
@@ -153,18 +158,21 @@ class RequestPanel(QWidget):
         self.date_edit.setDisplayFormat("dd MMM yyyy")
         self.date_edit.setCalendarPopup(True)
         self.date_edit.setEnabled(False)
-        self.date_edit.setFixedWidth(150)
+        self.date_edit.setFixedSize(150, 30)
         row = QHBoxLayout()
         row.setSpacing(8)
         row.addWidget(self.on_date_radio)
         row.addWidget(self.date_edit)
         row.addStretch(1)
-        self._column.addLayout(row)
-        self._column.addWidget(self.on_activation_radio)
+        both_rows = QVBoxLayout()
+        both_rows.setSpacing(2)
+        both_rows.addLayout(row)
+        both_rows.addWidget(self.on_activation_radio)
+        self._column.addLayout(both_rows)
         self.on_date_radio.toggled.connect(self.date_edit.setEnabled)
         self.on_date_radio.toggled.connect(self.changed)
         self.date_edit.dateChanged.connect(self.changed)
-        self._column.addSpacing(8)
+        self._column.addSpacing(4)
 
     def _build_reason(self) -> None:
         self.reassign_check = _check(self.tr("Take devices &over from other customers"), "reassignCheck")
@@ -297,6 +305,7 @@ class RequestPanel(QWidget):
             self.site_combo.addItem(text, row.code)
         self.site_combo.setPlaceholderText(self.tr("Default site") if rows else self.tr("No site"))
         self.site_combo.setEnabled(len(rows) > 0)
+        self.site_combo.setCurrentIndex(0 if rows else -1)
 
     # --- providers and plans ------------------------------------------------------------------------------------------
 
@@ -312,6 +321,7 @@ class RequestPanel(QWidget):
 
     def _providers_found(self, rows: tuple[ServiceProviderRow, ...]) -> None:
         self._providers = rows
+        self.providers_known.emit({row.code: row.name for row in rows})
         for row in rows:
             self.provider_combo.addItem(row.name, row.code)
         self._show_plan_rows()

@@ -54,6 +54,12 @@ def group_count(counts: JobCounts, key: str) -> int:
     }[key]
 
 
+def _urgency(cause: CauseGroup) -> tuple[int, int]:
+    """What somebody should look at first comes first."""
+    order = (WorkOrderState.FAILED, WorkOrderState.OUTCOME_UNKNOWN, WorkOrderState.REJECTED)
+    return order.index(cause.state) if cause.state in order else len(order), -cause.count
+
+
 class JobDetailPanel(Card):
     """The chosen job.
 
@@ -97,6 +103,8 @@ class JobDetailPanel(Card):
         top.setContentsMargins(12, 12, 12, 4)
         top.setSpacing(8)
         top.addLayout(self._build_head())
+        self._facts = ElidedLabel(kind="muted")
+        top.addWidget(self._facts)
         self.chips = ChipRow(exclusive=True, accessible=self.tr("Which devices"))
         for key, word in (
             ("failed", self.tr("Failed")),
@@ -137,9 +145,8 @@ class JobDetailPanel(Card):
         self._number = label("", "heading")
         self._number.setStyleSheet("font-size: 14px;")
         self._number.setObjectName("trackingNumber")
-        self._facts = ElidedLabel(kind="muted")
         head.addWidget(self._number)
-        head.addWidget(self._facts, 1)
+        head.addStretch(1)
         self.copy_button = self._head_button("", "copy", "copyNumberButton", self._copy, self.tr("Copy number"))
         self.export_button = self._head_button(
             self.tr("Export result CSV…"), "file-export", "exportCsvButton", self._export
@@ -203,6 +210,7 @@ class JobDetailPanel(Card):
         self._number.setText(job.tracking_number)
         facts = [
             job.customer,
+            job.action,
             self.tr("submitted {time} by {operator}").format(
                 time=clock.minute(job.submitted_at), operator=job.operator
             ),
@@ -216,9 +224,8 @@ class JobDetailPanel(Card):
             facts.append(f"“{job.reason}”")
         self._facts.setText(" · ".join(facts))
         self.chips.set_counts({key: group_count(counts, key) for key in GROUPS})
-        for key in GROUPS:
-            always = key in {"all", "done"} or key in self.chips.on()
-            self.chips.chip(key).setVisible(always or group_count(counts, key) > 0)
+        always = {"all", "done", *self.chips.on()}
+        self.chips.show_only(*(key for key in GROUPS if key in always or group_count(counts, key)))
         is_final = job.state in FINAL_JOBS
         is_paused = job.state is JobState.PAUSED
         again = counts.failed + counts.rejected + counts.cancelled
@@ -299,10 +306,10 @@ class JobDetailPanel(Card):
             bar.hide()
             bar.deleteLater()
         self._cause_bars.clear()
-        for place, cause in enumerate(causes[:MOST_CAUSES]):
+        for place, cause in enumerate(sorted(causes, key=_urgency)[:MOST_CAUSES]):
             tone = Tone.ERROR if cause.state is WorkOrderState.FAILED and not cause.retryable else Tone.WARNING
             bar = InfoBar(tone, self._cause_area, stacked=True)
-            bar.show_message(f"{words.number(cause.count)} × {cause.title}", cause.what_to_do)
+            bar.show_message(words.devices_that(cause.count, cause.title), cause.what_to_do)
             text = self.tr("Show {count}").format(count=words.number(cause.count))
             button = bar.add_action(text, partial(self._show_cause, cause), f"cause_{cause.code}")
             button.setAccessibleName(f"{text}: {cause.title}")

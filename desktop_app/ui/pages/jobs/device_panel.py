@@ -15,6 +15,7 @@ from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.card import Card, Line
 from desktop_app.ui.widgets.info_bar import InfoBar
 from desktop_app.ui.widgets.labels import StatusLabel, label
+from desktop_app.ui.widgets.scroll import keep_margins
 
 WIDTH = 388
 REFRESH_MS = 400
@@ -108,7 +109,7 @@ class DevicePanel(Card):
         inside = QWidget()
         inside.setProperty("kind", "page")
         column = QVBoxLayout(inside)
-        column.setContentsMargins(16, 0, 12, 12)
+        column.setContentsMargins(16, 0, 16, 12)
         column.setSpacing(6)
         self._add_state(column, detail)
         column.addWidget(Line())
@@ -120,6 +121,7 @@ class DevicePanel(Card):
         self._add_facts(column, detail)
         column.addStretch(1)
         self._scroll.setWidget(inside)
+        keep_margins(self._scroll, column, 16)
         self.show()
         self._scroll.verticalScrollBar().setValue(place)
 
