@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from tests.helpers.databases import Databases, PostgresDatabases, SqliteFiles
-from tests.helpers.postgres import PostgresServer
+from tests.helpers.postgres import PostgresServer, scratch_folder
 
 # Reasons that a skip may have even where skips are refused (ASSOCIATION_TEST_NO_SKIPS=1, as in .ci/run).
 ALLOWED_SKIPS = ("no SQL Server",)
@@ -151,11 +151,14 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Databases:
+def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
     """Both kinds of database in turn, see :mod:`tests.helpers.databases`."""
-    if request.param == "sqlite":
-        return SqliteFiles(tmp_path_factory.mktemp("sqlite"))
-    return PostgresDatabases(request.getfixturevalue("postgres_server"))
+    if request.param == "postgresql":
+        yield PostgresDatabases(request.getfixturevalue("postgres_server"))
+        return
+    folder = scratch_folder("desk-sqlite-")
+    yield SqliteFiles(folder)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
