@@ -1,0 +1,198 @@
+"""The real window over a desk in memory, driven by mouse and keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt
+from PySide6.QtWidgets import QApplication, QWidget
+from pytestqt.qtbot import QtBot
+
+from desktop_app.ui.app import Program
+from desktop_app.ui.background import Background
+from desktop_app.ui.main_window import ASSOCIATE, HISTORY, JOBS, SETTINGS, MainWindow
+from desktop_app.ui.pages.associate import AssociatePage
+from desktop_app.ui.pages.associate.check_flow import CheckState
+from desktop_app.ui.pages.history import HistoryPage
+from desktop_app.ui.pages.jobs import JobsPage
+from desktop_app.ui.pages.settings import SettingsPage
+from desktop_app.ui.theme import Theme, ThemeMode
+from tests.ui.fake_desk import FakeDesk
+
+W = TypeVar("W", bound=QObject)
+
+
+@dataclass
+class OpenedDesk:
+    """What opening gives."""
+
+    desk: FakeDesk
+    notices: tuple[str, ...] = ()
+
+
+def bury(*objects: QObject) -> None:
+    """Deletes objects of Qt now, so that none of them lives into the next test."""
+    for thing in objects:
+        thing.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QApplication.processEvents()
+
+
+class Ui:
+    """A window that is open, and what a test does with it."""
+
+    def __init__(self, qtbot: QtBot, desk: FakeDesk, program: Program) -> None:
+        self.qtbot, self.desk, self.program = qtbot, desk, program
+
+    @property
+    def window(self) -> MainWindow:
+        return self.program.window
+
+    @property
+    def associate(self) -> AssociatePage:
+        page = self.window.page(ASSOCIATE)
+        assert isinstance(page, AssociatePage)
+        return page
+
+    @property
+    def jobs(self) -> JobsPage:
+        page = self.window.page(JOBS)
+        assert isinstance(page, JobsPage)
+        return page
+
+    @property
+    def history(self) -> HistoryPage:
+        page = self.window.page(HISTORY)
+        assert isinstance(page, HistoryPage)
+        return page
+
+    @property
+    def settings(self) -> SettingsPage:
+        page = self.window.page(SETTINGS)
+        assert isinstance(page, SettingsPage)
+        return page
+
+    def find(self, kind: type[W], name: str) -> W:
+        """The one widget of that object name."""
+        found = [thing for thing in self.window.findChildren(kind, name)]
+        assert len(found) == 1, f"{len(found)} of {name}"
+        return found[0]
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Waits until the condition holds."""
+        self.qtbot.waitUntil(lambda: bool(condition()), timeout=10_000)
+
+    def idle(self) -> None:
+        """Waits until nothing is asked of the desk but for the poll."""
+        self.until(lambda: self.program.background.pending <= 1)
+
+    def click(self, widget: QWidget) -> None:
+        """A press of the left mouse button."""
+        assert widget.isVisible(), widget.objectName()
+        assert widget.isEnabled(), widget.objectName()
+        self.qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
+
+    def press(self, name: str) -> None:
+        """A click on the widget of that object name."""
+        self.click(self.find(QWidget, name))
+
+    def key(self, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
+        """A key for whatever has the focus."""
+        focus = QApplication.focusWidget()
+        assert focus is not None
+        self.qtbot.keyClick(focus, key, modifier)
+
+    def type(self, text: str) -> None:
+        """Keys for whatever has the focus."""
+        focus = QApplication.focusWidget()
+        assert focus is not None
+        self.qtbot.keyClicks(focus, text)
+
+    def toast(self) -> str:
+        """The message over the window; "" if there is none."""
+        return self.window.toast.text() if self.window.toast.isVisible() else ""
+
+    # --- what most tests begin with -----------------------------------------------------------------------------------
+
+    def check_rows(self, *rows: int) -> None:
+        """Checks the devices in these rows with the mouse."""
+        table = self.associate.list.table
+        for row in rows:
+            index = self.associate.list.model.index(row, 0)
+            table.scrollTo(index)
+            at = table.visualRect(index).center()
+            self.qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=at)
+
+    def choose_customer(self, text: str = "northw") -> None:
+        """Types into the customer box and picks the first."""
+        self.associate.request.customer_combo.setFocus()
+        self.type(text)
+        self.key(Qt.Key.Key_Return)
+        self.until(lambda: self.associate.request.customer is not None)
+
+    def until_checked(self) -> None:
+        """Waits for the check's answer."""
+        self.until(lambda: self.associate.flow.state is CheckState.FRESH)
+
+
+@contextmanager
+def opened(qtbot: QtBot, qapp: QApplication, desk: FakeDesk, state_file: Path | None = None) -> Iterator[Ui]:
+    """The window over this desk, closed in the end in the order that the program keeps."""
+
+    @contextmanager
+    def open_desk() -> Iterator[OpenedDesk]:
+        yield OpenedDesk(desk)
+        desk.close()
+
+    program = Program(qapp, open_desk, state_file)
+    if state_file is None:
+        program.theme.set_mode(ThemeMode.LIGHT)
+    ui = Ui(qtbot, desk, program)
+    try:
+        program.window.show()
+        qtbot.waitExposed(program.window)
+        program.window.activateWindow()
+        program.open()
+        ui.until(lambda: program.window.rail.isEnabled())
+        ui.until(lambda: ui.associate.list.model.row_total() == desk.count)
+        ui.idle()
+        yield ui
+    finally:
+        program.window.close()
+        program.close()
+        bury(program.window, program.theme)
+
+
+@pytest.fixture
+def desk() -> FakeDesk:
+    """2,000 devices, no job."""
+    return FakeDesk()
+
+
+@pytest.fixture
+def ui(qtbot: QtBot, qapp: QApplication, desk: FakeDesk) -> Iterator[Ui]:
+    """The window over ``desk``."""
+    with opened(qtbot, qapp, desk) as it:
+        yield it
+
+
+@pytest.fixture
+def background(qapp: QApplication) -> Iterator[Background]:
+    """The door to the background, closed in the end."""
+    door = Background(qapp)
+    yield door
+    door.close()
+
+
+@pytest.fixture
+def theme(qapp: QApplication) -> Iterator[Theme]:
+    """The look, light."""
+    look = Theme(qapp, ThemeMode.LIGHT)
+    yield look
+    look.set_mode(ThemeMode.LIGHT)
+    bury(look)
