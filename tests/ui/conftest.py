@@ -79,7 +79,7 @@ class Ui:
 
     def find(self, kind: type[W], name: str) -> W:
         """The one widget of that object name."""
-        found = [thing for thing in self.window.findChildren(kind, name)]
+        found = list(self.window.findChildren(kind, name))
         assert len(found) == 1, f"{len(found)} of {name}"
         return found[0]
 

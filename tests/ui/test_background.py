@@ -82,13 +82,7 @@ def test_other_keys_do_not_disturb_each_other(qtbot, background, answers):
 def test_nothing_is_delivered_after_a_cancel(qtbot, background, answers, how):
     gate, owner = threading.Event(), QObject()
     call = background.run(lambda cancel: gate.wait(10), done=answers.take, failed=answers.fail, key="k", owner=owner)
-    match how:
-        case "call":
-            call.cancel()
-        case "key":
-            background.drop("k")
-        case "owner":
-            bury(owner)
+    {"call": call.cancel, "key": lambda: background.drop("k"), "owner": lambda: bury(owner)}[how]()
     gate.set()
     qtbot.waitUntil(lambda: background.pending == 0)
     assert not answers.done

@@ -49,7 +49,7 @@ def test_is_a_set(taken):
             case "update":
                 ours.update(LISTS[value])
                 plain |= set(LISTS[value])
-            case "clear":
+            case _:
                 ours.clear()
                 plain.clear()
         assert len(ours) == len(plain)

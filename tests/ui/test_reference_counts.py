@@ -1,4 +1,4 @@
-"""PySide6 6.12.0 on Python 3.11 lost a reference to ``True`` and ``None`` on each emit, and aborted after some hundred."""
+"""PySide6 6.12.0 on Python 3.11 lost a reference to ``True`` or ``None`` on each emit, and aborted after hundreds."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_switch_is_live(qtbot, theme):
     label = QLabel("text")
     qtbot.addWidget(label)
     label.show()
-    seen = []
+    seen: list[Palette] = []
     theme.changed.connect(seen.append)
     theme.set_mode(ThemeMode.DARK)
     assert seen == [DARK]
