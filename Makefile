@@ -46,15 +46,21 @@ setup: $(VENV)/.dev
 
 # --- run --------------------------------------------------------------------------------------------------------------
 
+# Demo data stay out of the folder that a person works in; `make clean` removes them.
+RUN_DIR := build/run
+run: export ASSOCIATION_DATABASE_URL :=
+run: export ASSOCIATION_BILLING_KIND := sandbox
+
 .PHONY: run
 run: $(VENV)/.run
 ifneq ($(SCREEN),)
 	@scripts/system-libraries.sh offscreen window
-	@$(PY) main.py
+	@$(PY) main.py db demo --if-empty --data-dir $(RUN_DIR)
+	@$(PY) main.py --data-dir $(RUN_DIR)
 else
 	@scripts/system-libraries.sh offscreen
 	@echo "No screen here (DISPLAY and WAYLAND_DISPLAY are empty): running the demo job in the terminal."
-	@$(PY) main.py demo
+	@$(PY) main.py demo --data-dir $(RUN_DIR)
 endif
 
 # --- check ------------------------------------------------------------------------------------------------------------
