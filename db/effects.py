@@ -125,7 +125,7 @@ class Applied:
 
 
 def due_lines(uow: UnitOfWork, job_id: int, limit: int) -> tuple[int, int] | None:
-    """First and last line of the next ``limit`` queued work orders of a job that need no billing; None: none is left."""
+    """First and last line of the next ``limit`` queued work orders of a job that need no billing; None: none left."""
     lines = (
         select(_wo.line)
         .where(_wo.job_id == job_id, _wo.state == WorkOrderState.QUEUED, _wo.billing_action == BillingAction.NONE)
@@ -406,8 +406,8 @@ class _Effects:
         self.connection.execute(
             insert(device_ownership).from_select(
                 ["device_id", "customer_id", "site_id", "account_number", "billing_credential_id", "state",
-                 "is_deleted", "effective_from", "customer_rate_plan_id", "data_limit_bytes", "data_pool", "work_order_id",
-                 "created_at", "changed_at"],
+                 "is_deleted", "effective_from", "customer_rate_plan_id", "data_limit_bytes", "data_pool",
+                 "work_order_id", "created_at", "changed_at"],
                 select(
                     _wo.device_id,
                     job.c.customer_id,
@@ -525,14 +525,13 @@ class _Effects:
             rows=with_job.outerjoin(site, site.c.id == job.c.site_id),
         )
         if not self.billing.isdisjoint(_BILLED):
+            of_step = work_order_step.c
             self._write_history(
-                event=case(
-                    (_wo.billing_action == BillingAction.CREATE, "billing_service_created"),
-                    else_="billing_service_kept",
-                ),
+                event=case((of_step.state == StepState.KEPT, "billing_service_kept"), else_="billing_service_created"),
                 detail=literal("Billing service ") + billing_service.c.service_id,
-                rows=with_job.join(billing_service, billing_service.c.id == _wo.billing_service_id),
-                where=_wo.billing_action.in_(_BILLED),
+                rows=with_job.join(billing_service, billing_service.c.id == _wo.billing_service_id).join(
+                    work_order_step, and_(of_step.work_order_id == _wo.id, of_step.step == Step.BILLING_SERVICE)
+                ),
             )
         if self.carrier_plan:
             self._plan_history(Step.CARRIER_RATE_PLAN, "carrier_plan_changed", "Carrier", _wo.carrier_rate_plan_id)

@@ -13,7 +13,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from desktop_app.association.errors import EnvironmentFault
@@ -196,6 +204,11 @@ def _mssql(url: URL, pool_size: int, lock_timeout_s: float) -> Engine:
 
 
 # --- what their errors mean ------------------------------------------------------------------------------------------
+
+
+def is_data_error(error: BaseException) -> bool:
+    """Whether the data broke a rule of the schema: a constraint, a length, a range. Doing it again would not help."""
+    return isinstance(error, IntegrityError | DataError)
 
 
 def is_retryable(error: BaseException) -> bool:

@@ -82,7 +82,7 @@ def mark_device_changes_complete(uow: UnitOfWork, job_id: int) -> int:
 
 
 def sync_device_service_links(uow: UnitOfWork, job_id: int | None = None) -> tuple[int, int]:
-    """*Sync device-service links*: a link is open for each active billing service of a device's owner, or owner to come.
+    """*Sync device-service links*: a link is open for each active service of a device's owner, or owner to come.
 
     Args:
         job_id: only devices of this job; None: all devices.

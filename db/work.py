@@ -11,7 +11,7 @@ them first, then claims, and the jobs' counters last, by ascending job.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import zip_longest
@@ -65,7 +65,8 @@ class DueJob:
     Attributes:
         job_id, tracking_number, run_no: which.
         billing_credential_id: None where it needs none.
-        cancel_requested: only its unknown outcomes are still worked on.
+        cancel_requested: nothing more is posted for it; what is open is still resolved.
+        total: all its work orders.
         queued, waiting_retry, outcome_unknown: its counters.
     """
 
@@ -74,6 +75,7 @@ class DueJob:
     run_no: int
     billing_credential_id: int | None
     cancel_requested: bool
+    total: int
     queued: int
     waiting_retry: int
     outcome_unknown: int
@@ -97,8 +99,8 @@ def due_jobs(uow: UnitOfWork, unopened: Collection[int] = (), limit: int = 20) -
     condition = and_(
         job.c.state.in_(("queued", "running")),
         or_(
-            and_(job.c.cancel_requested == false(), job.c.queued > 0),
-            and_(job.c.cancel_requested == false(), job.c.waiting_retry > 0, retry),
+            job.c.queued > 0,
+            and_(job.c.waiting_retry > 0, retry),
             and_(job.c.outcome_unknown > 0, check),
         ),
     )
@@ -125,6 +127,7 @@ def due_jobs(uow: UnitOfWork, unopened: Collection[int] = (), limit: int = 20) -
             job.c.run_no,
             job.c.billing_credential_id,
             job.c.cancel_requested,
+            job.c.total,
             job.c.queued,
             job.c.waiting_retry,
             job.c.outcome_unknown,
@@ -256,11 +259,11 @@ def _candidates(uow: UnitOfWork, due: DueJob, limit: int) -> list[Any]:
     sources = []
     if due.outcome_unknown:
         sources.append((is_state(_wo.state, WorkOrderState.OUTCOME_UNKNOWN), _wo.check_at <= now, _wo.check_at))
-    if due.waiting_retry and not due.cancel_requested:
+    if due.waiting_retry:
         sources.append(
             (is_state(_wo.state, WorkOrderState.WAITING_RETRY), _wo.next_attempt_at <= now, _wo.next_attempt_at)
         )
-    if due.queued and not due.cancel_requested:
+    if due.queued:
         sources.append((_wo.state == WorkOrderState.QUEUED, _wo.billing_action != "none", _wo.line))
     columns = (
         _wo.id, _wo.state, _wo.lease_epoch, _wo.iccid, _wo.msisdn, _wo.service_provider_id, _wo.effective_date,
@@ -476,13 +479,17 @@ def record_failures(uow: UnitOfWork, ids: Sequence[int]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ServiceMade:
-    """A billing service that a work order made (or found to be made by it)."""
+    """A billing service that a work order made (or found to be made by it).
+
+    ``reference``: ours; None for a service that somebody else made.
+    """
 
     work_order_id: int
     billing_credential_id: int
     customer_id: int
     service_id: str
     number: str
+    reference: str | None
 
 
 def record_services(uow: UnitOfWork, made: Sequence[ServiceMade]) -> None:
@@ -506,6 +513,7 @@ def record_services(uow: UnitOfWork, made: Sequence[ServiceMade]) -> None:
             "of_customer": service.customer_id,
             "service": service.service_id,
             "of_number": service.number,
+            "of_reference": service.reference,
         }
         for service in made
     ]
@@ -516,7 +524,7 @@ def record_services(uow: UnitOfWork, made: Sequence[ServiceMade]) -> None:
             select(
                 bindparam("credential", type_=table.billing_credential_id.type),
                 bindparam("service", type_=table.service_id.type),
-                _wo.reference,
+                bindparam("of_reference", type_=table.reference.type),
                 _wo.device_id,
                 bindparam("of_customer", type_=table.customer_id.type),
                 bindparam("of_number", type_=table.number.type),
@@ -534,6 +542,33 @@ def record_services(uow: UnitOfWork, made: Sequence[ServiceMade]) -> None:
     )
 
 
+def fail_queued(uow: UnitOfWork, job_id: int, line: int, problem_of: Callable[[str], Problem]) -> bool:
+    """A queued work order that needs no billing fails without having been claimed.
+
+    Args:
+        problem_of: its ICCID → what is shown of it.
+
+    Returns:
+        False where it is not queued (any more).
+    """
+    row = uow.connection.execute(select(_wo.id, _wo.iccid).where(_wo.job_id == job_id, _wo.line == line)).one()
+    problem = problem_of(row.iccid)
+    now = uow.now()
+    failed = uow.connection.execute(
+        update(work_order)
+        .where(_wo.id == row.id, _wo.state == WorkOrderState.QUEUED)
+        .values(
+            state=WorkOrderState.FAILED, error_kind=problem.kind, error_code=problem.code,
+            error_message=problem.message, what_to_do=problem.what_to_do, attempts=_wo.attempts + 1,
+            started_at=func.coalesce(_wo.started_at, now), completed_at=now, changed_at=now,
+            revision=_wo.revision + 1,
+        )
+    ).rowcount  # fmt: skip
+    if failed:
+        record_failures(uow, [row.id])
+    return bool(failed)
+
+
 # --- counters --------------------------------------------------------------------------------------------------------
 
 
@@ -543,6 +578,7 @@ class Counters:
     def __init__(self) -> None:
         self._changes: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self._turns: set[int] = set()
+        self._progressed: set[int] = set()
 
     def moved(self, job_id: int, before: WorkOrderState, after: WorkOrderState, count: int = 1) -> None:
         """``count`` work orders of the job changed their state."""
@@ -555,6 +591,11 @@ class Counters:
         self._turns.add(job_id)
         _ = self._changes[job_id]
 
+    def progressed(self, job_id: int) -> None:
+        """Billing did something for the job: its next pause begins with a short one."""
+        self._progressed.add(job_id)
+        _ = self._changes[job_id]
+
     @property
     def jobs(self) -> list[int]:
         """The jobs that changed, ascending."""
@@ -565,6 +606,8 @@ class Counters:
         now = uow.now()
         for job_id in self.jobs:
             values: dict[str, Any] = {state: job.c[state] + by for state, by in self._changes[job_id].items() if by}
+            if job_id in self._progressed:
+                values["resume_attempts"] = 0
             if job_id in self._turns:
                 values["turn_at"] = now
                 values["started_at"] = func.coalesce(job.c.started_at, now)
@@ -603,6 +646,16 @@ def send_to_finishing(uow: UnitOfWork, job_ids: Sequence[int] | None = None) -> 
 
 
 # --- taking back what an ended engine held ---------------------------------------------------------------------------
+
+
+def any_expired(uow: UnitOfWork) -> bool:
+    """Whether a lease has ended: read before anything is written for it."""
+    return (
+        uow.connection.execute(
+            select(_wo.id).where(is_state(_wo.state, WorkOrderState.RUNNING), _wo.lease_until < uow.now()).limit(1)
+        ).first()
+        is not None
+    )
 
 
 def take_back(uow: UnitOfWork, check_at: datetime, problem: Problem, limit: int = MOST_TAKEN_BACK) -> int | None:

@@ -190,7 +190,7 @@ def outcome_unknown(device: str, reason: str) -> Problem:
 
 
 def _refused(attempt: Attempt, result: PostResult) -> Problem:
-    because = result.reason or result.answer or f"status {result.http_status}"
+    because = result.answer or result.reason or f"status {result.http_status}"
     if attempt.call.step is Step.BILLING_SERVICE:
         return Problem(
             "BILLING_REFUSED",

@@ -1,0 +1,66 @@
+"""Engines that work on this database, and whether there is anything left for them to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import and_, exists, insert, or_, select, update
+
+from db.schema import engine, job, outbox_event, work_order
+from desktop_app.association.states import FINAL_JOBS, JobState, PauseCause, WorkOrderState
+
+if TYPE_CHECKING:
+    from db.unit_of_work import UnitOfWork
+
+
+def register(uow: UnitOfWork, engine_id: str, host: str, process_id: int, kind: str) -> None:
+    """An engine has started. ``kind``: desktop, work, wait."""
+    now = uow.now()
+    uow.connection.execute(
+        insert(engine).values(
+            id=engine_id, host=host[:120], process_id=process_id, kind=kind, started_at=now, seen_at=now
+        )
+    )
+
+
+def seen(uow: UnitOfWork, engine_id: str, *, stopped: bool = False) -> None:
+    """The engine is alive, or has stopped in order."""
+    now = uow.now()
+    values = {"seen_at": now, "stopped_at": now} if stopped else {"seen_at": now}
+    uow.connection.execute(update(engine).where(engine.c.id == engine_id).values(**values))
+
+
+def is_idle(uow: UnitOfWork) -> bool:
+    """Whether no job has anything left that an engine could do, now or later, and no notification waits.
+
+    Left out is what only a person can move: jobs that a person (or the threshold) paused, and unknown outcomes that
+    billing cannot tell.
+    """
+    waits_for_a_person = or_(
+        and_(job.c.state == JobState.PAUSED, job.c.pause_cause.in_((PauseCause.OPERATOR, PauseCause.THRESHOLD))),
+        and_(
+            job.c.state != JobState.FINISHING,
+            job.c.queued == 0,
+            job.c.running == 0,
+            job.c.waiting_retry == 0,
+            job.c.outcome_unknown > 0,
+            ~exists().where(
+                work_order.c.job_id == job.c.id,
+                work_order.c.state == WorkOrderState.OUTCOME_UNKNOWN,
+                work_order.c.check_at.is_not(None),
+            ),
+        ),
+    )
+    open_job = select(job.c.id).where(job.c.state.not_in(sorted(FINAL_JOBS)), ~waits_for_a_person).limit(1)
+    waiting = select(outbox_event.c.id).where(outbox_event.c.state == "pending").limit(1)
+    return uow.connection.execute(open_job).first() is None and uow.connection.execute(waiting).first() is None
+
+
+def job_state(uow: UnitOfWork, tracking_number: str) -> tuple[JobState, PauseCause | None, int] | None:
+    """State, cause of its pause and number of the job's run; None: there is no such job."""
+    row = uow.connection.execute(
+        select(job.c.state, job.c.pause_cause, job.c.run_no).where(job.c.tracking_number == tracking_number)
+    ).first()
+    if row is None:
+        return None
+    return JobState(row.state), None if row.pause_cause is None else PauseCause(row.pause_cause), row.run_no

@@ -1,0 +1,116 @@
+"""The outbox: notifications that wait until the other system took them. Never lost; may come twice.
+
+An event is claimed for a time, sent outside of any transaction, and marked. An engine that dies between sending and
+marking leaves the claim to run out: the event is sent again, and its event id tells the receiver that it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import or_, select, update
+
+from db.schema import outbox_event
+from db.work import is_state
+
+if TYPE_CHECKING:
+    from db.unit_of_work import UnitOfWork
+
+_event = outbox_event.c
+
+
+@dataclass(frozen=True, slots=True)
+class DueEvent:
+    """A notification to be sent now.
+
+    Attributes:
+        row_id: handle.
+        event_id: tracking number and run number of its job; the same whenever it is sent.
+        job_id, run_no: of its job.
+        payload: what is sent.
+        attempts: sends so far, this one not counted.
+        created_at: when the job ended.
+    """
+
+    row_id: int
+    event_id: str
+    job_id: int
+    run_no: int
+    payload: Mapping[str, Any]
+    attempts: int
+    created_at: datetime
+
+
+def any_due(uow: UnitOfWork) -> bool:
+    """Whether a notification is due that nobody is sending: read before anything is written for it."""
+    return (
+        uow.connection.execute(
+            select(_event.id)
+            .where(
+                is_state(_event.state, "pending"),
+                _event.next_attempt_at <= uow.now(),
+                or_(_event.claimed_until.is_(None), _event.claimed_until < uow.now()),
+            )
+            .limit(1)
+        ).first()
+        is not None
+    )
+
+
+def claim_due_events(uow: UnitOfWork, claimed_until: datetime, limit: int = 10) -> list[DueEvent]:
+    """Takes events that are due and that nobody is sending; until then nobody else does."""
+    now = uow.now()
+    due = (
+        is_state(_event.state, "pending"),
+        _event.next_attempt_at <= now,
+        or_(_event.claimed_until.is_(None), _event.claimed_until < now),
+    )
+    rows = uow.connection.execute(
+        select(
+            _event.id, _event.event_id, _event.job_id, _event.run_no, _event.payload, _event.attempts, _event.created_at
+        )
+        .where(*due)
+        .order_by(_event.next_attempt_at)
+        .limit(limit)
+    ).all()
+    taken = []
+    for row in rows:
+        mine = uow.connection.execute(
+            update(outbox_event).where(_event.id == row.id, *due).values(claimed_until=claimed_until)
+        ).rowcount
+        if mine:
+            taken.append(DueEvent(*row))
+    return taken
+
+
+def mark_sent(uow: UnitOfWork, event: DueEvent) -> None:
+    """The other system took it."""
+    now = uow.now()
+    uow.connection.execute(
+        update(outbox_event)
+        .where(_event.id == event.row_id, _event.state == "pending")
+        .values(state="sent", attempts=_event.attempts + 1, sent_at=now, claimed_until=None, last_error=None)
+    )
+
+
+def mark_not_sent(uow: UnitOfWork, event: DueEvent, error: str, next_attempt_at: datetime | None) -> None:
+    """The other system did not take it.
+
+    Args:
+        error: why, for people.
+        next_attempt_at: when it is sent again; None: never, it is dead and shown as such.
+    """
+    uow.connection.execute(
+        update(outbox_event)
+        .where(_event.id == event.row_id, _event.state == "pending")
+        .values(
+            state="dead" if next_attempt_at is None else "pending",
+            attempts=_event.attempts + 1,
+            next_attempt_at=next_attempt_at,
+            claimed_until=None,
+            last_error=error[:400],
+        )
+    )

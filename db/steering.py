@@ -1,0 +1,403 @@
+"""Steering jobs: pause, resume, cancel, settle an unknown outcome; by a person, or by an engine that cannot go on.
+
+Each is a compare-and-set on the job's state, so that every engine obeys it from its next claim on, and it outlasts any
+restart. Work in flight is never broken off: a call that was sent is waited for and recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import and_, case, exists, false, func, select, true, update
+
+from db.finishing import write_log
+from db.schema import billing_service, job, work_order, work_order_step
+from db.work import Counters, ServiceMade, record_services
+from desktop_app.association.errors import NotFound, RequestRefused
+from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState
+
+if TYPE_CHECKING:
+    from db.unit_of_work import UnitOfWork
+
+_wo = work_order.c
+_RUNNABLE = (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    job_id: int
+    state: JobState
+    run_no: int
+
+
+def pause_job(uow: UnitOfWork, tracking_number: str, by: str) -> None:
+    """No further work order of the job is begun; calls in flight finish. Only a person ends it.
+
+    A job that paused itself is from now on paused by the person.
+
+    Args:
+        by: login, for the job log.
+
+    Raises:
+        NotFound: there is no such job.
+        RequestRefused: it is over, or paused by a person already.
+    """
+    found = _find(uow, tracking_number)
+    paused = uow.connection.execute(
+        update(job)
+        .where(
+            job.c.id == found.job_id,
+            job.c.state.in_((*_RUNNABLE, JobState.PAUSED)),
+            func.coalesce(job.c.pause_cause, "") != PauseCause.OPERATOR,
+        )
+        .values(
+            state=JobState.PAUSED,
+            pause_cause=PauseCause.OPERATOR,
+            pause_reason=f"Paused by {by}."[:400],
+            resume_at=None,
+            changed_at=uow.now(),
+            revision=job.c.revision + 1,
+        )
+    ).rowcount
+    if not paused:
+        raise _not_now(tracking_number, found.state, "paused")
+    write_log(uow, found.job_id, found.run_no, "paused", f"Paused by {by}.")
+
+
+def resume_job(uow: UnitOfWork, tracking_number: str, by: str) -> None:
+    """Ends a pause of any cause.
+
+    Raises:
+        NotFound: there is no such job.
+        RequestRefused: it is not paused.
+    """
+    found = _find(uow, tracking_number)
+    if not _resume(uow, found.job_id):
+        raise _not_now(tracking_number, found.state, "resumed")
+    write_log(uow, found.job_id, found.run_no, "resumed", f"Resumed by {by}.")
+
+
+def cancel_job(uow: UnitOfWork, tracking_number: str, by: str) -> int:
+    """Cancels what is not begun. What was done stays done, calls in flight finish, unknown outcomes are still resolved.
+
+    Returns:
+        How many work orders were cancelled at once.
+
+    Raises:
+        NotFound: there is no such job.
+        RequestRefused: it is over, or cancelled already.
+    """
+    found = _find(uow, tracking_number)
+    now = uow.now()
+    marked = uow.connection.execute(
+        update(job)
+        .where(
+            job.c.id == found.job_id, job.c.state.in_((*_RUNNABLE, JobState.PAUSED)), job.c.cancel_requested == false()
+        )
+        .values(cancel_requested=true(), changed_at=now, revision=job.c.revision + 1)
+    ).rowcount
+    if not marked:
+        raise _not_now(tracking_number, found.state, "cancelled")
+    # What has been at billing is left to an engine: it ends it, and says what stays there.
+    not_begun = ~exists().where(work_order_step.c.work_order_id == _wo.id)
+    counters = Counters()
+    cancelled = 0
+    for state in (WorkOrderState.QUEUED, WorkOrderState.WAITING_RETRY):
+        count = uow.connection.execute(
+            update(work_order)
+            .where(_wo.job_id == found.job_id, _wo.state == state, not_begun)
+            .values(
+                state=WorkOrderState.CANCELLED,
+                next_attempt_at=None,
+                error_kind=None,
+                error_code="CANCELLED",
+                error_message=f"Cancelled by {by} before it was done."[:400],
+                what_to_do="Retry the job to do it.",
+                completed_at=now,
+                changed_at=now,
+                revision=_wo.revision + 1,
+            )
+        ).rowcount
+        counters.moved(found.job_id, state, WorkOrderState.CANCELLED, count)
+        cancelled += count
+    write_log(
+        uow, found.job_id, found.run_no, "cancel_requested",
+        f"Cancelled by {by}: {cancelled:,} devices were not begun; calls in flight finish, what was done stays done.",
+    )  # fmt: skip
+    counters.write(uow)
+    # A person's pause is over with it: the unknown outcomes have to be asked for.
+    uow.connection.execute(
+        update(job)
+        .where(
+            job.c.id == found.job_id, job.c.state == JobState.PAUSED, job.c.pause_cause == PauseCause.OPERATOR,
+            job.c.resume_at.is_(None),
+        )
+        .values(state=JobState.RUNNING, pause_cause=None, pause_reason=None)
+    )  # fmt: skip
+    return cancelled
+
+
+def resolve(uow: UnitOfWork, tracking_number: str, iccid: str, service_id: str | None, by: str) -> None:
+    """A person settles what billing cannot tell.
+
+    The step whose outcome is unknown becomes done under the id that exists at billing, or not sent; the work order is
+    queued and goes on from there.
+
+    Args:
+        iccid: of the device.
+        service_id: billing's id of what was made (of the service, or of the product on it); None: nothing was made.
+        by: login, for the job log.
+
+    Raises:
+        NotFound: there is no such job, or no such device in it.
+        RequestRefused: the device's outcome is not unknown.
+    """
+    found = _find(uow, tracking_number)
+    now = uow.now()
+    row = uow.connection.execute(
+        select(_wo.id, _wo.state, _wo.lease_epoch).where(_wo.job_id == found.job_id, _wo.iccid == iccid)
+    ).first()
+    if row is None:
+        raise NotFound(
+            "DEVICE_NOT_IN_JOB", f"Job {tracking_number} has no device {iccid}.", "Name a device that the job shows."
+        )
+    step = uow.connection.execute(
+        select(work_order_step.c.step)
+        .where(
+            work_order_step.c.work_order_id == row.id,
+            work_order_step.c.state.in_((StepState.UNKNOWN, StepState.INTENT)),
+        )
+        .order_by(case({step: number for number, step in enumerate(Step)}, value=work_order_step.c.step))
+    ).scalar()
+    queued = 0
+    if step is not None:
+        queued = uow.connection.execute(
+            update(work_order)
+            .where(
+                _wo.id == row.id,
+                _wo.state == WorkOrderState.OUTCOME_UNKNOWN,
+                _wo.lease_epoch == row.lease_epoch,
+            )
+            .values(
+                state=WorkOrderState.QUEUED,
+                check_at=None,
+                error_kind=None,
+                error_code=None,
+                error_message=None,
+                what_to_do=None,
+                changed_at=now,
+                revision=_wo.revision + 1,
+            )
+        ).rowcount
+    if not queued:
+        raise RequestRefused(
+            "OUTCOME_NOT_UNKNOWN",
+            f"Device {iccid} of job {tracking_number} is {row.state}: nothing is open that a person could settle.",
+            "Look at the job again.",
+        )
+    assert step is not None
+    answer = _settle_step(uow, found.job_id, row.id, Step(step), service_id, by)
+    write_log(uow, found.job_id, found.run_no, "resolved", f"Device {iccid}, {step}: {answer}, says {by}.")
+    counters = Counters()
+    counters.moved(found.job_id, WorkOrderState.OUTCOME_UNKNOWN, WorkOrderState.QUEUED)
+    counters.write(uow)
+
+
+def _settle_step(uow: UnitOfWork, job_id: int, work_order_id: int, step: Step, billing_id: str | None, by: str) -> str:
+    """Writes what a person says of the step; what it said, in words."""
+    at_step = (work_order_step.c.work_order_id == work_order_id, work_order_step.c.step == step)
+    was_sent = uow.connection.execute(select(work_order_step.c.intent_at).where(*at_step)).scalar() is not None
+    if billing_id is None:
+        state, answer = StepState.NOT_SENT, "nothing was made"
+    else:
+        # What nobody here sent was made by somebody else, and is kept.
+        state = StepState.DONE if was_sent else StepState.KEPT
+        answer = f"{billing_id} exists"
+    uow.connection.execute(
+        update(work_order_step)
+        .where(*at_step)
+        .values(state=state, billing_id=billing_id, finished_at=uow.now(), answer=f"{answer}, says {by}"[:400])
+    )
+    if billing_id is not None and step is Step.BILLING_SERVICE:
+        order = uow.connection.execute(
+            select(
+                _wo.iccid, _wo.msisdn, _wo.device_id, _wo.reference, job.c.billing_credential_id, job.c.customer_id
+            ).where(_wo.id == work_order_id, job.c.id == job_id)
+        ).one()
+        another = uow.connection.execute(
+            select(billing_service.c.id).where(
+                billing_service.c.billing_credential_id == order.billing_credential_id,
+                billing_service.c.service_id == billing_id,
+                billing_service.c.device_id != order.device_id,
+            )
+        ).first()
+        if another is not None:
+            raise RequestRefused(
+                "SERVICE_OF_ANOTHER_DEVICE",
+                f"Billing service {billing_id} is known as another device's, not that of {order.iccid}.",
+                "Look the service up at billing again and name the right one.",
+            )
+        made = ServiceMade(
+            work_order_id,
+            order.billing_credential_id,
+            order.customer_id,
+            billing_id,
+            order.msisdn or order.iccid,
+            order.reference if was_sent else None,
+        )
+        record_services(uow, [made])
+    return answer
+
+
+# --- an engine's own pauses ------------------------------------------------------------------------------------------
+
+
+def pause_for_environment(
+    uow: UnitOfWork, job_id: int, reason: str, resume_at: datetime, cause: PauseCause = PauseCause.ENVIRONMENT
+) -> bool:
+    """The job pauses itself, says why, and looks at ``resume_at`` whether it can go on.
+
+    Returns:
+        False where it is not running (any more): somebody else was faster.
+    """
+    paused = uow.connection.execute(
+        update(job)
+        .where(job.c.id == job_id, job.c.state.in_(_RUNNABLE))
+        .values(
+            state=JobState.PAUSED,
+            pause_cause=cause,
+            pause_reason=reason[:400],
+            resume_at=resume_at,
+            resume_attempts=job.c.resume_attempts + 1,
+            changed_at=uow.now(),
+            revision=job.c.revision + 1,
+        )
+    ).rowcount
+    if paused:
+        run_no = uow.connection.execute(select(job.c.run_no).where(job.c.id == job_id)).scalar_one()
+        write_log(uow, job_id, run_no, "paused", f"Paused by itself: {reason}", level="warning")
+    return bool(paused)
+
+
+def resume_attempts(uow: UnitOfWork, job_id: int) -> int:
+    """How often the job has paused itself, or looked in vain, since billing last did something for it."""
+    return int(uow.connection.execute(select(job.c.resume_attempts).where(job.c.id == job_id)).scalar_one())
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A job that paused itself and looks whether it can go on.
+
+    Attributes:
+        job_id: handle.
+        billing_credential_id: at whose billing company it looks; None: it needs none.
+        attempts: looks so far.
+    """
+
+    job_id: int
+    billing_credential_id: int | None
+    attempts: int
+
+
+def any_probe_due(uow: UnitOfWork) -> bool:
+    """Whether a job that paused itself may look: read before anything is written for it."""
+    return (
+        uow.connection.execute(
+            select(job.c.id)
+            .where(
+                job.c.state == JobState.PAUSED,
+                job.c.pause_cause.in_((PauseCause.ENVIRONMENT, PauseCause.QUOTA)),
+                job.c.resume_at <= uow.now(),
+            )
+            .limit(1)
+        ).first()
+        is not None
+    )
+
+
+def claim_probes(uow: UnitOfWork, unopened: Collection[int], until: datetime, limit: int = 10) -> list[Probe]:
+    """Jobs that may look now; until ``until`` no other engine looks for them.
+
+    Args:
+        unopened: handles of billing credentials that this engine cannot open: left to others.
+    """
+    due = and_(
+        job.c.state == JobState.PAUSED,
+        job.c.pause_cause.in_((PauseCause.ENVIRONMENT, PauseCause.QUOTA)),
+        job.c.resume_at <= uow.now(),
+    )
+    rows = uow.connection.execute(
+        select(job.c.id, job.c.billing_credential_id, job.c.resume_attempts).where(due).order_by(job.c.resume_at)
+    ).all()
+    probes: list[Probe] = []
+    for row in rows:
+        if len(probes) == limit or row.billing_credential_id in unopened:
+            continue
+        if uow.connection.execute(update(job).where(job.c.id == row.id, due).values(resume_at=until)).rowcount:
+            probes.append(Probe(*row))
+    return probes
+
+
+def end_probe(uow: UnitOfWork, job_id: int, look_again_at: datetime | None, reason: str = "") -> None:
+    """What a look came to.
+
+    Args:
+        look_again_at: None: the environment is back, the job goes on.
+        reason: what is still wrong.
+    """
+    if look_again_at is None:
+        if _resume(uow, job_id, (PauseCause.ENVIRONMENT, PauseCause.QUOTA)):
+            run_no = uow.connection.execute(select(job.c.run_no).where(job.c.id == job_id)).scalar_one()
+            write_log(uow, job_id, run_no, "resumed", "Goes on by itself: billing can be reached again.")
+        return
+    uow.connection.execute(
+        update(job)
+        .where(job.c.id == job_id, job.c.state == JobState.PAUSED, job.c.pause_cause != PauseCause.OPERATOR)
+        .values(
+            resume_at=look_again_at,
+            resume_attempts=job.c.resume_attempts + 1,
+            pause_reason=func.coalesce(reason[:400] or None, job.c.pause_reason),
+            changed_at=uow.now(),
+            revision=job.c.revision + 1,
+        )
+    )
+
+
+# --- small helpers ---------------------------------------------------------------------------------------------------
+
+
+def _resume(uow: UnitOfWork, job_id: int, causes: Sequence[PauseCause] = tuple(PauseCause)) -> bool:
+    return bool(
+        uow.connection.execute(
+            update(job)
+            .where(job.c.id == job_id, job.c.state == JobState.PAUSED, job.c.pause_cause.in_(causes))
+            .values(
+                state=case((job.c.started_at.is_(None), JobState.QUEUED), else_=JobState.RUNNING),
+                pause_cause=None,
+                pause_reason=None,
+                resume_at=None,
+                changed_at=uow.now(),
+                revision=job.c.revision + 1,
+            )
+        ).rowcount
+    )
+
+
+def _find(uow: UnitOfWork, tracking_number: str) -> _Job:
+    row = uow.connection.execute(
+        select(job.c.id, job.c.state, job.c.run_no).where(job.c.tracking_number == tracking_number)
+    ).first()
+    if row is None:
+        raise NotFound(
+            "JOB_NOT_FOUND", f"There is no job {tracking_number}.", "Look up its tracking number in the list of jobs."
+        )
+    return _Job(row.id, JobState(row.state), row.run_no)
+
+
+def _not_now(tracking_number: str, state: JobState, what: str) -> RequestRefused:
+    return RequestRefused(
+        f"NOT_{what.upper()}", f"Job {tracking_number} is {state}; it cannot be {what} now.", "Look at the job again."
+    )

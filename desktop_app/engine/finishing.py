@@ -1,0 +1,115 @@
+"""The end of a job's run: the maintenance procedures, its statistics, its final state and its notification.
+
+One transaction, guarded by the compare-and-set finishing → final. A process that dies in it leaves the job in
+``finishing``; any engine does the whole of it again, and a second run of a procedure changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from db import finishing, procedures
+from db.finishing import FinishingJob
+from db.unit_of_work import Store, UnitOfWork
+from desktop_app.association.completion import Cause, RunFacts, final_state, statistics
+from desktop_app.association.states import JobState
+from desktop_app.engine.crash_points import reached
+
+_log = logging.getLogger(__name__)
+
+
+def finish_due(store: Store, *, notify: bool) -> int:
+    """Finishes every job that waits for it.
+
+    Args:
+        notify: whether finished jobs are announced to another system.
+
+    Returns:
+        How many were finished.
+    """
+    with store.read() as uow:
+        waiting = finishing.jobs_to_finish(uow)
+    finished = 0
+    for job_id in waiting:
+
+        def finish(uow: UnitOfWork, job_id: int = job_id) -> bool:
+            ended = _finish(uow, job_id, notify=notify)
+            reached("before-commit:finish")
+            return ended
+
+        finished += store.run(finish)
+        reached("after-commit:finish")
+    return finished
+
+
+def _finish(uow: UnitOfWork, job_id: int, *, notify: bool) -> bool:
+    job = finishing.begin_finishing(uow, job_id)
+    if job is None:
+        return False
+    counts = finishing.counts_of_rows(uow, job_id)
+    if any(counts.get(state, 0) != count for state, count in job.counts.items()):
+        # Not to be seen; if it ever is, the rows are right, and the log says that it happened.
+        finishing.correct_counters(uow, job_id, counts)
+        finishing.write_log(
+            uow, job_id, job.run_no, "counters_corrected", "The counters did not equal the work orders.", level="error"
+        )
+        _log.error("The counters of job %s did not equal its work orders", job.tracking_number)
+    across = procedures.record_across_providers(uow, job_id=job_id)
+    marked = procedures.mark_device_changes_complete(uow, job_id)
+    closed, opened = procedures.sync_device_service_links(uow, job_id)
+    finishing.write_log(
+        uow, job_id, job.run_no, "procedures",
+        f"Maintenance procedures: {across:,} history rows for other providers, {marked:,} changes marked complete, "
+        f"{opened:,} links opened, {closed:,} closed.",
+        data={"across_providers": across, "marked": marked, "links_opened": opened, "links_closed": closed},
+    )  # fmt: skip
+    state = final_state(counts, cancel_requested=job.cancel_requested)
+    steps, calls = finishing.step_counts(uow, job_id)
+    stats = statistics(
+        RunFacts(
+            run_no=job.run_no,
+            counts=counts,
+            steps=steps,
+            causes=[Cause(*cause) for cause in finishing.cause_counts(uow, job_id)],
+            billing_calls=calls,
+            submitted_at=job.submitted_at,
+            started_at=job.started_at,
+            finished_at=uow.now(),
+        )
+    )
+    finishing.end_job(uow, job_id, state, stats)
+    done = stats["succeeded"]
+    finishing.write_log(
+        uow, job_id, job.run_no, "finished", f"{_said(state)}: {done} of {stats['total']} devices.", data=stats
+    )
+    if notify:
+        event_id = f"{job.tracking_number}-{job.run_no}"
+        finishing.add_event(uow, job_id, job.run_no, event_id, _payload(job, event_id, state, stats, uow))
+    return True
+
+
+def _said(state: JobState) -> str:
+    return str(state).replace("_", " ").capitalize()
+
+
+def _payload(
+    job: FinishingJob, event_id: str, state: JobState, stats: Mapping[str, object], uow: UnitOfWork
+) -> dict[str, Any]:
+    """What the other system is told; the keys are an interface."""
+    return {
+        "version": 1,
+        "event_id": event_id,
+        "event": "job_finished",
+        "tracking_number": job.tracking_number,
+        "run_no": job.run_no,
+        "state": str(state),
+        "customer": job.customer,
+        "account_number": job.account_number,
+        "operator": job.operator,
+        "reason": job.reason,
+        "submitted_at": job.submitted_at.isoformat(),
+        "finished_at": uow.now().isoformat(),
+        "statistics": dict(stats),
+    }

@@ -1,0 +1,37 @@
+"""Leases: how long this engine may act on a work order, told by a clock that counts suspension.
+
+The database says who holds a work order and until when. What is told here is the same end on this machine's own clock,
+so that a process that was stopped, or a laptop that slept, knows before it sends that its time is over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+#: Seconds, never running backwards, going on while the machine is suspended.
+LeaseClock = Callable[[], float]
+
+
+def lease_clock() -> float:
+    """``CLOCK_BOOTTIME`` where there is one; elsewhere the monotonic clock, which counts suspension on Windows."""
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease as this process sees it.
+
+    Attributes:
+        ends_at: on the lease clock; not after the end that the database knows, since it was read before.
+        clock: the lease clock.
+    """
+
+    ends_at: float
+    clock: LeaseClock = lease_clock
+
+    def outlives(self, seconds: float) -> bool:
+        """Whether the lease still stands after that many seconds: only then may a POST begin."""
+        return self.clock() + seconds < self.ends_at
