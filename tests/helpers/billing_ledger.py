@@ -1,0 +1,170 @@
+"""A billing company in memory: keeps a ledger, and answers as a test tells it to."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from desktop_app.association.ports import (
+    BillingProductFound,
+    BillingServiceFound,
+    LookupVerdict,
+    PostResult,
+    PostVerdict,
+    ProductLookup,
+    ProductOrder,
+    ServiceLookup,
+    ServiceOrder,
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong with one POST.
+
+    Attributes:
+        verdict: what the client says of it.
+        made: whether it was made all the same.
+    """
+
+    verdict: PostVerdict
+    made: bool = False
+    retry_after_s: float | None = None
+
+
+CUT_AFTER = Fault(PostVerdict.UNKNOWN, made=True)
+CUT_BEFORE = Fault(PostVerdict.UNKNOWN, made=False)
+BUSY = Fault(PostVerdict.NOT_SENT, retry_after_s=0.0)
+REFUSED = Fault(PostVerdict.REFUSED)
+GONE = Fault(PostVerdict.ENVIRONMENT)
+
+
+class BillingLedger:
+    """Implements ``BillingPort``. ``faults``: of the next POSTs, in order; None: none."""
+
+    def __init__(self) -> None:
+        self.faults: deque[Fault | None] = deque()
+        self.services: dict[str, ServiceOrder] = {}
+        self.products: dict[str, ProductOrder] = {}
+        self.posts = 0
+        self.searches = 0
+        self.is_there = True
+        self.hides_references = False
+        self.on_post: Callable[[], None] = lambda: None
+        self._ids = itertools.count(1)
+        self._lock = threading.Lock()
+
+    # --- what is asserted --------------------------------------------------------------------------------------------
+
+    def services_of_reference(self) -> Counter[str]:
+        """How many services were made for each reference."""
+        return Counter(order.reference for order in self.services.values())
+
+    def products_of_reference(self) -> Counter[str]:
+        """How many products were made for each reference."""
+        return Counter(order.reference for order in self.products.values())
+
+    def twice(self) -> list[str]:
+        """References that something was made for more than once."""
+        counts = self.services_of_reference() + self.products_of_reference()
+        return [reference for reference, count in counts.items() if count > 1]
+
+    # --- BillingPort -------------------------------------------------------------------------------------------------
+
+    def create_service(self, order: ServiceOrder, may_send: Callable[[], bool]) -> PostResult:
+        return self._post(order, self.services, may_send)
+
+    def add_product(self, order: ProductOrder, may_send: Callable[[], bool]) -> PostResult:
+        return self._post(order, self.products, may_send)
+
+    def _post(self, order: Any, book: dict[str, Any], may_send: Callable[[], bool]) -> PostResult:
+        if not self.is_there:
+            return PostResult(PostVerdict.ENVIRONMENT, reason="There is no billing server.")
+        if not may_send():
+            return PostResult(PostVerdict.NOT_SENT, reason="It might not have been sent in time.")
+        self.on_post()
+        with self._lock:
+            self.posts += 1
+            fault = self.faults.popleft() if self.faults else None
+            if fault is not None and not fault.made:
+                return PostResult(
+                    fault.verdict, reason="As the test asked.", retry_after_s=fault.retry_after_s, http_status=400
+                )
+            made = str(next(self._ids))
+            book[made] = order
+        if fault is not None:
+            return PostResult(fault.verdict, reason="As the test asked.")
+        return PostResult(PostVerdict.CREATED, made, 201, '{"ok":true}')
+
+    def find_services(self, billing_customer_id: str, *, reference: str = "", number: str = "") -> ServiceLookup:
+        with self._lock:
+            self.searches += 1
+            if not self.is_there:
+                return ServiceLookup(LookupVerdict.ENVIRONMENT, reason="There is no billing server.")
+            return ServiceLookup(
+                LookupVerdict.ANSWERED,
+                tuple(
+                    BillingServiceFound(
+                        made, order.billing_customer_id, order.number,
+                        "" if self.hides_references else order.reference, is_active=True,
+                    )
+                    for made, order in self.services.items()
+                    if order.reference == reference or (order.number == number and number)
+                ),
+            )  # fmt: skip
+
+    def find_products(self, service_id: str) -> ProductLookup:
+        with self._lock:
+            self.searches += 1
+            return ProductLookup(
+                LookupVerdict.ANSWERED,
+                tuple(
+                    BillingProductFound(made, order.service_id, order.product_id, order.reference, is_active=True)
+                    for made, order in self.products.items()
+                    if order.service_id == service_id
+                ),
+            )
+
+    def list_services(self) -> ServiceLookup:
+        return ServiceLookup(LookupVerdict.ANSWERED)
+
+    def ping(self) -> LookupVerdict:
+        return LookupVerdict.ANSWERED if self.is_there else LookupVerdict.ENVIRONMENT
+
+    def close(self) -> None:
+        return
+
+
+@dataclass
+class NoLimit:
+    """A governor that lets every call through."""
+
+    waits: list[float] = field(default_factory=list)
+
+    def try_take(self, calls: int = 1) -> float:
+        return self.waits.pop(0) if self.waits else 0.0
+
+    def backed_off(self, retry_after_s: float) -> None:
+        return
+
+
+class OneLedger:
+    """A gateway that gives the same ledger for every credential."""
+
+    def __init__(self, ledger: BillingLedger) -> None:
+        self.ledger = ledger
+        self.limit = NoLimit()
+        self.closed: set[int] = set()
+
+    def unopened(self) -> Collection[int]:
+        return self.closed
+
+    def client(self, billing_credential_id: int) -> BillingLedger:
+        return self.ledger
+
+    def governor(self, billing_credential_id: int) -> NoLimit:
+        return self.limit
