@@ -4,6 +4,7 @@
 #   make test         all tests but the slow ones       PYTEST_ARGS="tests/db -k claim" for a part of them
 #   make lint         ruff, mypy
 #   make package      the frozen program in dist/, and its self-test
+#   make requirements pins what pyproject.toml asks for (UPGRADE=--upgrade: the newest that fit)
 #   make screenshots  pictures of every page
 #   make clean        removes what these commands made, except the virtual environment (make distclean: that too)
 
@@ -74,6 +75,16 @@ lint: setup
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
+
+# --- requirements -----------------------------------------------------------------------------------------------------
+
+COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --universal \
+	--no-header --python-version 3.11 $(UPGRADE)
+
+.PHONY: requirements
+requirements: setup
+	@$(COMPILE) --output-file requirements.txt
+	@$(COMPILE) --extra dev --output-file requirements-dev.txt
 
 # --- package ----------------------------------------------------------------------------------------------------------
 

@@ -175,6 +175,31 @@ def test_no_lock_file_that_records_addresses() -> None:
     assert not [path for path in _files_in_git() if locks.fullmatch(path.name)]
 
 
+def _pages() -> list[Path]:
+    return [path for path in _files_in_git() if path.suffix == ".md"]
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    broken = [
+        f"{page.name}: {target}"
+        for page in _pages()
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert not broken
+
+
+def test_pages_name_files_that_exist() -> None:
+    roots = [ROOT, ROOT / "desktop_app", ROOT / "tests"]
+    missing = [
+        f"{page.name}: {name}"
+        for page in _pages()
+        for name in re.findall(r"`([\w./-]+/[\w.-]+\.(?:py|sh|toml|ya?ml|spec))`", page.read_text(encoding="utf-8"))
+        if not any((root / name).exists() for root in roots)
+    ]
+    assert not missing
+
+
 def _pins(name: str) -> dict[str, tuple[str, list[str]]]:
     """Name of each pinned package → its version and its hashes. Raises AssertionError on a line of any other form."""
     pins: dict[str, tuple[str, list[str]]] = {}
