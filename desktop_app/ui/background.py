@@ -157,7 +157,7 @@ class Background:
         result: Any = None
         try:
             result = await future
-        except Cancelled:
+        except (Cancelled, asyncio.CancelledError):  # it stopped, or was never begun
             call.cancel()
         except Exception as raised:  # noqa: BLE001 - whatever it is, it is the caller's answer
             error = raised
@@ -193,14 +193,11 @@ class Background:
             call.cancel()
         for pool in self._pools.values():
             pool.shutdown(wait=True, cancel_futures=True)
-        for call in list(self._calls):
-            if call.task is not None:
-                call.task.cancel()
         self._settle()
         self._loop.close()
 
     def _settle(self) -> None:
-        """Lets the cancelled tasks end, so that none is destroyed while pending."""
+        """Lets the tasks of the cancelled calls end, so that none is destroyed while pending."""
         for _ in range(100):
             QApplication.processEvents()
             if all(call.task is None or call.task.done() for call in self._calls):

@@ -98,7 +98,8 @@ class Ui:
         self.qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
 
     def press(self, name: str) -> None:
-        """A click on the widget of that object name."""
+        """A click on the widget of that object name, as soon as it is there."""
+        self.until(lambda: any(found.isVisible() for found in self.window.findChildren(QWidget, name)))
         self.click(self.find(QWidget, name))
 
     def key(self, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:

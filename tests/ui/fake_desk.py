@@ -695,7 +695,7 @@ class FakeDesk:
     def _history(self, iccid: str) -> list[HistoryRow]:
         facts = (
             (
-                "assigned_to_customer",
+                "assigned",
                 "Fabrikam Water SA, Main depot",
                 "Fabrikam Water SA",
                 "AJ-20261124-0040",

@@ -166,7 +166,7 @@ def test_the_match_is_bold(combo):
 
 @pytest.mark.parametrize(("exclusive", "left_on"), [(True, ("two",)), (False, ("one", "two"))])
 def test_chips(qtbot, host, exclusive, left_on):
-    row = put(host, ChipRow(exclusive=exclusive))
+    row = put(host, ChipRow("row", "Filters", exclusive=exclusive))
     row.add("one", "One", on=True)
     row.add("two", "Two")
     with qtbot.waitSignal(row.picked) as said:
@@ -176,7 +176,7 @@ def test_chips(qtbot, host, exclusive, left_on):
 
 
 def test_chip_counts_and_sizes(host):
-    row = put(host, ChipRow())
+    row = put(host, ChipRow("row", "Filters"))
     chip = row.add("all", "All")
     row.set_counts({"all": 26_662, "other": 1})
     assert chip.text() == "All  26,662"
@@ -187,7 +187,7 @@ def test_chip_counts_and_sizes(host):
 
 
 def test_hidden_chips_leave_no_gap(host):
-    row = put(host, ChipRow())
+    row = put(host, ChipRow("row", "Filters"))
     for key in "abc":
         row.add(key, key)
     row.show_only("a", "c")

@@ -66,7 +66,7 @@ class HistoryPage(QWidget):
         top = QHBoxLayout()
         top.setContentsMargins(12, 12, 12, 4)
         top.setSpacing(8)
-        self.chips = ChipRow(exclusive=True, accessible=self.tr("History by"))
+        self.chips = ChipRow("historyMode", self.tr("History by"), exclusive=True)
         self.chips.add(BY_JOB, self.tr("By job"), on=True)
         self.chips.add(BY_DEVICE, self.tr("By device"))
         self.chips.picked.connect(self._mode_picked)

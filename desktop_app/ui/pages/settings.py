@@ -69,7 +69,7 @@ class SettingsPage(QWidget):
     def _build_look(self, mode: ThemeMode) -> Card:
         card = Card(padding=16)
         card.body.addWidget(label(self.tr("Look"), "heading"))
-        self.themes = ChipRow(exclusive=True, accessible=self.tr("Theme"))
+        self.themes = ChipRow("theme", self.tr("Theme"), exclusive=True)
         for key, word in (
             (ThemeMode.SYSTEM, self.tr("As the system")),
             (ThemeMode.LIGHT, self.tr("Light")),

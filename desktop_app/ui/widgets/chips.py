@@ -13,7 +13,7 @@ from desktop_app.ui import fonts
 class Chip(QPushButton):
     """A chip that is on or off. Its size is that of its bold text, so that nothing moves when it is pressed."""
 
-    def __init__(self, key: str, word: str, parent: QWidget | None = None) -> None:
+    def __init__(self, key: str, word: str, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.key = key
         self._word = word
@@ -21,7 +21,7 @@ class Chip(QPushButton):
         self.setProperty("kind", "chip")
         self.setCheckable(True)
         self.setAutoDefault(False)
-        self.setObjectName(f"chip_{key}")
+        self.setObjectName(name)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self._write()
 
@@ -57,19 +57,20 @@ class ChipRow(QWidget):
 
     picked = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None, *, exclusive: bool = False, accessible: str = "") -> None:
+    def __init__(self, name: str, accessible: str, parent: QWidget | None = None, *, exclusive: bool = False) -> None:
+        """``name`` is its object name; its chips are called ``name_key``."""
         super().__init__(parent)
+        self.setObjectName(name)
+        self.setAccessibleName(accessible)
         self._exclusive = exclusive
         self._chips: dict[str, Chip] = {}
         self._flow = QFlowLayout(self)
         self._flow.setContentsMargins(0, 2, 0, 2)  # as high as a search field beside it
         self._flow.setSpacing(8)
-        if accessible:
-            self.setAccessibleName(accessible)
 
     def add(self, key: str, word: str, *, on: bool = False) -> Chip:
         """Adds a chip at the end."""
-        chip = Chip(key, word, self)
+        chip = Chip(key, word, f"{self.objectName()}_{key}", self)
         chip.setChecked(on)
         chip.clicked.connect(lambda: self._pressed(chip))
         self._chips[key] = chip

@@ -271,6 +271,12 @@ class SearchCombo(QComboBox):
     def hidePopup(self) -> None:
         self._list.close_it()
 
+    def event(self, event: QEvent) -> bool:
+        # the box has the focus, its line is a proxy: keys come here first
+        if isinstance(event, QKeyEvent) and event.type() is QEvent.Type.KeyPress and self._key(event):
+            return True
+        return super().event(event)
+
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if watched is self._edit and isinstance(event, QKeyEvent) and event.type() is QEvent.Type.KeyPress:
             return self._key(event)

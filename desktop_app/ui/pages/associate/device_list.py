@@ -141,7 +141,7 @@ class DeviceListPanel(Card):
         self.body.addWidget(self.band)
 
     def _build_chips(self) -> ChipRow:
-        self.chips = ChipRow(accessible=self.tr("Filters"))
+        self.chips = ChipRow("deviceFilter", self.tr("Filters"))
         self.chips.add(ALL, self.tr("All"), on=True)
         for status in CHIP_STATUSES:
             self.chips.add(status, words.device_status(status))

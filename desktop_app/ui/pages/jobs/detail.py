@@ -105,7 +105,7 @@ class JobDetailPanel(Card):
         top.addLayout(self._build_head())
         self._facts = ElidedLabel(kind="muted")
         top.addWidget(self._facts)
-        self.chips = ChipRow(exclusive=True, accessible=self.tr("Which devices"))
+        self.chips = ChipRow("workOrderFilter", self.tr("Which devices"), exclusive=True)
         for key, word in (
             ("failed", self.tr("Failed")),
             ("rejected", self.tr("Rejected")),

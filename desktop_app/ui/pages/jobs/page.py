@@ -74,7 +74,7 @@ class JobsPage(QWidget):
         top = QHBoxLayout()
         top.setContentsMargins(12, 12, 12, 4)
         top.setSpacing(8)
-        self.chips = ChipRow(exclusive=True, accessible=self.tr("Which jobs"))
+        self.chips = ChipRow("jobFilter", self.tr("Which jobs"), exclusive=True)
         for key, word in (
             (JobFilter.ALL, self.tr("All")),
             (JobFilter.ACTIVE, self.tr("Active")),
