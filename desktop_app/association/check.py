@@ -27,7 +27,7 @@ from desktop_app.association.model import (
 )
 from desktop_app.association.request import RequestFacts
 from desktop_app.association.request_rules import REQUEST_RULES
-from desktop_app.association.rules import DEVICE_RULES, Case
+from desktop_app.association.rules import DEVICE_RULES, About, Case
 
 #: Devices between two questions whether the caller still wants the answer.
 _CHUNK = 5_000
@@ -159,9 +159,17 @@ class Judge:
         self._site_id = None if request.site is None else request.site.site_id
         self._locator = Locator(request.service_providers, request.service_provider)
         self._billing = BillingAction.CREATE if request.create_billing_service else BillingAction.NONE
-        rules = [(rank, rule) for rank, rule in enumerate(DEVICE_RULES) if rule.applies(request)]
-        self._rules = [(rank, rule.broken) for rank, rule in rules if not rule.by_provider]
-        self._provider_rules = [(rank, rule.broken) for rank, rule in rules if rule.by_provider]
+        self._provider_rules = _rules_about(request, About.PROVIDER)
+        self._rules = {
+            (has_owner, has_services): _rules_about(
+                request,
+                About.DEVICE,
+                *((About.OWNER,) if has_owner else ()),
+                *((About.SERVICES,) if has_services else ()),
+            )
+            for has_owner in (False, True)
+            for has_services in (False, True)
+        }
         self._of_provider: dict[int, list[tuple[int, str]]] = {}
 
     def request_findings(self) -> list[Finding]:
@@ -206,7 +214,8 @@ class Judge:
         ownership = self._ownership(device)
         case = Case(device, identifier, effective_date, ownership, billing, own, foreign, carrier_plan, settled_id)
         request = self._request
-        broken = [(rank, message) for rank, is_broken in self._rules if (message := is_broken(case, request))]
+        rules = self._rules[device.owner_id is not None, bool(device.services) or settled is not None]
+        broken = [(rank, message) for rank, is_broken in rules if (message := is_broken(case, request))]
         if self._provider_rules and (of_provider := self._broken_for_provider(case)):
             broken = sorted(broken + of_provider)
         findings = _findings(line, asked_for, device, broken) if broken else ()
@@ -239,6 +248,13 @@ class Judge:
         if device.owner_id != self._customer_id:
             return OwnershipAction.REASSIGN
         return OwnershipAction.KEEP if device.owner_site_id == self._site_id else OwnershipAction.MOVE
+
+
+def _rules_about(request: RequestFacts, *about: About) -> list[tuple[int, Callable[[Case, RequestFacts], str | None]]]:
+    """The rules that mean anything for this request, each with its place in the table."""
+    return [
+        (rank, rule.broken) for rank, rule in enumerate(DEVICE_RULES) if rule.about in about and rule.applies(request)
+    ]
 
 
 def _findings(line: int, asked_for: str, device: DeviceFacts, broken: Sequence[tuple[int, str]]) -> tuple[Finding, ...]:
@@ -352,13 +368,16 @@ def fingerprint(request: RequestFacts, on_request: Sequence[Finding], verdicts: 
 
 
 def _signature(verdict: Verdict) -> str:
-    codes = ",".join([finding.code for finding in verdict.findings])
-    device = verdict.device
-    if device is None:
-        who = verdict.identifier[:2] if verdict.identifier else verdict.asked_for
+    codes = ",".join([finding.code for finding in verdict.findings]) if verdict.findings else ""
+    device, day, plan = verdict.device, verdict.effective_date, verdict.carrier_plan
+    if device is None or verdict.ownership is None or verdict.billing is None:
+        who = verdict.asked_for if verdict.identifier is None else ":".join(verdict.identifier[:2])
         return f"{who}|{codes}"
-    plan = verdict.carrier_plan
-    return (
-        f"{device.device_id}|{codes}|{verdict.ownership}|{device.owner_id}|{verdict.billing}"
-        f"|{verdict.billing_service_id}|{verdict.effective_date}|{plan.rate_plan_id if plan else ''}"
+    numbers = (
+        device.device_id,
+        device.owner_id,
+        verdict.billing_service_id,
+        None if day is None else day.toordinal(),
+        None if plan is None else plan.rate_plan_id,
     )
+    return f"{numbers}|{codes}|" + verdict.ownership + verdict.billing

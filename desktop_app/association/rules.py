@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from enum import Enum
 from typing import NamedTuple
 
 from desktop_app.association.facts import ActiveService, DeviceFacts, RatePlanFacts, Right
@@ -48,12 +49,21 @@ class Case(NamedTuple):
     settled_service_id: int | None = None
 
 
+class About(Enum):
+    """What a rule looks at; a device that has nothing of it cannot break the rule, and the rule is not asked."""
+
+    DEVICE = "device"  #: any device
+    OWNER = "owner"  #: devices with an owner
+    SERVICES = "services"  #: devices with a billing service, active or settled by this work order
+    PROVIDER = "provider"  #: nothing of the device but its service provider: asked once for each of them
+
+
 class DeviceRule(NamedTuple):
     """A rule about one device.
 
     Attributes:
+        about: see :class:`About`.
         applies: whether the rule means anything for this request; asked once, not for each device.
-        by_provider: it looks at nothing of the device but its service provider; asked once for each of them.
     """
 
     code: str
@@ -62,7 +72,7 @@ class DeviceRule(NamedTuple):
     what_to_do: str
     broken: Callable[[Case, RequestFacts], str | None]
     applies: Callable[[RequestFacts], bool] = lambda _request: True
-    by_provider: bool = False
+    about: About = About.DEVICE
 
 
 # --- the device itself -----------------------------------------------------------------------------------------------
@@ -336,6 +346,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Take it out of the list, or choose to reassign devices of other customers.",
         _owned_by_another,
         lambda request: not request.reassign,
+        about=About.OWNER,
     ),
     DeviceRule(
         "REASSIGN_NOT_PERMITTED",
@@ -344,6 +355,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Ask somebody who holds the right to reassign on both customers.",
         _reassign_not_permitted,
         lambda request: request.reassign,
+        about=About.OWNER,
     ),
     DeviceRule(
         "IN_OPEN_WORK_ORDER",
@@ -365,6 +377,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "are billed to another customer",
         "Have that service ended at the billing company and re-read from billing, then ask again.",
         _billed_to_another,
+        about=About.SERVICES,
     ),
     DeviceRule(
         "SEVERAL_BILLING_SERVICES",
@@ -373,6 +386,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Have all but one of these services ended at the billing company, then ask again.",
         _several_services,
         _with_billing,
+        about=About.SERVICES,
     ),
     DeviceRule(
         "SERVICE_OF_ANOTHER_CREDENTIAL",
@@ -381,6 +395,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Ask without a billing service, or have that service ended first.",
         _service_of_another_credential,
         _with_billing,
+        about=About.SERVICES,
     ),
     DeviceRule(
         "BILLING_SERVICE_ENDED",
@@ -389,6 +404,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Submit the device again in a new request.",
         _settled_service_ended,
         _with_billing,
+        about=About.SERVICES,
     ),
     DeviceRule(
         "MSISDN_MISSING",
@@ -405,7 +421,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Add the service provider to the billing credential's mapping, or ask without a billing service.",
         _provider_not_mapped,
         _with_billing,
-        by_provider=True,
+        about=About.PROVIDER,
     ),
     DeviceRule(
         "CARRIER_PLAN_NOT_OFFERED",
@@ -414,7 +430,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Choose a carrier rate plan of the device's service provider.",
         _carrier_plan_not_offered,
         _with_carrier_plan,
-        by_provider=True,
+        about=About.PROVIDER,
     ),
     DeviceRule(
         "CARRIER_PLAN_INACTIVE",
@@ -423,7 +439,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Choose another carrier rate plan.",
         _carrier_plan_inactive,
         _with_carrier_plan,
-        by_provider=True,
+        about=About.PROVIDER,
     ),
     DeviceRule(
         "CARRIER_PLAN_NOT_MAPPED",
@@ -432,7 +448,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Add the plan to the billing credential's mapping, or choose another plan.",
         _carrier_plan_not_mapped,
         _with_billed_carrier_plan,
-        by_provider=True,
+        about=About.PROVIDER,
     ),
     DeviceRule(
         "TWO_PACKAGES",
@@ -441,7 +457,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Choose plans of which only one is a package at billing.",
         _two_packages,
         _with_two_billed_plans,
-        by_provider=True,
+        about=About.PROVIDER,
     ),
     DeviceRule(
         "PACKAGE_NEEDS_NEW_SERVICE",
@@ -450,6 +466,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Choose a plan that is a product at billing, or have the service ended first.",
         _package_needs_new_service,
         _with_billed_plan,
+        about=About.SERVICES,
     ),
     DeviceRule(
         "NO_ACTIVATION_DATE",
@@ -488,9 +505,15 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Nothing, if this is meant; else take it out of the list.",
         _taken_over,
         lambda request: request.reassign,
+        about=About.OWNER,
     ),
     DeviceRule(
-        "MOVES_SITE", _WARNING, "move to another site", "Nothing, if this is meant; else choose its site.", _moves
+        "MOVES_SITE",
+        _WARNING,
+        "move to another site",
+        "Nothing, if this is meant; else choose its site.",
+        _moves,
+        about=About.OWNER,
     ),
     DeviceRule(
         "BILLING_SERVICE_KEPT",
@@ -499,6 +522,7 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Nothing: it is kept, no second one is made, and plans go on it.",
         _service_kept,
         _with_billing,
+        about=About.SERVICES,
     ),
     DeviceRule(
         "BEFORE_BILL_CYCLE",
