@@ -9,18 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, not_, or_, select, true
+from sqlalchemy import ColumnElement, func, select, true
 
 from db.demo import identifiers
 from db.demo.master_data import SPECIAL
 from db.demo.names import CARRIERS
-from db.schema import billing_service, customer, device, device_ownership, site, work_order
+from db.facts import Facts
+from db.schema import customer, device, site
 from desktop_app.association.errors import NotFound
-from desktop_app.association.model import AskedLines, AssociationRequest, CarrierPlanChoice
-from desktop_app.association.states import OPEN_WORK_ORDERS
+from desktop_app.association.facts import DeviceFacts
+from desktop_app.association.model import (
+    ASSIGNABLE_STATUSES,
+    AskedLines,
+    AssociationRequest,
+    CarrierPlanChoice,
+)
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
@@ -28,9 +35,27 @@ if TYPE_CHECKING:
 #: A carrier rate plan that every carrier offers and billing knows.
 CARRIER_PLAN = "IOT-1MB-POOL"
 _MAIN = SPECIAL[0]
-_own, _service = device_ownership.c, billing_service.c
+#: Devices that are looked at in one go.
+_CHUNK = 20_000
 
-Condition = Callable[[int], ColumnElement[bool]]
+
+class View(NamedTuple):
+    """From where a device is looked at.
+
+    Attributes:
+        customer_id: of the customer that is asked for.
+        default_site_id: of that customer; None: it has none.
+        twin_iccids, twin_eids: those that several devices bear.
+    """
+
+    customer_id: int
+    default_site_id: int | None
+    twin_iccids: frozenset[str]
+    twin_eids: frozenset[str]
+
+
+#: A device, the one thing that is wrong with it ("": nothing; "several": more than one), from where it is looked at.
+Condition = Callable[[DeviceFacts, str, View], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,180 +66,130 @@ class Case:
         description: which devices.
         code: of the first finding that the check has for them; None: none.
         blocked: whether they are blocked.
-        condition: on ``device``, given the handle of the customer that is asked for.
+        holds: whether a device is such a case.
     """
 
     description: str
     code: str | None
     blocked: bool
-    condition: Condition
+    holds: Condition
 
 
 # --- what the conditions are made of ---------------------------------------------------------------------------------
 
 
-def _owned(customer_id: int | None = None, *, state: str = "active") -> ColumnElement[bool]:
-    """Somebody (or: this customer) owns the device."""
-    mine = true() if customer_id is None else _own.customer_id == customer_id
-    return exists().where(_own.device_id == device.c.id, _own.state == state, _own.is_deleted == false(), mine)
+def _wrong(device: DeviceFacts, view: View) -> str:
+    """What is wrong with the device, whoever asks for it."""
+    activated, ended = device.activated_on, device.previous_end
+    wrong = [
+        name
+        for name, is_wrong in (
+            ("deleted", device.is_deleted),
+            ("archived", device.is_archived),
+            ("status", device.status not in ASSIGNABLE_STATUSES),
+            ("msisdn", device.msisdn is None),
+            ("activated", activated is None),
+            ("open", device.open_tracking_number is not None),
+            ("scheduled", device.scheduled_from is not None),
+            ("ended", ended is not None and activated is not None and ended > activated),
+            ("iccid", device.iccid in view.twin_iccids),
+        )
+        if is_wrong
+    ]
+    return "several" if len(wrong) > 1 else "".join(wrong)
 
 
-def _billed(condition: ColumnElement[bool] | None = None) -> ColumnElement[bool]:
-    """There is an active billing service (for which the condition holds)."""
-    which = true() if condition is None else condition
-    return exists().where(_service.device_id == device.c.id, _service.is_active == true(), which)
-
-
-def _at_default_site(customer_id: int) -> ColumnElement[bool]:
-    return exists().where(
-        _own.device_id == device.c.id, _own.state == "active", _own.customer_id == customer_id,
-        site.c.id == _own.site_id, site.c.is_default == true(),
-    )  # fmt: skip
-
-
-def _in_open_work() -> ColumnElement[bool]:
-    states = [state.value for state in OPEN_WORK_ORDERS]
-    return exists().where(work_order.c.device_id == device.c.id, work_order.c.state.in_(states))
-
-
-def _ended_after_activation() -> ColumnElement[bool]:
-    return exists().where(
-        _own.device_id == device.c.id, _own.state == "ended", _own.effective_to > device.c.activated_on
+def _free(but: str = "", status: str = "") -> Condition:
+    """Nobody's, and in order but for one thing."""
+    return lambda device, wrong, _: (
+        wrong == but and device.owner_id is None and not device.services and status in {"", device.status}
     )
 
 
-def _twin(column: ColumnElement[Any], other_column: str) -> ColumnElement[bool]:
-    other = device.alias("other")
-    return exists().where(other.c[other_column] == column, other.c.id != device.c.id)
+def _billed_to_others(device: DeviceFacts, view: View) -> bool:
+    return any(service.customer_id != view.customer_id for service in device.services)
 
 
-def _in_order(*, but: str = "") -> ColumnElement[bool]:
-    """Nothing is wrong with the device itself; ``but``: except, perhaps, for this."""
-    conditions = {
-        "deleted": device.c.is_deleted == false(),
-        "archived": device.c.is_archived == false(),
-        "status": device.c.status.in_(("active", "suspended", "test_ready", "inventory")),
-        "msisdn": device.c.msisdn.is_not(None),
-        "activated": device.c.activated_on.is_not(None),
-        "open": not_(_in_open_work()),
-        "scheduled": not_(_owned(state="scheduled")),
-        "ended": not_(_ended_after_activation()),
-        "iccid": not_(_twin(device.c.iccid, "iccid")),
-    }
-    return and_(*(condition for name, condition in conditions.items() if name != but))
+def _of_others(*, billed: bool) -> Condition:
+    return lambda device, wrong, view: (
+        not wrong and device.owner_id not in {None, view.customer_id} and _billed_to_others(device, view) is billed
+    )
 
 
-def _free(*, but: str = "") -> ColumnElement[bool]:
-    """In order, and nobody's."""
-    return and_(_in_order(but=but), not_(_owned()), not_(_billed()))
+def _mine(*, at_default_site: bool, billed: bool) -> Condition:
+    return lambda device, wrong, view: (
+        not wrong
+        and device.owner_id == view.customer_id
+        and (device.owner_site_id == view.default_site_id) is at_default_site
+        and bool(device.services) is billed
+        and not _billed_to_others(device, view)
+    )
 
 
-def _status(status: str) -> Condition:
-    if status in {"retired", "purged", "replaced"}:
-        return lambda _: and_(_free(but="status"), device.c.status == status)
-    return lambda _: and_(_free(), device.c.status == status)
+def _still_billed(device: DeviceFacts, wrong: str, view: View) -> bool:
+    return not wrong and device.owner_id is None and _billed_to_others(device, view)
+
+
+def _same_eid(device: DeviceFacts, wrong: str, view: View) -> bool:
+    return device.eid in view.twin_eids and _free()(device, wrong, view)
 
 
 # --- the cases -------------------------------------------------------------------------------------------------------
 
 CASES: Mapping[str, Case] = {
-    "ready": Case("Nobody's, and nothing is wrong with them.", None, False, lambda _: _free()),
-    "active": Case("The same, in use.", None, False, _status("active")),
-    "suspended": Case("The same, barred for a time.", None, False, _status("suspended")),
-    "test_ready": Case("The same, ready for tests.", None, False, _status("test_ready")),
+    "ready": Case("Nobody's, and nothing is wrong with them.", None, False, _free()),
+    "active": Case("The same, in use.", None, False, _free(status="active")),
+    "suspended": Case("The same, barred for a time.", None, False, _free(status="suspended")),
+    "test_ready": Case("The same, ready for tests.", None, False, _free(status="test_ready")),
     "inventory": Case(
         "In stock: not activated, hence without an activation date.",
         "NO_ACTIVATION_DATE",
         True,
-        lambda _: and_(_free(but="activated"), device.c.status == "inventory", device.c.activated_on.is_(None)),
+        _free("activated", "inventory"),
     ),
     "never_activated": Case(
         "Ready for tests, with a number, never activated.",
         "NO_ACTIVATION_DATE",
         True,
-        lambda _: and_(_free(but="activated"), device.c.status == "test_ready", device.c.activated_on.is_(None)),
+        _free("activated", "test_ready"),
     ),
-    "retired": Case("Taken out of use.", "STATUS_NOT_ASSIGNABLE", True, _status("retired")),
-    "purged": Case("Deleted at the carrier.", "STATUS_NOT_ASSIGNABLE", True, _status("purged")),
-    "replaced": Case("Their number lives on another SIM.", "STATUS_NOT_ASSIGNABLE", True, _status("replaced")),
-    "deleted": Case(
-        "Deleted here.", "DELETED", True, lambda _: and_(_free(but="deleted"), device.c.is_deleted == true())
-    ),
-    "archived": Case(
-        "Archived here.", "ARCHIVED", True, lambda _: and_(_free(but="archived"), device.c.is_archived == true())
-    ),
-    "without_msisdn": Case(
-        "In use, without a number to bill.",
-        "MSISDN_MISSING",
-        True,
-        lambda _: and_(_free(but="msisdn"), device.c.msisdn.is_(None)),
-    ),
-    "owned_by_another": Case(
-        "Another customer's, not billed.",
-        "OWNED_BY_ANOTHER",
-        True,
-        lambda mine: and_(_in_order(), _owned(), not_(_owned(mine)), not_(_billed())),
-    ),
+    "retired": Case("Taken out of use.", "STATUS_NOT_ASSIGNABLE", True, _free("status", "retired")),
+    "purged": Case("Deleted at the carrier.", "STATUS_NOT_ASSIGNABLE", True, _free("status", "purged")),
+    "replaced": Case("Their number lives on another SIM.", "STATUS_NOT_ASSIGNABLE", True, _free("status", "replaced")),
+    "deleted": Case("Deleted here.", "DELETED", True, _free("deleted")),
+    "archived": Case("Archived here.", "ARCHIVED", True, _free("archived")),
+    "without_msisdn": Case("In use, without a number to bill.", "MSISDN_MISSING", True, _free("msisdn")),
+    "owned_by_another": Case("Another customer's, not billed.", "OWNED_BY_ANOTHER", True, _of_others(billed=False)),
     "owned_and_billed_by_another": Case(
-        "Another customer's, and billed to it.",
-        "OWNED_BY_ANOTHER",
-        True,
-        lambda mine: and_(_in_order(), _owned(), not_(_owned(mine)), _billed(_service.customer_id != mine)),
+        "Another customer's, and billed to it.", "OWNED_BY_ANOTHER", True, _of_others(billed=True)
     ),
     "billed_to_another": Case(
-        "Nobody's, but another customer is still billed for them.",
-        "BILLED_TO_ANOTHER",
-        True,
-        lambda mine: and_(_in_order(), not_(_owned()), _billed(_service.customer_id != mine)),
+        "Nobody's, but another customer is still billed for them.", "BILLED_TO_ANOTHER", True, _still_billed
     ),
     "kept": Case(
-        "The customer's at the same site already, not billed.",
-        None,
-        False,
-        lambda mine: and_(_in_order(), _owned(mine), _at_default_site(mine), not_(_billed())),
+        "The customer's at the same site already, not billed.", None, False, _mine(at_default_site=True, billed=False)
     ),
     "moves_site": Case(
-        "The customer's at another site, not billed.",
-        "MOVES_SITE",
-        False,
-        lambda mine: and_(_in_order(), _owned(mine), not_(_at_default_site(mine)), not_(_billed())),
+        "The customer's at another site, not billed.", "MOVES_SITE", False, _mine(at_default_site=False, billed=False)
     ),
     "service_kept": Case(
         "The customer's at the same site, with a billing service.",
         "BILLING_SERVICE_KEPT",
         False,
-        lambda mine: and_(_in_order(), _at_default_site(mine), _billed(_service.customer_id == mine)),
+        _mine(at_default_site=True, billed=True),
     ),
-    "in_open_work_order": Case(
-        "In a job that a person paused.",
-        "IN_OPEN_WORK_ORDER",
-        True,
-        lambda _: and_(_free(but="open"), _in_open_work()),
-    ),
+    "in_open_work_order": Case("In a job that a person paused.", "IN_OPEN_WORK_ORDER", True, _free("open")),
     "previous_ownership": Case(
         "Nobody's; their last owner's time ended after they were activated.",
         "BEFORE_PREVIOUS_OWNERSHIP",
         True,
-        lambda _: and_(_free(but="ended"), _ended_after_activation()),
+        _free("ended"),
     ),
-    "ownership_scheduled": Case(
-        "Somebody is going to own them.",
-        "OWNERSHIP_SCHEDULED",
-        True,
-        lambda _: and_(_free(but="scheduled"), _owned(state="scheduled")),
-    ),
+    "ownership_scheduled": Case("Somebody is going to own them.", "OWNERSHIP_SCHEDULED", True, _free("scheduled")),
     "on_two_providers": Case(
-        "The same SIM, under the same ICCID, on two service providers.",
-        "AMBIGUOUS",
-        True,
-        lambda _: and_(_free(but="iccid"), _twin(device.c.iccid, "iccid")),
+        "The same SIM, under the same ICCID, on two service providers.", "AMBIGUOUS", True, _free("iccid")
     ),
-    "same_eid": Case(
-        "The same SIM, under one EID and two ICCIDs, on two service providers.",
-        None,
-        False,
-        lambda _: and_(_free(), _twin(device.c.eid, "eid")),
-    ),
+    "same_eid": Case("The same SIM, under one EID and two ICCIDs, on two service providers.", None, False, _same_eid),
 }
 
 
@@ -228,9 +203,43 @@ def find_case(uow: UnitOfWork, name: str, limit: int = 10, *, account_number: st
     Raises:
         KeyError: there is no such case.
     """
-    mine = customer_id(uow, account_number)
-    statement = select(device.c.iccid).where(CASES[name].condition(mine)).order_by(device.c.id).limit(limit)
-    return tuple(uow.connection.execute(statement).scalars())
+    found = _find(uow, {name: limit}, _view(uow, customer_id(uow, account_number)))
+    return tuple(one.iccid for one in found[name])
+
+
+def _find(uow: UnitOfWork, wanted: Mapping[str, int], view: View) -> dict[str, list[DeviceFacts]]:
+    """Devices of several cases, at most so many of each; looks no further than it has to.
+
+    Cases are told by the same facts that the check is given.
+    """
+    found: dict[str, list[DeviceFacts]] = {name: [] for name in wanted}
+    missing = {name: CASES[name].holds for name, limit in wanted.items() if limit > 0}
+    last = uow.connection.scalar(select(func.max(device.c.id))) or 0
+    for first in range(1, last + 1, _CHUNK):
+        for asked in Facts(uow).picked(range(first, min(first + _CHUNK, last + 1)), lambda: False):
+            for one in asked.candidates:
+                wrong = _wrong(one, view)
+                for name in [name for name, holds in missing.items() if holds(one, wrong, view)]:
+                    found[name].append(one)
+                    if len(found[name]) >= wanted[name]:
+                        del missing[name]
+        if not missing:
+            break
+    return found
+
+
+def _view(uow: UnitOfWork, mine: int) -> View:
+    def borne_by_several(column: ColumnElement[str]) -> frozenset[str]:
+        rows = select(column).where(column.is_not(None)).group_by(column).having(func.count() > 1)
+        return frozenset(uow.connection.execute(rows).scalars())
+
+    default_site = select(site.c.id).where(site.c.customer_id == mine, site.c.is_default == true())
+    return View(
+        mine,
+        uow.connection.scalar(default_site),
+        borne_by_several(device.c.iccid),
+        borne_by_several(device.c.eid),
+    )
 
 
 def customer_id(uow: UnitOfWork, account_number: str | None = None) -> int:
@@ -294,8 +303,8 @@ class DemoJob:
         )
 
 
-#: Cases of the blocked devices of a demo job; ``unknown`` are well formed but nowhere.
-_BLOCKED = (*(name for name, case in CASES.items() if case.blocked), "unknown")
+#: Cases of the blocked devices of a demo job, besides those that are well formed but nowhere.
+_BLOCKED = tuple(name for name, case in CASES.items() if case.blocked)
 #: Devices with a warning, or with something to keep, in a hundred.
 _KEPT = {"service_kept": 2, "moves_site": 2, "kept": 1}
 
@@ -311,19 +320,22 @@ def pick_for_demo_job(uow: UnitOfWork, count: int = 2_000, blocked_share: float 
         NotFound: these are no demo data, or too few devices are ready for such a job.
     """
     rng = Random(seed)
-    mine = customer_id(uow)
+    view = _view(uow, customer_id(uow))
     blocked_count = round(count * blocked_share)
-    blocked = _pick_blocked(uow, mine, blocked_count)
-    kept = [line for name, share in _KEPT.items() for line in _lines(uow, mine, name, count * share // 100, rng)]
-    kept = kept[: count - len(blocked)]
-    ready = _lines(uow, mine, "ready", count - len(blocked) - len(kept), rng)
-    if len(blocked) + len(kept) + len(ready) < count:
+    wanted = {name: count * share // 100 for name, share in _KEPT.items()}
+    # Both devices of a SIM on two providers have the same line: a few more, then each line once.
+    wanted |= {name: 2 + 2 * blocked_count // len(_BLOCKED) for name in _BLOCKED}
+    wanted["ready"] = count - blocked_count
+    found = _find(uow, wanted, view)
+    blocked = _in_turn([list(dict.fromkeys(one.iccid for one in found[name])) for name in _BLOCKED], blocked_count)
+    good = [one for name in (*_KEPT, "ready") for one in found[name]][: count - len(blocked)]
+    if len(blocked) + len(good) < count:
         raise NotFound(
             "TOO_FEW_READY",
-            f"Only {len(ready):,} devices of the demo data are ready for a job of {count:,}.",
+            f"Only {len(good):,} devices of the demo data are ready for a job of {count:,}.",
             "Ask for fewer devices, or start from a fresh folder with more demo devices.",
         )
-    lines = [*blocked, *kept, *ready]
+    lines = [*blocked, *(_written(rng.random(), one, view) for one in good)]
     rng.shuffle(lines)
     assert _MAIN.account_number is not None
     assert _MAIN.plan is not None
@@ -336,43 +348,23 @@ def pick_for_demo_job(uow: UnitOfWork, count: int = 2_000, blocked_share: float 
     )
 
 
-def _pick_blocked(uow: UnitOfWork, mine: int, count: int) -> list[str]:
-    """So many lines, from every case in turn; each ICCID once."""
-    found: dict[str, list[str]] = {}
-    for name in _BLOCKED:
-        if name == "unknown":
-            found[name] = [identifiers.iccid("8999999", 19, number) for number in range(count)]
-        else:
-            statement = select(device.c.iccid).where(CASES[name].condition(mine)).order_by(device.c.id).limit(count * 2)
-            found[name] = list(dict.fromkeys(uow.connection.execute(statement).scalars()))
-    lines: list[str] = []
-    for number in range(count):
-        lines += [names[number] for names in found.values() if number < len(names)]
-        if len(lines) >= count:
-            break
-    return lines[:count]
+def _in_turn(cases: list[list[str]], count: int) -> list[str]:
+    """So many lines, from every case in turn, and from ICCIDs that no device has."""
+    nowhere = [identifiers.iccid("8999999", 19, number) for number in range(count)]
+    turns = zip_longest(*cases, nowhere)
+    return [line for turn in turns for line in turn if line is not None][:count]
 
 
-def _lines(uow: UnitOfWork, mine: int, name: str, count: int, rng: Random) -> list[str]:
-    """Devices of a case as somebody would write them: mostly ICCIDs, but numbers, IMEIs and EIDs too."""
-    statement: Select[Any] = (
-        select(device.c.iccid, device.c.msisdn, device.c.imei, device.c.eid)
-        # A device that shares its EID is named by its ICCID alone, so that it is not named twice.
-        .where(CASES[name].condition(mine), or_(device.c.eid.is_(None), not_(_twin(device.c.eid, "eid"))))
-        .order_by(device.c.id)
-        .limit(count)
-    )
-    return [_written(rng.random(), *row) for row in uow.connection.execute(statement)]
-
-
-def _written(chance: float, iccid: str, msisdn: str, imei: str | None, eid: str | None) -> str:
-    if chance < 0.06:
-        return f"+{msisdn[0]} {msisdn[1:4]} {msisdn[4:7]} {msisdn[7:]}"
-    if chance < 0.10 and imei:
-        return imei
-    if chance < 0.22 and eid:
-        return eid
-    return iccid
+def _written(chance: float, one: DeviceFacts, view: View) -> str:
+    """A device as somebody would write it: mostly by its ICCID, but by its number, IMEI or EID too."""
+    if chance < 0.06 and one.msisdn:
+        number = one.msisdn
+        return f"+{number[0]} {number[1:4]} {number[4:7]} {number[7:]}"
+    if chance < 0.10 and one.imei:
+        return one.imei
+    if chance < 0.22 and one.eid and one.eid not in view.twin_eids:  # of two devices with one EID it would name both
+        return one.eid
+    return one.iccid
 
 
 def _no_demo_data() -> NotFound:
