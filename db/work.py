@@ -44,6 +44,12 @@ if TYPE_CHECKING:
 
 #: Work orders in one ``IN (…)``: SQL Server takes 2,100 parameters a statement.
 MOST_IDS = 1_000
+
+
+class TakenByAnother(Exception):
+    """Another engine is at the same rows: this transaction is rolled back, and looks again later."""
+
+
 #: Work orders of an ended engine that are taken back in one unit of work.
 MOST_TAKEN_BACK = 2_000
 
@@ -658,7 +664,7 @@ def any_expired(uow: UnitOfWork) -> bool:
     )
 
 
-def take_back(uow: UnitOfWork, check_at: datetime, problem: Problem, limit: int = MOST_TAKEN_BACK) -> int | None:
+def take_back(uow: UnitOfWork, check_at: datetime, problem: Problem, limit: int = MOST_TAKEN_BACK) -> int:
     """Work orders whose lease has ended become queued work, or an unknown outcome where an intent was open.
 
     An open intent means that billing may have acted: it is asked at ``check_at``, and nothing is posted before.
@@ -669,7 +675,10 @@ def take_back(uow: UnitOfWork, check_at: datetime, problem: Problem, limit: int 
         limit: most work orders at once.
 
     Returns:
-        How many; None where another engine was at the same ones: the caller rolls back and comes again.
+        How many.
+
+    Raises:
+        TakenByAnother: another engine takes the same ones back.
     """
     now = uow.now()
     expired = (is_state(_wo.state, WorkOrderState.RUNNING), _wo.lease_until < now)
@@ -707,7 +716,7 @@ def take_back(uow: UnitOfWork, check_at: datetime, problem: Problem, limit: int 
         )  # fmt: skip
         changed = uow.connection.execute(unknown).rowcount + uow.connection.execute(queued).rowcount
         if changed != len(ids):
-            return None
+            raise TakenByAnother
         uow.connection.execute(
             update(work_order_step)
             .where(work_order_step.c.work_order_id.in_(ids), work_order_step.c.state == StepState.INTENT)

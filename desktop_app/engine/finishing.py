@@ -15,7 +15,7 @@ from db.finishing import FinishingJob
 from db.unit_of_work import Store, UnitOfWork
 from desktop_app.association.completion import Cause, RunFacts, final_state, statistics
 from desktop_app.association.states import JobState
-from desktop_app.engine.crash_points import reached
+from desktop_app.engine.crash_points import commit
 
 _log = logging.getLogger(__name__)
 
@@ -35,12 +35,9 @@ def finish_due(store: Store, *, notify: bool) -> int:
     for job_id in waiting:
 
         def finish(uow: UnitOfWork, job_id: int = job_id) -> bool:
-            ended = _finish(uow, job_id, notify=notify)
-            reached("before-commit:finish")
-            return ended
+            return _finish(uow, job_id, notify=notify)
 
-        finished += store.run(finish)
-        reached("after-commit:finish")
+        finished += commit(store, "finish", finish)
     return finished
 
 
@@ -85,7 +82,7 @@ def _finish(uow: UnitOfWork, job_id: int, *, notify: bool) -> bool:
         uow, job_id, job.run_no, "finished", f"{_said(state)}: {done} of {stats['total']} devices.", data=stats
     )
     if notify:
-        event_id = f"{job.tracking_number}-{job.run_no}"
+        event_id = f"{job.tracking_number}/{job.run_no}"
         finishing.add_event(uow, job_id, job.run_no, event_id, _payload(job, event_id, state, stats, uow))
     return True
 

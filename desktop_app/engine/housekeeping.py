@@ -1,27 +1,37 @@
 """What an engine does beside its work orders: takes back, probes, schedules, finishes and announces.
 
-Each of these reads first whether there is anything to do, so that an idle program writes nothing.
+What there is to do is read first, in one go, so that an idle program writes nothing.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
-from typing import Protocol
 
-from db import installation, schedule, steering, work
+from db import engine_rows, finishing, installation, outbox, schedule, steering, work
 from db.unit_of_work import Store, UnitOfWork
 from desktop_app.association.errors import EnvironmentFault, ErrorKind, Problem
-from desktop_app.association.ports import BillingPort, LookupVerdict, RateGovernor
+from desktop_app.association.ports import LookupVerdict
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.retry import RetryRules, probe_at
-from desktop_app.engine.crash_points import reached
+from desktop_app.engine.crash_points import commit
 from desktop_app.engine.finishing import finish_due
+from desktop_app.engine.gateway import BillingGateway
 from desktop_app.engine.outbox import Send, send_due
 
 _log = logging.getLogger(__name__)
+
+#: Seconds between two rounds; a wake cuts it short.
+ROUND_S = 1.0
+#: Seconds between signs of life in the database, and looks at what all engines agree on.
+SEEN_S = 15.0
+#: Longest wait after the database could not be used.
+LONGEST_FAULT_WAIT_S = 10.0
 
 #: What is shown of a work order whose engine ended while billing may have acted.
 _LEFT_OPEN = Problem(
@@ -30,23 +40,6 @@ _LEFT_OPEN = Problem(
     "Nothing to do now: billing is asked by itself as soon as its search can be trusted.",
     ErrorKind.UNKNOWN,
 )
-
-
-class BillingGateway(Protocol):
-    """The billing companies, by the handle of their credential. Thread-safe."""
-
-    def unopened(self) -> Collection[int]:
-        """Handles of the credentials whose secret is not on this machine."""
-
-    def client(self, billing_credential_id: int) -> BillingPort:
-        """The billing company as this credential sees it.
-
-        Raises:
-            EnvironmentFault: it cannot be opened now.
-        """
-
-    def governor(self, billing_credential_id: int) -> RateGovernor:
-        """How many calls the credential may make from this process."""
 
 
 class Housekeeping:
@@ -58,16 +51,25 @@ class Housekeeping:
         gateway: BillingGateway,
         rules: ProcessingRules,
         *,
+        engine_id: str = "",
         send: Send | None = None,
         on_found: Callable[[], None] = lambda: None,
+        on_rules: Callable[[ProcessingRules], None] = lambda _rules: None,
         rng: Random | None = None,
     ) -> None:
         """
         Args:
             rules: of the engine; limits are those of the installation where they say something else.
+            engine_id: whose signs of life are given.
             send: announces finished jobs; None: nobody wants to know.
             on_found: called when there may be new work to claim.
+            on_rules: called with the rules in force whenever they were read again.
         """
+        #: Why the database cannot be used now; None: it can.
+        self.fault: EnvironmentFault | None = None
+        self._engine_id = engine_id
+        self._on_rules = on_rules
+        self._due = threading.Event()
         self._store = store
         self._gateway = gateway
         self._settings_rules = rules
@@ -87,55 +89,89 @@ class Housekeeping:
         )
         return ProcessingRules(settle, retry)
 
+    def wake(self) -> None:
+        """There may be something to do: look at once."""
+        self._due.set()
+
+    def run(self, stopping: threading.Event) -> None:
+        """Does whatever is due, again and again, until ``stopping`` is set (and :meth:`wake` called). Never raises."""
+        seen_at = time.monotonic()
+        failures = 0
+        rules = self._settings_rules
+        while not stopping.is_set():
+            try:
+                if failures or time.monotonic() >= seen_at:
+                    rules = self.rules()
+                    self._on_rules(rules)
+                    commit(self._store, "seen", lambda uow: engine_rows.seen(uow, self._engine_id))
+                    seen_at = time.monotonic() + SEEN_S
+                self.run_once(rules)
+                failures, self.fault = 0, None
+            except EnvironmentFault as fault:
+                self.fault = fault
+                failures += 1
+                _log.error("The database cannot be used: %s", fault.message)
+            except Exception:  # noqa: BLE001 - the thread must outlive a bug
+                failures += 1
+                _log.exception("Housekeeping failed")
+            if failures:
+                stopping.wait(min(LONGEST_FAULT_WAIT_S, ROUND_S * 2.0 ** min(failures, 10)))
+            self._due.wait(ROUND_S)
+            self._due.clear()
+
     def run_once(self, rules: ProcessingRules) -> int:
         """Does whatever is due; how many things were done."""
-        done = self._take_back(rules) + self._probe() + self._schedule()
+        with self._store.read() as uow:
+            is_due = _Due(
+                leases=work.any_expired(uow),
+                probes=steering.any_probe_due(uow),
+                scheduled=schedule.any_due(uow),
+                finishing=bool(finishing.jobs_to_finish(uow, limit=1)),
+                events=self._send is not None and outbox.any_due(uow),
+            )
+        done = 0
+        if is_due.leases:
+            done += self._take_back(rules)
+        if is_due.probes:
+            done += self._probe()
+        if is_due.scheduled:
+            done += self._schedule()
         if done:
             self._on_found()
-        done += finish_due(self._store, notify=self._send is not None)
-        if self._send is not None:
+        if is_due.finishing:
+            done += finish_due(self._store, notify=self._send is not None)
+        if self._send is not None and (is_due.events or is_due.finishing):
             done += send_due(self._store, self._send, self._rng)
         return done
 
     def _take_back(self, rules: ProcessingRules) -> int:
         """One path: what an ended engine held is queued work, or an unknown outcome to be asked for."""
-        with self._store.read() as uow:
-            if not work.any_expired(uow):
-                return 0
-
-        def take_back(uow: UnitOfWork) -> int:
-            taken = work.take_back(uow, uow.now() + rules.settle, _LEFT_OPEN)
-            if taken is None:
-                raise _OthersAreAtIt
-            reached("before-commit:take-back")
-            return taken
-
         try:
-            taken = self._store.run(take_back)
-        except _OthersAreAtIt:
+            taken = commit(
+                self._store, "take-back", lambda uow: work.take_back(uow, uow.now() + rules.settle, _LEFT_OPEN)
+            )
+        except work.TakenByAnother:
             return 0
-        reached("after-commit:take-back")
         _log.info("%d work orders of ended leases were taken back", taken)
         return taken
 
     def _probe(self) -> int:
         """Jobs that paused themselves look whether billing is back."""
-        with self._store.read() as uow:
-            if not steering.any_probe_due(uow):
-                return 0
         unopened = self._gateway.unopened()
         # Nobody else looks for the next while; a process that dies here leaves a look that is due again then.
-        probes = self._store.run(lambda uow: steering.claim_probes(uow, unopened, probe_at(5, uow.now(), self._rng)))
+        probes = commit(
+            self._store,
+            "claim-probes",
+            lambda uow: steering.claim_probes(uow, unopened, probe_at(5, uow.now(), self._rng)),
+        )
         for probe in probes:
             reason = None if probe.billing_credential_id is None else self._what_is_wrong(probe.billing_credential_id)
 
             def end(uow: UnitOfWork, probe: steering.Probe = probe, reason: str | None = reason) -> None:
                 again = None if reason is None else probe_at(probe.attempts, uow.now(), self._rng)
                 steering.end_probe(uow, probe.job_id, again, reason or "")
-                reached("before-commit:probe")
 
-            self._store.run(end)
-            reached("after-commit:probe")
+            commit(self._store, "probe", end)
         return len(probes)
 
     def _what_is_wrong(self, billing_credential_id: int) -> str | None:
@@ -150,24 +186,22 @@ class Housekeeping:
         return "Billing cannot be reached, or refuses the credential."
 
     def _schedule(self) -> int:
-        done = 0
-        while True:
-            with self._store.read() as uow:
-                if not schedule.any_due(uow):
-                    return done
-
-            def apply(uow: UnitOfWork) -> schedule.Applied:
-                applied = schedule.apply_due(uow)
-                reached("before-commit:schedule")
-                return applied
-
-            applied = self._store.run(apply)
-            reached("after-commit:schedule")
-            count = applied.ownerships + applied.plan_changes + applied.dropped
-            done += count
-            if not count:  # nothing could be done about what is due: not again in this round
-                return done
+        """A part of what is due; the next round does the next."""
+        try:
+            applied = commit(self._store, "schedule", schedule.apply_due)
+        except work.TakenByAnother:
+            return 0
+        if applied.more:
+            self.wake()
+        return applied.ownerships + applied.plan_changes + applied.dropped
 
 
-class _OthersAreAtIt(Exception):
-    """Another engine takes back the same work orders: this transaction is rolled back."""
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """What there is to do: read in one go, so that an idle program costs next to nothing."""
+
+    leases: bool
+    probes: bool
+    scheduled: bool
+    finishing: bool
+    events: bool

@@ -26,12 +26,21 @@ class Lease:
 
     Attributes:
         ends_at: on the lease clock; not after the end that the database knows, since it was read before.
-        clock: the lease clock.
+        wall_ends_at: the same end on the wall clock. Where that is the database's clock too (SQLite) and somebody sets
+            it forward, other engines see the lease ended: then it has ended here as well.
+        clock, wall: the two clocks, in seconds.
     """
 
     ends_at: float
+    wall_ends_at: float
     clock: LeaseClock = lease_clock
+    wall: Callable[[], float] = time.time
+
+    @classmethod
+    def lasting(cls, seconds: float, clock: LeaseClock = lease_clock, wall: Callable[[], float] = time.time) -> Lease:
+        """A lease that begins now. To be made before the database is asked for the instant of the stored one."""
+        return cls(clock() + seconds, wall() + seconds, clock, wall)
 
     def outlives(self, seconds: float) -> bool:
         """Whether the lease still stands after that many seconds: only then may a POST begin."""
-        return self.clock() + seconds < self.ends_at
+        return self.clock() + seconds < self.ends_at and self.wall() + seconds < self.wall_ends_at

@@ -11,7 +11,7 @@ from db.work import ClaimedOrder, DueJob, Held, StepRow
 from desktop_app.association.model import BillingAction
 from desktop_app.association.processing import Attempt
 from desktop_app.association.states import SETTLED_STEPS, Step, StepState
-from desktop_app.association.steps import BillingTerms, NextCall, PlanAtBilling, StepRecord
+from desktop_app.association.steps import POSTS, BillingTerms, NextCall, PlanAtBilling, StepRecord
 from desktop_app.association.work_orders import Instructions, PlanInstructions
 from desktop_app.engine.leases import Lease
 
@@ -131,11 +131,11 @@ class OrderInHand:
 
     @property
     def open_since(self) -> datetime | None:
-        """Since when the outcome of the step that the call is for is open; None: it is not."""
-        row = None if self.call is None else self.steps.get(self.call.step)
-        if row is None or row.state not in {StepState.INTENT, StepState.UNKNOWN}:
+        """Since when the outcome that the call asks for is open; None: it is not, or the call is a POST of its own."""
+        if self.call is None or self.call.kind in POSTS:
             return None
-        return row.intent_at
+        row = self.steps.get(self.call.step)
+        return row.intent_at if row is not None and row.state is StepState.UNKNOWN else None
 
     def attempt(self) -> Attempt:
         """The circumstances of its call, for the decision what its answer means."""

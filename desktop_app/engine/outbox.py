@@ -13,7 +13,7 @@ from db import finishing, outbox
 from db.unit_of_work import Store, UnitOfWork
 from desktop_app.association.errors import ErrorKind
 from desktop_app.association.retry import RetryAt, RetryRules, decide
-from desktop_app.engine.crash_points import reached
+from desktop_app.engine.crash_points import commit, reached
 
 _log = logging.getLogger(__name__)
 
@@ -50,16 +50,13 @@ def send_due(store: Store, send: Send, rng: Random) -> int:
     Returns:
         How many were sent or tried.
     """
-    with store.read() as uow:
-        if not outbox.any_due(uow):
-            return 0
-    events = store.run(lambda uow: outbox.claim_due_events(uow, uow.now() + CLAIM))
+    events = commit(store, "claim-events", lambda uow: outbox.claim_due_events(uow, uow.now() + CLAIM))
     for event in events:
         body = json.dumps(event.payload, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
         reached("before-notify")
         sent = send(event.event_id, body)
         reached("after-notify")
-        store.run(lambda uow, event=event, sent=sent: _mark(uow, event, sent, rng))  # type: ignore[misc]
+        commit(store, "event", lambda uow, event=event, sent=sent: _mark(uow, event, sent, rng))  # type: ignore[misc]
     return len(events)
 
 

@@ -103,3 +103,15 @@ def _broken(kind: CallKind) -> CallResult:
             return ProductLookup(LookupVerdict.RETRY, reason=reason)
         case _:
             return PostResult(PostVerdict.UNKNOWN, reason=reason)
+
+
+def unreachable(in_hand: OrderInHand, reason: str) -> CallResult:
+    """The answer of a call that could not even be begun, since billing cannot be opened."""
+    assert in_hand.call is not None
+    match in_hand.call.kind:
+        case CallKind.FIND_SERVICE:
+            return ServiceLookup(LookupVerdict.ENVIRONMENT, reason=reason)
+        case CallKind.FIND_PRODUCT:
+            return ProductLookup(LookupVerdict.ENVIRONMENT, reason=reason)
+        case _:
+            return PostResult(PostVerdict.ENVIRONMENT, reason=reason)

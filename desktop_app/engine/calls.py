@@ -1,0 +1,121 @@
+"""Calls that may be made: work orders whose intent is committed, handed out no faster than the quota lets them.
+
+A thread of the pool waits here without a work order and without a right to call; it gets both at once, so that no work
+order's lease runs out, and no right grows old, in the hands of a sleeping thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from desktop_app.association.ports import RateGovernor
+from desktop_app.engine.orders import OrderInHand
+
+#: Seconds after which a thread that waits for the quota asks again at the latest: somebody else may have more room.
+LONGEST_WAIT_S = 1.0
+
+
+class Calls:
+    """The queue between the recorder thread and the pool. Thread-safe."""
+
+    def __init__(self, governor: Callable[[int], RateGovernor], timeout_s: float) -> None:
+        """
+        Args:
+            governor: of a billing credential, by its handle.
+            timeout_s: wall-clock seconds of one call; a call whose lease does not outlive it is not handed out.
+        """
+        self._governor = governor
+        self._timeout_s = timeout_s
+        self._orders: dict[int, deque[OrderInHand]] = {}
+        self._count = 0
+        self._changed = threading.Condition(threading.Lock())
+        self._somebody_waits_for_quota = False
+        self._closed = False
+        self._waits: dict[int, float] = {}
+
+    def __len__(self) -> int:
+        """How many calls wait to be handed out."""
+        return self._count
+
+    # --- the pool's threads ------------------------------------------------------------------------------------------
+
+    def get(self) -> OrderInHand | None:
+        """The next work order, with the right to make its call; waits for both. None: there will be no more."""
+        with self._changed:
+            while not self._closed:
+                order, wait_s = self._next()
+                if order is not None:
+                    if self._count:  # this one may have been the one that waited for the quota: somebody has to
+                        self._changed.notify()
+                    return order
+                if wait_s is None or self._somebody_waits_for_quota:
+                    self._changed.wait()
+                else:
+                    self._somebody_waits_for_quota = True
+                    self._changed.wait(min(wait_s, LONGEST_WAIT_S))
+                    self._somebody_waits_for_quota = False
+            return None
+
+    def get_nowait(self) -> OrderInHand | None:
+        """The next work order that may be called right now; None: there is none."""
+        with self._changed:
+            return self._next()[0]
+
+    def _next(self) -> tuple[OrderInHand | None, float | None]:
+        """A work order, or how long to wait for the quota; neither: there is nothing to call."""
+        shortest: float | None = None
+        for credential_id, orders in self._orders.items():
+            if not orders or not orders[0].lease.outlives(self._timeout_s):
+                continue  # the recorder renews the lease, or gives it back
+            wait_s = self._governor(credential_id).try_take()
+            if wait_s <= 0:
+                self._waits.pop(credential_id, None)
+                self._count -= 1
+                # In turns between credentials: the one that was served goes to the end.
+                self._orders[credential_id] = self._orders.pop(credential_id)
+                return orders.popleft(), None
+            self._waits[credential_id] = wait_s
+            shortest = wait_s if shortest is None else min(shortest, wait_s)
+        return None, shortest
+
+    # --- the recorder thread -----------------------------------------------------------------------------------------
+
+    def put(self, orders: Iterable[OrderInHand]) -> None:
+        """Work orders whose intent is committed (or whose call needs none)."""
+        with self._changed:
+            for order in orders:
+                credential_id = order.job.billing_credential_id
+                assert credential_id is not None
+                self._orders.setdefault(credential_id, deque()).append(order)
+                self._count += 1
+                self._changed.notify()
+
+    def take_back(self, which: Callable[[OrderInHand], bool]) -> list[OrderInHand]:
+        """Takes out the work orders that are not handed out and fulfil the condition."""
+        taken: list[OrderInHand] = []
+        with self._changed:
+            for credential_id, orders in self._orders.items():
+                out = [order for order in orders if which(order)]
+                if out:
+                    taken += out
+                    self._orders[credential_id] = deque(order for order in orders if not which(order))
+            self._count -= len(taken)
+        return taken
+
+    def jobs(self) -> set[int]:
+        """Handles of the jobs whose calls wait here."""
+        with self._changed:
+            return {order.order.job_id for orders in self._orders.values() for order in orders}
+
+    def waits(self) -> dict[int, float]:
+        """For each credential whose quota was used up at the last look: seconds until it is worth asking again."""
+        with self._changed:
+            return dict(self._waits)
+
+    def close(self) -> None:
+        """No call is handed out any more; every thread that waits is told so."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

@@ -1,0 +1,226 @@
+"""The recorder thread's rounds: gather outcomes, write a group, hand out what may be called next.
+
+A group is written when 256 outcomes are there, 50 ms after its first one, or when no call is on its way any more. So
+that no thread of the pool waits meanwhile, a few more work orders are held than are called at a time: as many as two
+groups are large, which is little where calls are slow or the quota is small.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from desktop_app.association.errors import EnvironmentFault
+from desktop_app.engine.calls import Calls
+from desktop_app.engine.gateway import BillingGateway
+from desktop_app.engine.group import Item
+from desktop_app.engine.recorder import BULK, Recorder
+from desktop_app.engine.runner import NotCalled, Outcome
+
+_log = logging.getLogger(__name__)
+
+#: Outcomes in one group.
+MOST_IN_GROUP = 256
+#: Seconds that a group waits for further outcomes.
+LINGER_S = 0.05
+#: Most work orders that one engine holds at a time.
+MOST_HELD = 512
+#: Seconds between looks for due work while nothing was found; a wake cuts it short.
+POLL_S = 0.5
+#: Seconds between looks at the leases of what waits to be called.
+RENEW_S = 1.0
+#: From so many seconds of waiting for the quota on, its jobs are paused and say so.
+QUOTA_PAUSE_S = 120.0
+#: Work orders without billing that are done at a time while billing is called for others.
+SMALL_BULK = 1_000
+#: Seconds to wait after the database could not be used; doubled up to the second figure.
+FAULT_WAIT_S = (0.25, 10.0)
+
+
+class Rounds:
+    """What the recorder thread does and holds. One thread calls :meth:`run`; :attr:`outcomes` is filled by any."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        calls: Calls,
+        gateway: BillingGateway,
+        *,
+        size: int,
+        lease_s: float,
+        on_ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        Args:
+            recorder: writes the groups.
+            calls: where work orders wait to be called.
+            gateway: says which credentials cannot be opened here.
+            size: calls at a time.
+            lease_s: how long a work order is held without renewing.
+            on_ended: called when work orders have left this engine's hand: a job may have to be finished.
+        """
+        #: What the pool's threads bring; None: there may be new work.
+        self.outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        #: Why the database cannot be used now; None: it can.
+        self.fault: EnvironmentFault | None = None
+        self._recorder = recorder
+        self._calls = calls
+        self._gateway = gateway
+        self._size = size
+        self._lease_s = lease_s
+        self._on_ended = on_ended
+        self._pending: list[Item] = []
+        self._bulk: deque[int] = deque()
+        self._out = 0  # handed to the calls, not back yet
+        self._group_size = float(size) / 2
+        self._more = True
+        self._poll_at = time.monotonic()
+        self._renew_at = time.monotonic() + RENEW_S
+        self._failures = 0
+
+    @property
+    def held(self) -> int:
+        """How many work orders this engine holds."""
+        return self._out + len(self._pending)
+
+    def run(self, stopping: threading.Event) -> None:
+        """Rounds until ``stopping`` is set and everything that was begun is recorded. Never raises."""
+        while True:
+            try:
+                self._gather()
+                if stopping.is_set():
+                    self._give_back()
+                    if not self.held:
+                        return
+                self._write(stopping)
+                self._failures, self.fault = 0, None
+            except EnvironmentFault as fault:
+                self.fault = fault
+                _log.error("The database cannot be used: %s", fault.message)
+                if stopping.is_set():
+                    # What was called cannot be recorded: the leases end, and the next engine asks billing.
+                    self._pending.clear()
+                self._wait_longer(stopping)
+            except Exception:  # noqa: BLE001 - the thread must outlive a bug; the leases save the work
+                _log.exception("The recorder failed; what it held is taken back when its leases end")
+                self._pending.clear()
+                self._bulk.clear()
+                self._wait_longer(stopping)
+
+    def _wait_longer(self, stopping: threading.Event) -> None:
+        self._failures += 1
+        stopping.wait(min(FAULT_WAIT_S[1], FAULT_WAIT_S[0] * 2.0 ** min(self._failures, 10)))
+
+    # --- gathering ---------------------------------------------------------------------------------------------------
+
+    def _gather(self) -> None:
+        """Waits for something to do, then a little for more of it."""
+        has_work = self._pending or self._bulk or (self._more and self._room() > 0)
+        try:
+            self._take(self.outcomes.get(timeout=0 if has_work else max(0.0, self._poll_at - time.monotonic())))
+            linger_until = time.monotonic() + LINGER_S
+            while len(self._pending) < MOST_IN_GROUP:
+                # Nobody waits for company that cannot come.
+                wait = 0.0 if self._out == 0 or self._bulk or not self._pending else linger_until - time.monotonic()
+                self._take(self.outcomes.get(timeout=max(0.0, wait)))
+        except queue.Empty:
+            pass
+
+    def _take(self, outcome: Outcome | None) -> None:
+        if outcome is None:
+            self._more = True
+        else:
+            self._out -= 1
+            self._pending.append(outcome)
+
+    def _room(self) -> int:
+        """For how many more work orders there is room in hand."""
+        target = min(MOST_HELD, self._size + 2 + round(2 * self._group_size))
+        return target - self.held
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def _write(self, stopping: threading.Event) -> None:
+        self._look_at_waiting()
+        is_due = not stopping.is_set() and (self._more or time.monotonic() >= self._poll_at)
+        if is_due:
+            self._poll_at = time.monotonic() + POLL_S
+        items = tuple(self._pending[:MOST_IN_GROUP])
+        if items or (is_due and self._is_anything_due()):
+            self._write_group(items, claim=is_due)
+        elif is_due:
+            self._more = False
+        if self._bulk and not stopping.is_set():
+            self._write_bulk()
+
+    def _is_anything_due(self) -> bool:
+        if self._recorder.any_due(self._gateway.unopened()):
+            return True
+        return bool(self._calls.jobs())  # one of them may have been paused
+
+    def _write_group(self, items: tuple[Item, ...], *, claim: bool) -> None:
+        # What is recorded now leaves the hand, or is counted anew inside.
+        room = max(0, self._room() + len(items)) if claim else 0
+        unopened = self._gateway.unopened() if room else ()
+        recorded = self._recorder.record(items, room, unopened, self._calls.jobs())
+        outcomes = sum(isinstance(item, Outcome) for item in items)
+        if outcomes:
+            self._group_size += 0.3 * (outcomes - self._group_size)
+        self._pending = [*recorded.settled, *self._pending[len(items) :]]
+        self._out += len(recorded.to_call)
+        self._calls.put(recorded.to_call)
+        if claim:
+            self._more = recorded.is_full
+        if recorded.stopped:
+            self._take_back(recorded.stopped)
+        self._bulk.extend(job_id for job_id in recorded.bulk if job_id not in self._bulk)
+        if recorded.ended:
+            self._on_ended()
+
+    def _write_bulk(self) -> None:
+        job_id = self._bulk.popleft()
+        if self._recorder.apply_bulk(job_id, SMALL_BULK if self._out else BULK):
+            self._bulk.append(job_id)
+            self._on_ended()
+
+    # --- what waits to be called -------------------------------------------------------------------------------------
+
+    def _look_at_waiting(self) -> None:
+        """Renews leases before they end, and gives back what the quota lets nobody call for long."""
+        now = time.monotonic()
+        if now < self._renew_at:
+            return
+        self._renew_at = now + RENEW_S
+        for credential_id, wait_s in self._calls.waits().items():
+            if wait_s > QUOTA_PAUSE_S:
+                back = self._calls.take_back(
+                    lambda one, used_up=credential_id: one.job.billing_credential_id == used_up  # type: ignore[misc]
+                )
+                self._out -= len(back)
+                self._pending += [Outcome(one, NotCalled(wait_s)) for one in back]
+        ending = self._calls.take_back(lambda one: not one.lease.outlives(self._lease_s / 2))
+        self._out -= len(ending)
+        self._pending += ending
+
+    def _take_back(self, job_ids: frozenset[int]) -> None:
+        """Of these jobs nothing more may be called: their work orders go back into the queue."""
+        back = self._calls.take_back(lambda one: one.order.job_id in job_ids)
+        self._out -= len(back)
+        self._pending += back
+
+    def _give_back(self) -> None:
+        """This engine stops: whatever was not called yet goes back into the queue."""
+        self._calls.close()
+        back = self._calls.take_back(lambda _one: True)
+        self._out -= len(back)
+        self._pending = [self._uncalled(item) for item in [*self._pending, *back]]
+
+    @staticmethod
+    def _uncalled(item: Item) -> Item:
+        if isinstance(item, Outcome) or item.call is None:
+            return item
+        return Outcome(item, NotCalled())
