@@ -60,10 +60,13 @@ def explicit_ids(uow: UnitOfWork, table: Table) -> Iterator[None]:
     name = connection.dialect.identifier_preparer.format_table(table)
     if uow.dialect == "mssql":
         connection.execute(text(f"SET IDENTITY_INSERT {name} ON"))
+        try:
+            yield
+        finally:  # it belongs to the session and would outlive a rollback
+            connection.execute(text(f"SET IDENTITY_INSERT {name} OFF"))
+        return
     yield
-    if uow.dialect == "mssql":
-        connection.execute(text(f"SET IDENTITY_INSERT {name} OFF"))
-    elif uow.dialect == "postgresql":
+    if uow.dialect == "postgresql":
         highest = select(func.coalesce(func.max(table.c.id), 0) + 1).scalar_subquery()
         connection.execute(select(func.setval(func.pg_get_serial_sequence(table.name, "id"), highest, false())))
 

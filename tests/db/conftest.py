@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from db.unit_of_work import Store
-from tests.helpers.databases import Databases, PostgresDatabases
+from tests.helpers.databases import Databases, PostgresDatabases, SqliteFiles
 from tests.helpers.postgres import PostgresServer
 from tests.helpers.stores import fresh_store
 
@@ -16,6 +16,19 @@ from tests.helpers.stores import fresh_store
 def store(databases: Databases) -> Iterator[Store]:
     """A database with the schema and no rows, on SQLite and on PostgreSQL in turn."""
     with fresh_store(databases) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> SqliteFiles:
+    """Databases on SQLite alone."""
+    return SqliteFiles(tmp_path_factory.mktemp("sqlite-alone"))
+
+
+@pytest.fixture
+def sqlite_store(sqlite_databases: SqliteFiles) -> Iterator[Store]:
+    """A database with the schema and no rows, on SQLite alone."""
+    with fresh_store(sqlite_databases) as opened:
         yield opened
 
 

@@ -477,10 +477,10 @@ def test_a_setting_without_a_row_has_its_default_and_can_be_written(store: Store
         ("no_such_setting", "1"),
     ],
 )
-def test_a_value_that_makes_no_sense_is_refused(tmp_path: Path, name: str, value: object) -> None:
+def test_a_value_that_makes_no_sense_is_refused(sqlite_store: Store, name: str, value: object) -> None:
     from desktop_app.association.errors import RequestRefused
 
-    with _sqlite_store(tmp_path / "desk.db", 1) as store, store.begin() as uow:
+    with sqlite_store.begin() as uow:
         before = installation.read(uow)
         with pytest.raises(RequestRefused) as caught:
             installation.write(uow, name, value)
