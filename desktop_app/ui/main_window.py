@@ -28,6 +28,7 @@ from desktop_app.ui.widgets.nav_rail import NavRail
 from desktop_app.ui.widgets.toast import Toast
 
 ASSOCIATE, JOBS, HISTORY, SETTINGS = "associate", "jobs", "history", "settings"
+PAGES = (ASSOCIATE, JOBS, HISTORY, SETTINGS)
 DEFAULT_SIZE, LEAST_SIZE = (1440, 900), (1100, 700)
 #: Lists of devices are read again at most this often while jobs change devices.
 DEVICES_RELOAD_MS = 2_000
@@ -60,6 +61,10 @@ class MainWindow(QMainWindow):
         self._devices_timer.setSingleShot(True)
         self._devices_timer.setInterval(DEVICES_RELOAD_MS)
         self._devices_timer.timeout.connect(self._devices_changed)
+        self._build_timer = QTimer(self)
+        self._build_timer.setInterval(0)
+        self._build_timer.timeout.connect(self._build_next)
+        self._is_begun = False
         self.show_opening()
 
     # --- building -----------------------------------------------------------------------------------------------------
@@ -144,7 +149,7 @@ class MainWindow(QMainWindow):
     def open_desk(self, desk: Desk, capabilities: Capabilities, notices: tuple[str, ...] = ()) -> None:
         """The desk is there: builds the pages and begins to poll."""
         clock = words.Clock(capabilities.time_zone)
-        self._context = context = Context(
+        self._context = Context(
             desk=desk,
             background=self._background,
             capabilities=capabilities,
@@ -155,25 +160,55 @@ class MainWindow(QMainWindow):
         )
         self._show_badge(capabilities.environment)
         self.status.show_desk(capabilities)
-        associate, jobs, history = AssociatePage(context), JobsPage(context), HistoryPage(context)
-        settings = SettingsPage(context, self._theme.mode)
-        settings.theme_picked.connect(self._theme_picked)
-        self._pages = {ASSOCIATE: associate, JOBS: jobs, HISTORY: history, SETTINGS: settings}
-        for page in self._pages.values():
-            self._stack.addWidget(page)
-        associate.list.listed.connect(lambda: self.status.show_devices_as_of(clock.local(datetime.now(UTC))))
         self.rail.setEnabled(True)
         self._bridge = bridge = Bridge(desk, self._background, self)
         bridge.changed.connect(self._take_changes)
         bridge.connection_lost.connect(self._connection_lost)
         bridge.connection_found.connect(self._connection_found)
         self.show_page(ASSOCIATE)
-        associate.start()
-        jobs.start()
-        associate.list.focus_search()
         bridge.start()
+        self._build_timer.start()
         if notices:
             self.toast.show_message("\n".join(notices), Tone.INFO)
+
+    def _built(self, key: str) -> QWidget:
+        """The page with that key; it is built when it is wanted, or when there is time for it."""
+        page = self._pages.get(key)
+        if page is None:
+            assert self._context is not None
+            page = self._pages[key] = self._build_page(key, self._context)
+            self._stack.addWidget(page)
+        return page
+
+    def _build_page(self, key: str, context: Context) -> QWidget:
+        match key:
+            case "associate":
+                associate = AssociatePage(context)
+                associate.list.listed.connect(self._devices_listed)
+                associate.start()
+                return associate
+            case "jobs":
+                jobs = JobsPage(context)
+                jobs.start()
+                return jobs
+            case "history":
+                return HistoryPage(context)
+            case _:
+                settings = SettingsPage(context, self._theme.mode)
+                settings.theme_picked.connect(self._theme_picked)
+                return settings
+
+    def _build_next(self) -> None:
+        """Builds one more page. One at a time, so that the window answers between them."""
+        for key in PAGES:
+            if key not in self._pages:
+                self._built(key)
+                return
+        self._build_timer.stop()
+
+    def _devices_listed(self) -> None:
+        if self._context is not None:
+            self.status.show_devices_as_of(self._context.clock.local(datetime.now(UTC)))
 
     def _show_badge(self, environment: str) -> None:
         self.badge.setText(environment)
@@ -185,9 +220,9 @@ class MainWindow(QMainWindow):
 
     def show_page(self, key: str) -> None:
         """Shows a page."""
-        page = self._pages.get(key)
-        if page is None:
+        if self._context is None:
             return
+        page = self._built(key)
         if isinstance(page, HistoryPage | SettingsPage):
             page.start()
         self._title.setText(
@@ -200,16 +235,19 @@ class MainWindow(QMainWindow):
         )
         self.rail.show_current(key)
         self._stack.setCurrentWidget(page)
+        if isinstance(page, AssociatePage) and not self._is_begun:
+            self._is_begun = True
+            page.list.focus_search()
 
     def page(self, key: str) -> QWidget:
         """The page with that key: ``associate, jobs, history, settings``."""
-        return self._pages[key]
+        return self._built(key)
 
     def show_job(self, tracking_number: str) -> None:
         """Shows the Jobs page at one job."""
+        self.show_page(JOBS)
         jobs = self._pages.get(JOBS)
         if isinstance(jobs, JobsPage):
-            self.show_page(JOBS)
             jobs.show_job(tracking_number)
 
     def _refresh(self) -> None:
@@ -230,7 +268,7 @@ class MainWindow(QMainWindow):
     def _take_changes(self, changes: Changes) -> None:
         self.rail.button(JOBS).set_count(changes.active_jobs)
         self.status.show_work(changes)
-        jobs = self._pages[JOBS]
+        jobs = self._pages.get(JOBS)
         if isinstance(jobs, JobsPage):
             jobs.take_changes(changes)
         if changes.devices_changed and not self._devices_timer.isActive():

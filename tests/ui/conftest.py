@@ -88,7 +88,8 @@ class Ui:
         self.qtbot.waitUntil(lambda: bool(condition()), timeout=10_000)
 
     def idle(self) -> None:
-        """Waits until nothing is asked of the desk but for the poll."""
+        """Waits until nothing is asked of the desk but for the poll; what is painted asks after it was painted."""
+        self.qtbot.wait(10)
         self.until(lambda: self.program.background.pending <= 1)
 
     def click(self, widget: QWidget) -> None:
@@ -161,6 +162,7 @@ def opened(qtbot: QtBot, qapp: QApplication, desk: FakeDesk, state_file: Path | 
         program.open()
         ui.until(lambda: program.window.rail.isEnabled())
         ui.until(lambda: ui.associate.list.model.row_total() == desk.count)
+        ui.until(lambda: not program.window._build_timer.isActive())
         ui.idle()
         yield ui
     finally:

@@ -45,9 +45,10 @@ NAMES = (
 )
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_name_is_there_once(ui, name):
-    ui.find(QWidget, name)
+def test_every_name_is_there_once(ui):
+    ui.until(lambda: not ui.window._build_timer.isActive())
+    for name in NAMES:
+        ui.find(QWidget, name)
 
 
 def prepare(ui, page):
@@ -82,7 +83,7 @@ def focusable(ui):
 def test_what_takes_the_focus_has_a_name_and_a_size(ui, page):
     prepare(ui, page)
     found = focusable(ui)
-    assert len(found) >= 6
+    assert len(found) >= 5
     nameless = [repr(widget) for widget in found if not (widget.accessibleName() or getattr(widget, "text", str)())]
     assert not nameless
     small = [
@@ -98,18 +99,17 @@ def test_what_takes_the_focus_has_a_name_and_a_size(ui, page):
 @pytest.mark.parametrize("page", [ASSOCIATE, JOBS, HISTORY])
 def test_tab_reaches_everything(ui, page):
     prepare(ui, page)
-    wanted = {widget for widget in focusable(ui) if widget.focusProxy() is None}
+    count = len(focusable(ui))
     start = QApplication.focusWidget() or ui.find(QWidget, "navAssociate")
     start.setFocus()
     reached = {start}
-    for _ in range(3 * len(wanted)):
+    for _ in range(count + 5):
         ui.key(Qt.Key.Key_Tab)
         focus = QApplication.focusWidget()
         assert focus is not None
         reached.add(focus)
-    missed = {widget for widget in wanted if widget not in reached and widget.focusProxy() not in reached}
-    # of radio buttons in a group Tab reaches the one that is on, arrows the others
-    missed = {widget for widget in missed if widget.objectName() != "effectiveOnDateRadio"}
+    # of buttons of which one is on Tab reaches that one, arrows the others; these have lost their place by now
+    missed = {widget for widget in focusable(ui) if widget not in reached and widget.focusProxy() not in reached}
     assert not missed
 
 
@@ -123,3 +123,28 @@ def test_texts_are_whole_in_the_smallest_window(ui):
         if button.isVisible() and button.text() and button.width() < button.sizeHint().width() - 2
     ]
     assert not cut
+
+
+def test_tab_order_is_the_visual_order(ui):
+    prepare(ui, ASSOCIATE)
+    ui.associate.request.customer_combo.setFocus()
+    seen = []
+    while (focus := QApplication.focusWidget()) is not None and (name := focus.objectName()) not in seen:
+        seen.append(name)
+        ui.key(Qt.Key.Key_Tab)
+    assert seen[: seen.index("reasonEdit") + 1] == [
+        "customerCombo",
+        "siteCombo",
+        "serviceProviderCombo",
+        "createBillingServiceCheck",
+        "addCarrierRatePlanCheck",
+        "carrierRatePlanCombo",
+        "carrierRatePlanCombo_HARBOR",
+        "carrierRatePlanCombo_ATLAS",
+        "carrierRatePlanCombo_POLAR",
+        "addCustomerRatePlanCheck",
+        "customerRatePlanCombo",
+        "effectiveOnActivationRadio",
+        "reassignCheck",
+        "reasonEdit",
+    ]

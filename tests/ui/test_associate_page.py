@@ -219,6 +219,7 @@ def paste(ui, *lines):
     QGuiApplication.clipboard().setText("\n".join(lines))
     ui.qtbot.keyClick(ui.associate, Qt.Key.Key_V, CTRL | SHIFT)
     dialog = ui.find(PasteDialog, "pasteDialog")
+    ui.until(dialog.isActiveWindow)
     assert dialog.findChild(QPlainTextEdit, "pasteEdit").toPlainText() == "\n".join(lines)
     ui.qtbot.keyClick(dialog.edit, Qt.Key.Key_Return, CTRL)
     ui.until(lambda: info(ui) and "Looking" not in info(ui))
@@ -395,7 +396,7 @@ def test_the_check_goes_stale_and_runs_again(ui):
     ui.until_checked()
     ui.desk.check_gate = threading.Event()
     ui.press("createBillingServiceCheck")
-    assert ui.associate.flow.state is CheckState.STALE
+    ui.until(lambda: ui.associate.flow.state is CheckState.STALE)
     assert not ui.associate.submit_button.isEnabled()
     assert ui.associate.summary.text() == "Checking…"
     ui.until(lambda: ui.associate.flow.state is CheckState.RUNNING)

@@ -193,7 +193,7 @@ def test_a_device_with_proofs_steps_and_answer(ui, page, number):
 
 def test_a_device_is_live_too(ui, page, number):
     ui.click(page.detail.chips.chip("all"))
-    ui.idle()
+    ui.until(lambda: states(page)[:2] == ["Queued"] * 2)
     table = page.detail.table
     at = table.visualRect(page.detail.model.index(0, 1)).center()
     ui.qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=at)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from desktop_app.ui.context import Context
 from desktop_app.ui.theme import ThemeMode
@@ -15,6 +15,7 @@ from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.card import Card
 from desktop_app.ui.widgets.chips import ChipRow
 from desktop_app.ui.widgets.labels import label
+from desktop_app.ui.widgets.scroll import PageScroll
 
 #: What the desk calls the folder of its data.
 DATA_FOLDER = "data folder"
@@ -33,7 +34,6 @@ class SettingsPage(QWidget):
         super().__init__(parent)
         self._context = context
         inside = QWidget()
-        inside.setProperty("kind", "page")
         column = QVBoxLayout(inside)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(12)
@@ -56,12 +56,8 @@ class SettingsPage(QWidget):
         self._in_force.hide()
         column.addWidget(self._in_force)
         column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setAccessibleName(self.tr("Settings"))
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        scroll.setWidget(inside)
+        scroll = PageScroll(self.tr("Settings"), right=0)
+        scroll.show_page(inside)
         around = QVBoxLayout(self)
         around.setContentsMargins(0, 0, 0, 0)
         around.addWidget(scroll)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from desktop_app.association.model import AssociationRequest, FindingGroup, PickedDevices, Submitted, unpack
 from desktop_app.desk.protocol import Located
@@ -28,7 +28,7 @@ from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.card import Card, Line
 from desktop_app.ui.widgets.dialogs import confirm
 from desktop_app.ui.widgets.labels import label
-from desktop_app.ui.widgets.scroll import keep_margins
+from desktop_app.ui.widgets.scroll import PageScroll
 
 #: Above this many devices, and always in production, submit asks first.
 CONFIRM_ABOVE = 1_000
@@ -59,7 +59,6 @@ class AssociatePage(QWidget):
         side = Card(padding=0, spacing=0)
         side.setFixedWidth(SIDE_WIDTH)
         inside = QWidget()
-        inside.setProperty("kind", "page")
         column = QVBoxLayout(inside)
         column.setContentsMargins(16, 12, 12, 12)
         column.setSpacing(8)
@@ -72,15 +71,10 @@ class AssociatePage(QWidget):
         column.addSpacing(2)
         column.addWidget(self.check)
         column.addStretch(1)
-        scroll = QScrollArea()
+        scroll = PageScroll(self.tr("Request and check"))
         scroll.setObjectName("requestScroll")
-        scroll.setAccessibleName(self.tr("Request and check"))
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        scroll.setWidget(inside)
-        keep_margins(scroll, column, 16)
+        scroll.show_page(inside)
         side.body.addWidget(scroll, 1)
         side.body.addWidget(self._build_foot())
         return side

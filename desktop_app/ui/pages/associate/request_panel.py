@@ -34,6 +34,7 @@ from desktop_app.ui.widgets.search_combo import Choice, SearchCombo
 
 REASON_LENGTH = 400
 CUSTOMERS_SHOWN = 50
+_TAB, _NO_TAB = Qt.FocusPolicy.StrongFocus, Qt.FocusPolicy.ClickFocus
 #: What stands for "none of them" in a combo box of plans.
 NO_PLAN = ""
 
@@ -128,6 +129,7 @@ class RequestPanel(QWidget):
         ):
             options.addWidget(part)
         self._column.addLayout(options)
+        self._carrier_plans.tab_between(self.carrier_check, self.customer_check)
         self._carrier_plans.hide()
         self._customer_plan.hide()
         self.billing_check.toggled.connect(self.changed)
@@ -143,6 +145,9 @@ class RequestPanel(QWidget):
         self.on_activation_radio.setObjectName("effectiveOnActivationRadio")
         for radio in (self.on_date_radio, self.on_activation_radio):
             radio.setAccessibleName(f"{self.tr('Effective date')}: {radio.text().replace('&', '')}")
+            # Tab reaches the one that is on, arrows the other
+            radio.toggled.connect(lambda on, radio=radio: radio.setFocusPolicy(_TAB if on else _NO_TAB))
+            radio.setFocusPolicy(_NO_TAB)
         both = QButtonGroup(self)
         both.addButton(self.on_date_radio)
         both.addButton(self.on_activation_radio)
@@ -391,6 +396,7 @@ class _CarrierPlans(QWidget):
         self._column.setContentsMargins(26, 0, 0, 4)
         self._column.setSpacing(4)
         self._wanted: dict[str, tuple[str, int]] = {}
+        self._tab_neighbours: tuple[QWidget, QWidget] | None = None
         self._build()
 
     def show_rows(self, wanted: dict[str, tuple[str, int]]) -> None:
@@ -402,6 +408,19 @@ class _CarrierPlans(QWidget):
             if code not in self._plans:
                 self._load(code)
         self._build()
+
+    def tab_between(self, before: QWidget, after: QWidget) -> None:
+        """Puts its boxes between these two in the order of Tab, now and whenever they change."""
+        self._tab_neighbours = (before, after)
+        self._order_tabs()
+
+    def _order_tabs(self) -> None:
+        if self._tab_neighbours is None:
+            return
+        before, after = self._tab_neighbours
+        for combo in (*self._combos.values(), after):
+            QWidget.setTabOrder(before, combo)
+            before = combo
 
     def missing(self) -> str:
         """Name of a provider whose plan is not decided yet; "" if none."""
@@ -460,6 +479,7 @@ class _CarrierPlans(QWidget):
             self._combos[code] = combo
             self._fill(code)
             combo.currentIndexChanged.connect(lambda _, code=code: self._pick(code))
+        self._order_tabs()
         if had_focus in self._combos:
             self._combos[had_focus].setFocus()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from desktop_app.association.states import StepState
 from desktop_app.desk.protocol import StepRow, WorkOrderDetail
@@ -15,7 +15,7 @@ from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.card import Card, Line
 from desktop_app.ui.widgets.info_bar import InfoBar
 from desktop_app.ui.widgets.labels import StatusLabel, label
-from desktop_app.ui.widgets.scroll import keep_margins
+from desktop_app.ui.widgets.scroll import PageScroll
 
 WIDTH = 388
 REFRESH_MS = 400
@@ -54,11 +54,7 @@ class DevicePanel(Card):
         close.clicked.connect(self.close_panel)
         head.addWidget(close)
         self.body.addLayout(head)
-        self._scroll = QScrollArea()
-        self._scroll.setAccessibleName(self.tr("Device of the job"))
-        self._scroll.setWidgetResizable(True)
-        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll = PageScroll(self.tr("Device of the job"))
         self.body.addWidget(self._scroll, 1)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -107,7 +103,6 @@ class DevicePanel(Card):
         place = self._scroll.verticalScrollBar().value()
         self._title.setText(detail.work_order.iccid or detail.work_order.asked_for)
         inside = QWidget()
-        inside.setProperty("kind", "page")
         column = QVBoxLayout(inside)
         column.setContentsMargins(16, 0, 16, 12)
         column.setSpacing(6)
@@ -120,8 +115,7 @@ class DevicePanel(Card):
         column.addWidget(Line())
         self._add_facts(column, detail)
         column.addStretch(1)
-        self._scroll.setWidget(inside)
-        keep_margins(self._scroll, column, 16)
+        self._scroll.show_page(inside)
         self.show()
         self._scroll.verticalScrollBar().setValue(place)
 
