@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import platformdirs
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from desktop_app.association.errors import RequestRefused
+from desktop_app.folders import config_file, default_data_dir
 
-#: Name of the folders that hold this program's files.
-FOLDER = "device-association-desk"
 ENVIRONMENT_PREFIX = "ASSOCIATION_"
 #: Environment variables of this prefix that are no settings: secrets, read where they are used.
 SECRET_VARIABLES = frozenset(
@@ -31,8 +29,9 @@ SECRET_VARIABLES = frozenset(
     )
 )  # fmt: skip
 
-#: Seconds that a lease is longer than the time-out of one billing call, at the least: the call, then its record.
-LEASE_MARGIN_S = 5.0
+#: A lease lasts at least so many times as long as one billing call may: the call waits its turn, then is made, then it
+#: is recorded.
+LEASE_FACTOR = 2.0
 
 
 class BillingKind(StrEnum):
@@ -55,11 +54,6 @@ KIND_DEFAULTS: Mapping[BillingKind, Mapping[str, Any]] = {
 }
 
 
-def config_file() -> Path:
-    """The TOML file with this user's settings; it need not be there."""
-    return platformdirs.user_config_path(FOLDER, appauthor=False) / "settings.toml"
-
-
 class Settings(BaseSettings):
     """The settings in force. In the environment each has the prefix ``ASSOCIATION_`` and is written in capitals.
 
@@ -73,6 +67,8 @@ class Settings(BaseSettings):
         billing_settle_s: seconds after which an unanswered POST can be found by a search at the billing company.
         workers: calls to billing at a time.
         lease_s: seconds for which an engine holds a work order without renewing.
+        billing_lookup_first: search for the number before the first POST, for services made outside the program; on up
+            to 500 devices of a job.
         rate_per_minute, rate_per_day: calls allowed for each billing credential, searches too; 0: no limit.
         notify_url: where finished jobs are announced; "": nowhere.
         log_level: what is shown on standard error; the log file holds INFO and above in any case.
@@ -82,12 +78,13 @@ class Settings(BaseSettings):
         env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, validate_default=True
     )
 
-    data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path(FOLDER, appauthor=False))
+    data_dir: Path = Field(default_factory=default_data_dir)
     database_url: str = ""
     billing_kind: BillingKind = BillingKind.SANDBOX
     billing_url: str = ""
     billing_timeout_s: float = Field(default=10.0, gt=0, le=300)
     billing_settle_s: float = Field(default=0.0, ge=0, le=86_400)
+    billing_lookup_first: bool = False
     workers: int = Field(default=16, ge=1, le=64)
     lease_s: float = Field(default=60.0, gt=0, le=3_600)
     rate_per_minute: int = Field(default=0, ge=0)
@@ -143,11 +140,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _lease_outlives_the_call(self) -> Settings:
-        least = self.billing_timeout_s + LEASE_MARGIN_S
+        least = self.billing_timeout_s * LEASE_FACTOR
         if self.lease_s < least:
             raise ValueError(
-                f"LEASE_S is {self.lease_s:g}, but must outlive a billing call and its record: at least {least:g} "
-                f"with BILLING_TIMEOUT_S {self.billing_timeout_s:g}"
+                f"LEASE_S is {self.lease_s:g}, but must outlive a billing call by far: at least {least:g} with "
+                f"BILLING_TIMEOUT_S {self.billing_timeout_s:g}"
             )
         return self
 

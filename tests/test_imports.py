@@ -33,7 +33,7 @@ RULE = ImportRule(
         "qt pool": ["desktop_app.engine.qt_pool"],
         "protocol": ["desktop_app.desk.protocol"],
         "desk": ["desktop_app.desk"],
-        "settings": ["desktop_app.settings", "desktop_app.logs"],
+        "settings": ["desktop_app.settings", "desktop_app.logs", "desktop_app.folders"],
         "window": ["desktop_app.ui"],
         "command line": ["desktop_app.cli"],
         "bootstrap": ["desktop_app.bootstrap"],

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from desktop_app.association.errors import RequestRefused
-from desktop_app.settings import BillingKind, Settings, config_file, load
+from desktop_app.folders import config_file
+from desktop_app.settings import BillingKind, Settings, load
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +59,7 @@ def test_kind_decides_defaults_and_what_is_named_stays(monkeypatch: pytest.Monke
         ("BILLING_URL", "ftp://billing", "https://"),
         ("NOTIFY_URL", "https://user:secret@host/", "keyring"),
         ("LOG_LEVEL", "loud", "DEBUG, INFO, WARNING or ERROR"),
-        ("LEASE_S", "12", "at least 15 with BILLING_TIMEOUT_S 10"),
+        ("LEASE_S", "12", "at least 20 with BILLING_TIMEOUT_S 10"),
         ("BILLING_TIMEOUT_S", "0", "BILLING_TIMEOUT_S"),
     ],
 )

@@ -1,0 +1,45 @@
+"""The desktop: the window, shown at once, and the desk that is opened behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from desktop_app.bootstrap.desk import Opened
+    from desktop_app.settings import Settings
+    from desktop_app.ui.trial import Tried
+
+
+def run_desktop(flags: Mapping[str, Any], *, operator: str | None = None) -> int:
+    """Shows the window at once, opens the database behind it, and returns when the window is closed.
+
+    Args:
+        flags: settings that the command line names.
+        operator: login to act for; None: the user of this machine.
+    """
+    from desktop_app.folders import window_state_file
+    from desktop_app.ui.app import run
+
+    return run(lambda: _open_for_window(flags, operator), window_state_file())
+
+
+@contextmanager
+def _open_for_window(flags: Mapping[str, Any], operator: str | None) -> Iterator[Opened]:
+    from desktop_app import logs, settings
+    from desktop_app.bootstrap.desk import open_desk
+
+    loaded = settings.load(flags)
+    logs.configure(loaded.data_dir / "logs", loaded.log_level, to_stderr=True)
+    with open_desk(loaded, operator=operator, engine="desktop") as opened:
+        opened.start_engine()
+        yield opened
+
+
+def try_window(settings: Settings) -> Tried:
+    """Opens the desktop where nobody sees it, and says what was seen of it."""
+    from desktop_app.bootstrap.desk import open_desk
+    from desktop_app.ui.trial import try_window
+
+    return try_window(lambda: open_desk(settings, engine="desktop"))

@@ -1,0 +1,140 @@
+"""The database behind the commands: made, upgraded, filled, checked; and what is said when it cannot be used."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from desktop_app.bootstrap.database import os_user
+from tests.cli.conftest import Program
+
+
+def test_first_start_makes_the_database_and_its_administrator(program: Program) -> None:
+    result = program("jobs")
+    assert result.code == 0
+    assert str(program.data_dir / "desk.db") in result.err
+    assert f"You ({os_user()}) are the administrator" in result.err
+    assert program("jobs").err == ""
+
+
+def test_upgrade_creates_and_then_has_nothing_to_do(program: Program) -> None:
+    first = program("db", "upgrade", "--json").json
+    assert (first["before"], first["backup"]) == (None, None)
+    again = program("db", "upgrade", "--json").json
+    assert again == {"before": first["after"], "after": first["after"], "backup": None}
+    assert "up to date" in program("db", "upgrade").out
+
+
+def test_upgrade_creates_a_database_elsewhere_too(program: Program, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/other.db"
+    assert program("jobs", "--database-url", url, "--json").error["code"] == "DATABASE_MISSING"
+    assert program("db", "upgrade", "--database-url", url).code == 0
+    assert program("jobs", "--database-url", url, "--json").json == {"jobs": []}
+
+
+def test_demo_data_go_into_an_empty_database_only(demo: Program) -> None:
+    refused = demo("db", "demo", "--devices", 600, "--json")
+    assert (refused.code, refused.error["code"]) == (2, "DATABASE_NOT_EMPTY")
+    assert demo("db", "demo", "--if-empty", "--json").json["devices"] == 0
+
+
+def test_missing_damaged_locked_and_foreign_databases_are_said(program: Program, tmp_path: Path) -> None:
+    def code_of(name: str) -> tuple[int, str]:
+        result = program("jobs", "--database-url", f"sqlite:///{tmp_path}/{name}", "--json")
+        return result.code, result.error["code"]
+
+    (tmp_path / "text.db").write_bytes(b"this is no database at all, not by far" * 100)
+    with sqlite3.connect(tmp_path / "foreign.db") as connection:
+        connection.execute("CREATE TABLE theirs (id INTEGER)")
+    connection.close()
+    assert code_of("missing.db") == (3, "DATABASE_MISSING")
+    assert code_of("text.db") == (3, "DATABASE_NOT_A_DATABASE")
+    assert code_of("foreign.db")[0] == 3
+    assert code_of("no/folder.db")[0] == 3
+
+
+def test_database_of_a_newer_program_is_refused(demo: Program) -> None:
+    with sqlite3.connect(demo.data_dir / "desk.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    result = demo("jobs", "--json")
+    assert result.code == 3
+    assert "newer" in result.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("rubbish", "DATABASE_URL_INVALID"),
+        ("mysql://host/x", "DATABASE_KIND_UNKNOWN"),
+        ("postgresql+psycopg://user:geheim@127.0.0.1:9/desk", "DATABASE_UNREACHABLE"),
+    ],
+)
+def test_url_that_leads_nowhere(program: Program, url: str, code: str) -> None:
+    result = program("jobs", "--database-url", url, "--json")
+    assert (result.code, result.error["code"]) == (3, code)
+    assert "geheim" not in result.out + result.err
+
+
+def test_data_folder_that_cannot_be_made(program: Program) -> None:
+    (program.data_dir / "file").write_text("")
+    result = program("jobs", "--data-dir", program.data_dir / "file" / "data", "--json")
+    assert (result.code, result.error["code"]) == (3, "DATA_DIR_UNUSABLE")
+
+
+# --- who sits at the desk --------------------------------------------------------------------------------------------
+
+
+def test_stranger_is_no_operator(demo: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "stranger")
+    result = demo("jobs", "--json")
+    assert (result.code, result.error["code"]) == (2, "OPERATOR_UNKNOWN")
+    assert "stranger" in result.error["message"]
+
+
+def test_only_an_administrator_acts_for_others(demo: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert demo("jobs", "--operator", "nobody", "--json").error["code"] == "OPERATOR_UNKNOWN"
+    assert demo("jobs", "--operator", "limited", "--json").code == 0
+    monkeypatch.setenv("LOGNAME", "operator")
+    assert demo("jobs", "--json").code == 0
+    refused = demo("jobs", "--operator", "limited", "--json")
+    assert (refused.code, refused.error["code"]) == (2, "MAY_NOT_ACT_FOR_OTHERS")
+
+
+def test_acting_for_another_is_written_down(demo: Program) -> None:
+    assert demo("jobs", "--operator", "LIMITED").code == 0
+    with sqlite3.connect(demo.data_dir / "desk.db") as connection:
+        rows = connection.execute("SELECT operator_login, acting_login, action FROM audit_entry").fetchall()
+    connection.close()
+    assert rows[-1] == ("limited", os_user(), "act_for")
+
+
+# --- settings and version --------------------------------------------------------------------------------------------
+
+
+def test_wrong_setting_is_said_by_every_command(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSOCIATION_WORKERS", "many")
+    result = program("jobs", "--json")
+    assert (result.code, result.error["code"]) == (2, "SETTING_INVALID")
+    assert "ASSOCIATION_WORKERS" in result.error["message"]
+
+
+def test_version(program: Program) -> None:
+    assert program("--version").out.startswith("Device Association Desk ")
+    assert list(program("--version", "--json").json) == ["version"]
+
+
+def test_flags_may_stand_before_the_command(program: Program, tmp_path: Path) -> None:
+    result = program("--data-dir", tmp_path / "other", "--json", "jobs")
+    assert result.json == {"jobs": []}
+    assert (tmp_path / "other" / "desk.db").exists()
+    assert not (program.data_dir / "desk.db").exists()
+
+
+def test_program_runs_as_a_process_of_its_own(demo: Program) -> None:
+    result = demo.run("jobs", "--json")
+    assert result.code == 0
+    assert result.json["jobs"]
+    assert result.err == ""
