@@ -98,7 +98,7 @@ package: setup
 	@du -sh $(dir $(PROGRAM))
 	@# as on a machine that knows nothing of this folder: no environment, no Python, no settings
 	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && cd "$$home" && \
-		env -i HOME="$$home" PATH=/usr/bin:/bin QT_QPA_PLATFORM=offscreen $(CURDIR)/$(PROGRAM) --selftest --json
+		env -i HOME="$$home" PATH=/usr/bin:/bin LANG=C.UTF-8 QT_QPA_PLATFORM=offscreen $(CURDIR)/$(PROGRAM) --selftest --json
 
 # --- clean ------------------------------------------------------------------------------------------------------------
 
