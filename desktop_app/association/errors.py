@@ -1,4 +1,4 @@
-"""Errors that a person reads: what happened, to which device, what to do; and the four kinds that decide what is done."""
+"""Errors that a person reads: what happened, to which device, what to do; and the four kinds that decide what follows."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class NotFound(RequestRefused):
 
 
 class EnvironmentFault(AssociationError):
-    """Database or billing unreachable, damaged, locked, or the credential refused. Not a bug and not the data's fault."""
+    """Database or billing unreachable, damaged, locked, or the credential refused. Neither a bug nor wrong data."""
 
     exit_code = 3
 

@@ -66,7 +66,7 @@ class StepState(StrEnum):
     """Where one step of a work order stands. A row exists from the step's intent or outcome on, not before."""
 
     INTENT = "intent"  #: committed before the POST: from here on billing may have acted
-    NOT_SENT = "not_sent"  #: the last try was refused or broke before billing could act; the next claim renews the intent
+    NOT_SENT = "not_sent"  #: the last try ended before billing could act; the next claim renews the intent
     UNKNOWN = "unknown"  #: sent, no clear answer; billing is asked after the settle time
     DONE = "done"  #: done by this work order
     KEPT = "kept"  #: it was so before; nothing was changed

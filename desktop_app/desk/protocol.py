@@ -312,8 +312,8 @@ class RequestsDesk(Protocol):
     def export_check(self, report: CheckReport, path: Path) -> int:
         """Writes the findings of a check as CSV (UTF-8 with BOM), one a row, whole or not at all.
 
-        Columns: ``line, asked_for, iccid, code, severity, message, what_to_do``; cells that a spreadsheet would run as a
-        formula are defused. Returns the number of findings.
+        Columns: ``line, asked_for, iccid, code, severity, message, what_to_do``; cells that a spreadsheet would run as
+        a formula are defused. Returns the number of findings.
 
         Raises:
             EnvironmentFault: the file cannot be written.
@@ -628,7 +628,10 @@ class AdministrationDesk(Protocol):
         """What may be done here."""
 
     def changes(self, cursor: str = "") -> Changes:
-        """What changed since the cursor; an empty one: nothing but a fresh cursor and the sums. Cheap: called 10–20 times a second."""
+        """What changed since the cursor; an empty one: nothing but a fresh cursor and the sums.
+
+        Cheap: it is called 10 to 20 times a second.
+        """
 
     def settings(self) -> Mapping[str, str]:
         """The settings in force, in words, without secrets."""

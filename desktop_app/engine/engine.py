@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
 import time
 import uuid
@@ -128,7 +127,7 @@ class Engine:
         Raises:
             EnvironmentFault: the database cannot be used; nothing was started.
         """
-        host, kind = socket.gethostname(), self._config.kind
+        host, kind = platform.node(), self._config.kind
         commit(self._store, "start", lambda uow: engine_rows.register(uow, self.engine_id, host, os.getpid(), kind))
         self._use_rules(self._housekeeping.rules())
         for name, target in (("recorder", self._rounds.run), ("housekeeping", self._housekeeping.run)):
