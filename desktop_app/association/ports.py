@@ -28,9 +28,7 @@ class PostVerdict(StrEnum):
 
     CREATED = "created"  #: billing says that it made it, and under which id
     REFUSED = "refused"  #: billing read it and refused its data (400, 404, 405, 409, 422): nothing was made
-    NOT_SENT = (
-        "not_sent"  #: nothing was made, a later try may work: 429, the connection died before the first byte, the lease
-    )
+    NOT_SENT = "not_sent"  #: nothing was made, a later try may work: 429, the lease, no connection at the first byte
     UNKNOWN = "unknown"  #: time-out, broken connection or any 5xx after the first byte: billing may have acted
     ENVIRONMENT = "environment"  #: no server reached, or the credential refused (401, 403): nothing was made
 
