@@ -1,4 +1,4 @@
-"""Errors that a person reads: what happened, to which device, what to do; and the four kinds that say what comes next."""
+"""Errors that a person reads: what happened, to which device, what to do; and the four kinds that say what follows."""
 
 from __future__ import annotations
 
