@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 import pytest
 
@@ -52,10 +53,10 @@ def of(
     state: W = W.SUCCEEDED,
     billing: BillingAction | None = BillingAction.NONE,
     plans: Sequence[Step] = (),
+    steps: Mapping[str, StepState] = MappingProxyType({}),
     *,
     found: bool = True,
     permitted: bool = True,
-    **steps: StepState,
 ) -> Proofs:
     rows = {Step(name): step_state for name, step_state in steps.items()}
     return proofs(WorkOrderFacts(state, found, permitted, billing, plans, rows))
@@ -65,15 +66,12 @@ LOCAL = {"ownership": S.DONE, "history": S.DONE}
 
 
 def test_proofs_of_a_device_with_everything() -> None:
-    done = of(
-        billing=BillingAction.CREATE, plans=(CARRIER, CUSTOMER), billing_service=S.DONE, carrier_plan_product=S.DONE,
-        customer_plan_product=S.DONE, carrier_rate_plan=S.DONE, customer_rate_plan=S.DONE, **LOCAL,
-    )  # fmt: skip
+    done = of(billing=BillingAction.CREATE, plans=(CARRIER, CUSTOMER), steps=dict.fromkeys(Step, S.DONE))
     assert done == Proofs(YES, YES, YES, YES, YES, YES, YES)
 
 
 def test_proofs_of_a_device_that_was_only_assigned() -> None:
-    assert of(**LOCAL) == Proofs(YES, YES, NOT_ASKED, YES, NOT_ASKED, YES, YES)
+    assert of(steps=LOCAL) == Proofs(YES, YES, NOT_ASKED, YES, NOT_ASKED, YES, YES)
 
 
 def test_a_rejected_device_proves_nothing_but_what_was_found_out() -> None:
@@ -90,14 +88,14 @@ def test_a_rejected_device_proves_nothing_but_what_was_found_out() -> None:
     ],
 )  # fmt: skip
 def test_a_proof_says_what_its_step_says_and_is_never_a_promise(step_state: StepState, proof: Proof) -> None:
-    assert of(W.RUNNING, BillingAction.CREATE, billing_service=step_state).billing_service_created is proof
-    assert of(W.RUNNING, ownership=step_state).ownership_updated is proof
-    assert of(W.RUNNING, history=step_state).history_recorded is proof
+    assert of(W.RUNNING, BillingAction.CREATE, steps={"billing_service": step_state}).billing_service_created is proof
+    assert of(W.RUNNING, steps={"ownership": step_state}).ownership_updated is proof
+    assert of(W.RUNNING, steps={"history": step_state}).history_recorded is proof
 
 
 @pytest.mark.parametrize("state", sorted(set(W) - {W.SUCCEEDED}))
 def test_only_a_work_order_that_succeeded_is_complete(state: W) -> None:
-    assert of(state, **LOCAL).processing_completed is NO
+    assert of(state, steps=LOCAL).processing_completed is NO
 
 
 @pytest.mark.parametrize(
@@ -124,7 +122,7 @@ def test_only_a_work_order_that_succeeded_is_complete(state: W) -> None:
 def test_rate_plans_are_assigned_only_where_every_one_is(
     billing: str, plans: Sequence[Step], steps: Mapping[str, StepState], proof: Proof
 ) -> None:
-    assert of(billing=BillingAction(billing), plans=plans, **steps).rate_plans_assigned is proof
+    assert of(billing=BillingAction(billing), plans=plans, steps=steps).rate_plans_assigned is proof
 
 
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
