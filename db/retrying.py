@@ -13,10 +13,10 @@ from sqlalchemy import Column, ColumnElement, Date, Table, Unicode, and_, exists
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeEngine
 
+from db.counters import Counters
 from db.schema import job, work_order, work_order_step
 from db.temporary import lines_table
 from db.types import JsonText, Key
-from db.work import Counters
 from desktop_app.association.model import BillingAction
 from desktop_app.association.ports import DeviceIsTaken, FailedOrder, WorkOrderDraft
 from desktop_app.association.states import FINAL_JOBS, JobState, Step, StepState, WorkOrderState

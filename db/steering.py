@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, case, exists, false, func, select, true, update
 
+from db.counters import Counters
 from db.finishing import write_log
 from db.schema import billing_service, job, work_order, work_order_step
-from db.work import Counters, ServiceMade, record_services
+from db.work import ServiceMade, record_services
 from desktop_app.association.errors import NotFound, RequestRefused
 from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState
 
@@ -199,14 +200,14 @@ def resolve(uow: UnitOfWork, tracking_number: str, iccid: str, service_id: str |
             "Look at the job again.",
         )
     assert step is not None
-    answer = _settle_step(uow, found.job_id, row.id, Step(step), service_id, by)
+    answer = _settle_step(uow, row.id, Step(step), service_id, by)
     write_log(uow, found.job_id, found.run_no, "resolved", f"Device {iccid}, {step}: {answer}, says {by}.")
     counters = Counters()
     counters.moved(found.job_id, WorkOrderState.OUTCOME_UNKNOWN, WorkOrderState.QUEUED)
     counters.write(uow)
 
 
-def _settle_step(uow: UnitOfWork, job_id: int, work_order_id: int, step: Step, billing_id: str | None, by: str) -> str:
+def _settle_step(uow: UnitOfWork, work_order_id: int, step: Step, billing_id: str | None, by: str) -> str:
     """Writes what a person says of the step; what it said, in words."""
     at_step = (work_order_step.c.work_order_id == work_order_id, work_order_step.c.step == step)
     was_sent = uow.connection.execute(select(work_order_step.c.intent_at).where(*at_step)).scalar() is not None
@@ -225,7 +226,7 @@ def _settle_step(uow: UnitOfWork, job_id: int, work_order_id: int, step: Step, b
         order = uow.connection.execute(
             select(
                 _wo.iccid, _wo.msisdn, _wo.device_id, _wo.reference, job.c.billing_credential_id, job.c.customer_id
-            ).where(_wo.id == work_order_id, job.c.id == job_id)
+            ).where(_wo.id == work_order_id, job.c.id == _wo.job_id)
         ).one()
         another = uow.connection.execute(
             select(billing_service.c.id).where(

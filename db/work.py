@@ -45,14 +45,6 @@ if TYPE_CHECKING:
 #: Work orders in one ``IN (…)``: SQL Server takes 2,100 parameters a statement.
 MOST_IDS = 1_000
 
-
-class TakenByAnother(Exception):
-    """Another engine is at the same rows: this transaction is rolled back, and looks again later."""
-
-
-#: Work orders of an ended engine that are taken back in one unit of work.
-MOST_TAKEN_BACK = 2_000
-
 _wo = work_order.c
 
 
@@ -169,7 +161,7 @@ class JobStanding:
 def standings(uow: UnitOfWork, job_ids: Collection[int]) -> dict[int, JobStanding]:
     """How these jobs stand, by handle."""
     found: dict[int, JobStanding] = {}
-    for part in _parts(sorted(job_ids)):
+    for part in parts(sorted(job_ids)):
         rows = uow.connection.execute(select(job.c.id, job.c.state, job.c.cancel_requested).where(job.c.id.in_(part)))
         for job_id, state, cancel_requested in rows:
             found[job_id] = JobStanding(state in {"queued", "running"}, cancel_requested)
@@ -297,8 +289,8 @@ def _take(uow: UnitOfWork, engine_id: str, rows: Sequence[Any], lease_until: dat
     """The compare-and-set; the rows that were won."""
     now = uow.now()
     won: list[Any] = []
-    for (state, epoch), group in _grouped(rows, lambda row: (row.state, row.lease_epoch)):
-        for part in _parts(group):
+    for (state, epoch), group in grouped(rows, lambda row: (row.state, row.lease_epoch)):
+        for part in parts(group):
             ids = [row.id for row in part]
             taken = uow.connection.execute(
                 update(work_order)
@@ -326,7 +318,7 @@ def _take(uow: UnitOfWork, engine_id: str, rows: Sequence[Any], lease_until: dat
 def _steps_of(uow: UnitOfWork, ids: Sequence[int]) -> dict[int, dict[Step, StepRow]]:
     table = work_order_step.c
     steps: dict[int, dict[Step, StepRow]] = defaultdict(dict)
-    for part in _parts(ids):
+    for part in parts(ids):
         rows = uow.connection.execute(
             select(
                 table.work_order_id, table.step, table.state, table.attempts, table.reference, table.intent_at,
@@ -358,8 +350,8 @@ def hold(uow: UnitOfWork, engine_id: str, leases: Sequence[Held], lease_until: d
     """
     now = uow.now()
     kept: set[int] = set()
-    for epoch, group in _grouped(leases, lambda lease: lease.epoch):
-        for part in _parts(group):
+    for epoch, group in grouped(leases, lambda lease: lease.epoch):
+        for part in parts(group):
             ids = [lease.work_order_id for lease in part]
             renewed = uow.connection.execute(
                 update(work_order)
@@ -469,7 +461,7 @@ def write_orders(uow: UnitOfWork, engine_id: str, writes: Sequence[OrderWrite], 
 
 def record_failures(uow: UnitOfWork, ids: Sequence[int]) -> None:
     """A history row for each of these work orders that failed: the record says what was tried, too."""
-    for part in _parts(ids):
+    for part in parts(ids):
         uow.connection.execute(
             insert(device_history).from_select(
                 ["device_id", "customer_id", "job_id", "work_order_id", "at", "event", "detail", "effective_date",
@@ -575,170 +567,16 @@ def fail_queued(uow: UnitOfWork, job_id: int, line: int, problem_of: Callable[[s
     return bool(failed)
 
 
-# --- counters --------------------------------------------------------------------------------------------------------
-
-
-class Counters:
-    """How many work orders of each job changed from which state to which, in one unit of work."""
-
-    def __init__(self) -> None:
-        self._changes: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        self._turns: set[int] = set()
-        self._progressed: set[int] = set()
-
-    def moved(self, job_id: int, before: WorkOrderState, after: WorkOrderState, count: int = 1) -> None:
-        """``count`` work orders of the job changed their state."""
-        change = self._changes[job_id]
-        change[before] -= count
-        change[after] += count
-
-    def took_turn(self, job_id: int) -> None:
-        """The job had its turn: others come first now."""
-        self._turns.add(job_id)
-        _ = self._changes[job_id]
-
-    def progressed(self, job_id: int) -> None:
-        """Billing did something for the job: its next pause begins with a short one."""
-        self._progressed.add(job_id)
-        _ = self._changes[job_id]
-
-    @property
-    def jobs(self) -> list[int]:
-        """The jobs that changed, ascending."""
-        return sorted(self._changes)
-
-    def write(self, uow: UnitOfWork) -> None:
-        """Writes the counters, and sends jobs without an open work order on to be finished. The last thing written."""
-        now = uow.now()
-        for job_id in self.jobs:
-            values: dict[str, Any] = {state: job.c[state] + by for state, by in self._changes[job_id].items() if by}
-            if job_id in self._progressed:
-                values["resume_attempts"] = 0
-            if job_id in self._turns:
-                values["turn_at"] = now
-                values["started_at"] = func.coalesce(job.c.started_at, now)
-                values["state"] = case((job.c.state == "queued", "running"), else_=job.c.state)
-            uow.connection.execute(
-                update(job).where(job.c.id == job_id).values(**values, changed_at=now, revision=job.c.revision + 1)
-            )
-        send_to_finishing(uow, self.jobs)
-
-
-def send_to_finishing(uow: UnitOfWork, job_ids: Sequence[int] | None = None) -> int:
-    """Jobs of which every work order is final go on to be finished.
-
-    Args:
-        job_ids: only these are looked at; None: all (a job of which nothing could ever run).
-
-    Returns:
-        How many.
-    """
-    now = uow.now()
-    condition = and_(
-        job.c.state.in_(("queued", "running", "paused")),
-        job.c.queued == 0, job.c.running == 0, job.c.waiting_retry == 0, job.c.outcome_unknown == 0,
-    )  # fmt: skip
-    count = 0
-    for part in _parts(job_ids) if job_ids is not None else [None]:
-        count += uow.connection.execute(
-            update(job)
-            .where(condition, *(() if part is None else (job.c.id.in_(part),)))
-            .values(
-                state="finishing", pause_cause=None, pause_reason=None, resume_at=None, changed_at=now,
-                revision=job.c.revision + 1,
-            )
-        ).rowcount  # fmt: skip
-    return count
-
-
-# --- taking back what an ended engine held ---------------------------------------------------------------------------
-
-
-def any_expired(uow: UnitOfWork) -> bool:
-    """Whether a lease has ended: read before anything is written for it."""
-    return (
-        uow.connection.execute(
-            select(_wo.id).where(is_state(_wo.state, WorkOrderState.RUNNING), _wo.lease_until < uow.now()).limit(1)
-        ).first()
-        is not None
-    )
-
-
-def take_back(uow: UnitOfWork, check_at: datetime, problem: Problem, limit: int = MOST_TAKEN_BACK) -> int:
-    """Work orders whose lease has ended become queued work, or an unknown outcome where an intent was open.
-
-    An open intent means that billing may have acted: it is asked at ``check_at``, and nothing is posted before.
-
-    Args:
-        check_at: now and the settle time, at the least.
-        problem: what is shown of an unknown outcome.
-        limit: most work orders at once.
-
-    Returns:
-        How many.
-
-    Raises:
-        TakenByAnother: another engine takes the same ones back.
-    """
-    now = uow.now()
-    expired = (is_state(_wo.state, WorkOrderState.RUNNING), _wo.lease_until < now)
-    rows = uow.connection.execute(
-        select(_wo.id, _wo.job_id)
-        .where(*expired)
-        .order_by(_wo.lease_until)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .with_hint(work_order, "WITH (UPDLOCK, READPAST)", "mssql")
-    ).all()
-    counters = Counters()
-    open_steps = (StepState.INTENT, StepState.UNKNOWN)
-    is_open = exists().where(work_order_step.c.work_order_id == _wo.id, work_order_step.c.state.in_(open_steps))
-    for part in _parts(rows):
-        job_of = {row.id: row.job_id for row in part}
-        ids = list(job_of)
-        unknown = (
-            update(work_order)
-            .where(_wo.id.in_(ids), *expired, is_open)
-            .values(
-                state=WorkOrderState.OUTCOME_UNKNOWN, check_at=check_at, engine_id=None, lease_until=None,
-                error_kind=problem.kind, error_code=problem.code, error_message=problem.message,
-                what_to_do=problem.what_to_do, lease_epoch=_wo.lease_epoch + 1, changed_at=now,
-                revision=_wo.revision + 1,
-            )
-        )  # fmt: skip
-        queued = (
-            update(work_order)
-            .where(_wo.id.in_(ids), *expired)
-            .values(
-                state=WorkOrderState.QUEUED, engine_id=None, lease_until=None, lease_epoch=_wo.lease_epoch + 1,
-                changed_at=now, revision=_wo.revision + 1,
-            )
-        )  # fmt: skip
-        changed = uow.connection.execute(unknown).rowcount + uow.connection.execute(queued).rowcount
-        if changed != len(ids):
-            raise TakenByAnother
-        uow.connection.execute(
-            update(work_order_step)
-            .where(work_order_step.c.work_order_id.in_(ids), work_order_step.c.state == StepState.INTENT)
-            .values(state=StepState.UNKNOWN)
-        )
-        states = uow.connection.execute(select(_wo.id, _wo.state).where(_wo.id.in_(ids)))
-        for work_order_id, state in states:
-            counters.moved(job_of[work_order_id], WorkOrderState.RUNNING, WorkOrderState(state))
-    counters.write(uow)
-    return len(rows)
-
-
 # --- small helpers ---------------------------------------------------------------------------------------------------
 
 
-def _parts(items: Sequence[Any] | None, size: int = MOST_IDS) -> Iterator[Any]:
-    items = items or ()
+def parts(items: Sequence[Any], size: int = MOST_IDS) -> Iterator[Any]:
+    """The items in pieces that fit into one statement."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
-def _grouped(items: Sequence[Any], key: Any) -> list[tuple[Any, list[Any]]]:
+def grouped(items: Sequence[Any], key: Any) -> list[tuple[Any, list[Any]]]:
     groups: dict[Any, list[Any]] = defaultdict(list)
     for item in items:
         groups[key(item)].append(item)

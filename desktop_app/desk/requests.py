@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from db import operators, retrying
+from db.counters import Counters
 from db.facts import Facts
 from db.finishing import write_log
 from db.master_data import MasterData
 from db.submission import Submission
-from db.work import Counters
 from desktop_app.association.check import CheckOutcome, check, refuse_blocked, refuse_blocked_request
 from desktop_app.association.errors import Problem, RequestRefused
 from desktop_app.association.facts import AskedDevice, OperatorRights, ReadLine, Right

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from db import finishing, procedures
+from db.counters import send_to_finishing
 from db.finishing import FinishingJob
 from db.unit_of_work import Store, UnitOfWork
 from desktop_app.association.completion import Cause, RunFacts, final_state, statistics
@@ -29,6 +30,8 @@ def finish_due(store: Store, *, notify: bool) -> int:
     Returns:
         How many were finished.
     """
+    # Those of which nothing could ever run have nobody else who sends them on.
+    commit(store, "send-to-finishing", send_to_finishing)
     with store.read() as uow:
         waiting = finishing.jobs_to_finish(uow)
     finished = 0

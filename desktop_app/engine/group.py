@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from random import Random
 
 from db import effects, steering, work
+from db.counters import Counters
 from db.unit_of_work import UnitOfWork
-from db.work import Counters, DueJob, JobStanding, OrderWrite, ServiceMade, StepRow, StepWrite
+from db.work import DueJob, JobStanding, OrderWrite, ServiceMade, StepRow, StepWrite
 from desktop_app.association.errors import Problem
 from desktop_app.association.model import BillingAction
 from desktop_app.association.processing import (

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
 
-from db import engine_rows, finishing, installation, outbox, schedule, steering, work
+from db import counters, engine_rows, installation, outbox, schedule, steering, taking_back
+from db.taking_back import TakenByAnother
 from db.unit_of_work import Store, UnitOfWork
 from desktop_app.association.errors import EnvironmentFault, ErrorKind, Problem
 from desktop_app.association.ports import LookupVerdict
@@ -123,10 +124,10 @@ class Housekeeping:
         """Does whatever is due; how many things were done."""
         with self._store.read() as uow:
             is_due = _Due(
-                leases=work.any_expired(uow),
+                leases=taking_back.any_expired(uow),
                 probes=steering.any_probe_due(uow),
                 scheduled=schedule.any_due(uow),
-                finishing=bool(finishing.jobs_to_finish(uow, limit=1)),
+                finishing=counters.any_to_finish(uow),
                 events=self._send is not None and outbox.any_due(uow),
             )
         done = 0
@@ -148,9 +149,9 @@ class Housekeeping:
         """One path: what an ended engine held is queued work, or an unknown outcome to be asked for."""
         try:
             taken = commit(
-                self._store, "take-back", lambda uow: work.take_back(uow, uow.now() + rules.settle, _LEFT_OPEN)
+                self._store, "take-back", lambda uow: taking_back.take_back(uow, uow.now() + rules.settle, _LEFT_OPEN)
             )
-        except work.TakenByAnother:
+        except TakenByAnother:
             return 0
         _log.info("%d work orders of ended leases were taken back", taken)
         return taken
@@ -189,7 +190,7 @@ class Housekeeping:
         """A part of what is due; the next round does the next."""
         try:
             applied = commit(self._store, "schedule", schedule.apply_due)
-        except work.TakenByAnother:
+        except TakenByAnother:
             return 0
         if applied.more:
             self.wake()

@@ -13,9 +13,10 @@ from datetime import timedelta
 from random import Random
 
 from db import effects, work
+from db.counters import Counters
 from db.engines import is_data_error
 from db.unit_of_work import Store, UnitOfWork
-from db.work import Counters, DueJob, OrderWrite
+from db.work import DueJob, OrderWrite
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.states import WorkOrderState
 from desktop_app.engine.crash_points import commit

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from desktop_app.association.model import Proof
+from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.states import JobState, PauseCause, StepState, WorkOrderState
 from desktop_app.engine.engine import Engine, EngineConfig
 from desktop_app.engine.leases import Lease
@@ -90,7 +91,7 @@ def test_without_a_billing_server_the_job_pauses_itself_says_why_and_goes_on_whe
 
 def test_a_quota_that_is_used_up_pauses_the_job_for_that_cause(world: World) -> None:
     number = world.submit(world.request(3))
-    world.gateway.limit.waits = [3_600.0]
+    world.gateway.limit.wait_s = 3_600.0
     engine = world.engine()
     engine.start()
     try:
@@ -229,7 +230,7 @@ def test_nothing_is_sent_on_a_lease_that_ends_before_the_deadline(world: World) 
     assert in_hand.steps[in_hand.call.step].state is StepState.INTENT  # type: ignore[union-attr]
 
     def short() -> Lease:
-        return Lease(100.0, lambda: 98.5)
+        return Lease(100.0, 1_100.0, lambda: 98.5, lambda: 1_000.0)
 
     outcome = run(in_hand.going_on(in_hand.steps, in_hand.call, short()), world.ledger, 2.0, lambda: False)
     assert outcome.result == NotCalled()
@@ -237,10 +238,7 @@ def test_nothing_is_sent_on_a_lease_that_ends_before_the_deadline(world: World) 
 
 
 def _recorder(world: World, engine_id: str) -> Recorder:
-    own = world.engine()
-    rules = own._recorder.rules
-    own._pool.wait()
-    return Recorder(world.store, engine_id, rules, lease=timedelta(seconds=30))
+    return Recorder(world.store, engine_id, ProcessingRules(timedelta(seconds=0.2)), lease_s=30.0)
 
 
 def test_a_zombies_outcome_changes_nothing(world: World) -> None:
@@ -291,7 +289,7 @@ def test_a_finished_job_is_announced_until_somebody_takes_it(world: World) -> No
         wait_for(lambda: engine.wait_until_idle(lambda: True) or engine._look(_idle))
     finally:
         engine.stop()
-    assert {event_id for event_id, _ in seen} == {f"{number}-1"}
+    assert {event_id for event_id, _ in seen} == {f"{number}/1"}
     assert seen[0][1] == seen[1][1], "the same event has the same body whenever it is sent"
 
 

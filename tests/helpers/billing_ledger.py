@@ -141,15 +141,16 @@ class BillingLedger:
 
 @dataclass
 class NoLimit:
-    """A governor that lets every call through."""
+    """A governor that lets every call through, or (with ``wait_s``) none."""
 
-    waits: list[float] = field(default_factory=list)
+    wait_s: float = 0.0
+    back_offs: list[float] = field(default_factory=list)
 
     def try_take(self, calls: int = 1) -> float:
-        return self.waits.pop(0) if self.waits else 0.0
+        return self.wait_s
 
     def backed_off(self, retry_after_s: float) -> None:
-        return
+        self.back_offs.append(retry_after_s)
 
 
 class OneLedger:

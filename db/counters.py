@@ -1,0 +1,104 @@
+"""The counters of jobs: work orders in each state. They change last in each transaction, and equal the rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
+
+from db.schema import job
+from db.work import parts
+from desktop_app.association.states import JobState, WorkOrderState
+
+if TYPE_CHECKING:
+    from db.unit_of_work import UnitOfWork
+
+
+class Counters:
+    """How many work orders of each job changed from which state to which, in one unit of work."""
+
+    def __init__(self) -> None:
+        self._changes: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._turns: set[int] = set()
+        self._progressed: set[int] = set()
+
+    def moved(self, job_id: int, before: WorkOrderState, after: WorkOrderState, count: int = 1) -> None:
+        """``count`` work orders of the job changed their state."""
+        change = self._changes[job_id]
+        change[before] -= count
+        change[after] += count
+
+    def took_turn(self, job_id: int) -> None:
+        """The job had its turn: others come first now."""
+        self._turns.add(job_id)
+        _ = self._changes[job_id]
+
+    def progressed(self, job_id: int) -> None:
+        """Billing did something for the job: its next pause begins with a short one."""
+        self._progressed.add(job_id)
+        _ = self._changes[job_id]
+
+    @property
+    def jobs(self) -> list[int]:
+        """The jobs that changed, ascending."""
+        return sorted(self._changes)
+
+    def write(self, uow: UnitOfWork) -> None:
+        """Writes the counters, and sends jobs without an open work order on to be finished. The last thing written."""
+        now = uow.now()
+        for job_id in self.jobs:
+            values: dict[str, Any] = {state: job.c[state] + by for state, by in self._changes[job_id].items() if by}
+            if job_id in self._progressed:
+                values["resume_attempts"] = 0
+            if job_id in self._turns:
+                values["turn_at"] = now
+                values["started_at"] = func.coalesce(job.c.started_at, now)
+                values["state"] = case((job.c.state == "queued", "running"), else_=job.c.state)
+            uow.connection.execute(
+                update(job).where(job.c.id == job_id).values(**values, changed_at=now, revision=job.c.revision + 1)
+            )
+        send_to_finishing(uow, self.jobs)
+
+
+def _nothing_open() -> ColumnElement[bool]:
+    return and_(
+        job.c.state.in_((JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)),
+        job.c.queued == 0,
+        job.c.running == 0,
+        job.c.waiting_retry == 0,
+        job.c.outcome_unknown == 0,
+    )
+
+
+def any_to_finish(uow: UnitOfWork) -> bool:
+    """Whether a job waits to be finished; also one of which nothing could ever run."""
+    waiting = select(job.c.id).where(or_(job.c.state == JobState.FINISHING, _nothing_open())).limit(1)
+    return uow.connection.execute(waiting).first() is not None
+
+
+def send_to_finishing(uow: UnitOfWork, job_ids: Sequence[int] | None = None) -> int:
+    """Jobs of which every work order is final go on to be finished.
+
+    Args:
+        job_ids: only these are looked at; None: all (a job of which nothing could ever run).
+
+    Returns:
+        How many.
+    """
+    statement = (
+        update(job)
+        .where(_nothing_open())
+        .values(
+            state=JobState.FINISHING,
+            pause_cause=None,
+            pause_reason=None,
+            resume_at=None,
+            changed_at=uow.now(),
+            revision=job.c.revision + 1,
+        )
+    )
+    if job_ids is None:
+        return uow.connection.execute(statement).rowcount
+    return sum(uow.connection.execute(statement.where(job.c.id.in_(part))).rowcount for part in parts(job_ids))
