@@ -13,7 +13,9 @@ from desktop_app.association.completion import Cause, RunFacts, WorkOrderFacts, 
 from desktop_app.association.model import BillingAction, Proof, Proofs
 from desktop_app.association.states import OPEN_WORK_ORDERS, JobState, Step, StepState, WorkOrderState
 
-W, J, S = WorkOrderState, JobState, StepState
+W = WorkOrderState
+J = JobState
+S = StepState
 CARRIER, CUSTOMER = Step.CARRIER_RATE_PLAN, Step.CUSTOMER_RATE_PLAN
 
 
