@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from db.bulk import explicit_ids, insert_rows
+from db.bulk import explicit_ids, indexes_at_rest, insert_rows
 from db.demo import identifiers
 from db.demo.master_data import CustomerDraft, MasterDraft
 from db.demo.names import CARRIERS
@@ -158,7 +158,7 @@ def write_devices(uow: UnitOfWork, rng: Random, master: MasterDraft, draft: Devi
         "id", "service_provider_id", "iccid", "imei", "imei_14", "msisdn", "eid", "name", "status", "activated_on",
         "is_deleted", "is_archived", "carrier_rate_plan_id", "changed_at",
     )  # fmt: skip
-    with explicit_ids(uow, device):
+    with indexes_at_rest(uow, device), explicit_ids(uow, device):
         insert_rows(uow, device, columns, _device_rows(rng, master, draft, uow.now()))
 
 
@@ -279,7 +279,7 @@ def write_ownerships(uow: UnitOfWork, master: MasterDraft, owned: list[Ownership
         "effective_from", "effective_to", "customer_rate_plan_id", "data_limit_bytes", "data_pool", "work_order_id",
         "created_at", "changed_at",
     )  # fmt: skip
-    with explicit_ids(uow, device_ownership):
+    with indexes_at_rest(uow, device_ownership), explicit_ids(uow, device_ownership):
         insert_rows(uow, device_ownership, columns, _ownership_rows(master, owned))
 
 

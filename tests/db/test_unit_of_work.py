@@ -187,8 +187,8 @@ def test_run_does_not_repeat_what_is_wrong(store: Store) -> None:
     assert providers(store) == []
 
 
-def _both(first: Callable[[], object], second: Callable[[], object]) -> list[BaseException]:
-    """Runs both at once; the errors that came out."""
+def _at_once(*works: Callable[[], object]) -> list[BaseException]:
+    """Runs all at once; the errors that came out."""
     errors: list[BaseException] = []
 
     def guarded(work: Callable[[], object]) -> None:
@@ -197,7 +197,7 @@ def _both(first: Callable[[], object], second: Callable[[], object]) -> list[Bas
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=guarded, args=(work,)) for work in (first, second)]
+    threads = [threading.Thread(target=guarded, args=(work,)) for work in works]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -227,7 +227,7 @@ def test_two_units_that_deadlock_are_both_done(postgres_store: Store) -> None:
 
         return work
 
-    assert not _both(lambda: postgres_store.run(renamed("A", "B")), lambda: postgres_store.run(renamed("B", "A")))
+    assert not _at_once(lambda: postgres_store.run(renamed("A", "B")), lambda: postgres_store.run(renamed("B", "A")))
     assert len(tries) == 3
     with postgres_store.read() as uow:
         names = uow.connection.execute(select(service_provider.c.name)).scalars()
@@ -301,8 +301,26 @@ def test_a_writer_waits_for_the_one_before(tmp_path: Path) -> None:
             store.run(lambda uow: add_provider(uow, "SECOND"))
             done.set()
 
-        assert not _both(holder, waiter)
+        assert not _at_once(holder, waiter)
         assert providers(store) == ["FIRST", "SECOND"]
+
+
+def test_reading_then_writing_loses_no_update_on_a_file(sqlite_store: Store) -> None:
+    add_providers(sqlite_store, "COUNTER")
+    sqlite_store.run(lambda uow: uow.connection.execute(update(service_provider).values(name="0")))
+
+    def count() -> None:
+        for _ in range(25):
+
+            def one_more(uow: UnitOfWork) -> None:
+                now = int(uow.connection.scalar(select(service_provider.c.name)) or 0)
+                uow.connection.execute(update(service_provider).values(name=str(now + 1)))
+
+            sqlite_store.run(one_more)
+
+    assert not _at_once(count, count, count, count)
+    with sqlite_store.read() as uow:
+        assert uow.connection.scalar(select(service_provider.c.name)) == "100"
 
 
 def test_run_tries_again_while_a_file_is_busy(tmp_path: Path) -> None:
