@@ -166,7 +166,7 @@ def _msisdn(digits: str) -> Identifier | Unreadable:
         return Identifier(_K.MSISDN, digits)
     return Unreadable(
         "MSISDN_IMPOSSIBLE",
-        f"“{_short(digits)}” has {len(digits)} digits: no ICCID, IMEI or EID, and no possible phone number.",
+        f"“{_short(digits)}” is too short or too long for any identifier, also for a phone number.",
         "Write phone numbers with their country code, such as +1 274 555 0005; compare others with their source.",
     )
 

@@ -28,6 +28,8 @@ from desktop_app.association.ports import MasterDataPort
 
 #: Longest reason that is kept.
 LONGEST_REASON = 400
+#: An effective date before it has a wrong year.
+EARLIEST_DATE = date(2000, 1, 1)
 #: Names that an error suggests.
 _SUGGESTIONS = 3
 
@@ -105,8 +107,15 @@ def resolve(
 
     Raises:
         NotFound: an unknown customer, site, service provider or plan; it suggests what is near.
-        RequestRefused: a name that several bear, two carrier plans for one service provider, a reason that is too long.
+        RequestRefused: a name that several bear, two carrier plans for one service provider, a reason that is too long,
+            an effective date that must be a slip.
     """
+    if request.effective_date is not None and request.effective_date < EARLIEST_DATE:
+        raise RequestRefused(
+            "EFFECTIVE_DATE_IMPLAUSIBLE",
+            f"The effective date {request.effective_date} lies before {EARLIEST_DATE}.",
+            "Check its year.",
+        )
     if len(request.reason) > LONGEST_REASON:
         raise RequestRefused(
             "REASON_TOO_LONG",
@@ -357,5 +366,8 @@ def bill_cycle_start(on: date, day: int) -> date:
 
 def bill_cycles_between(early: date, late: date, day: int) -> int:
     """How many bill cycles (months) lie between those of the two dates; 0: the same one."""
-    first, last = bill_cycle_start(early, day), bill_cycle_start(late, day)
-    return (last.year - first.year) * 12 + last.month - first.month
+    return _bill_cycle(late, day) - _bill_cycle(early, day)
+
+
+def _bill_cycle(on: date, day: int) -> int:
+    return on.year * 12 + on.month - (on.day < day)

@@ -392,9 +392,9 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "SERVICE_OF_ANOTHER_CREDENTIAL",
         _BLOCKED,
         "are billed through another credential",
-        "Ask without a billing service, or have that service ended first.",
+        "Ask without rate plans, or have that service ended first.",
         _service_of_another_credential,
-        _with_billing,
+        _with_billed_plan,
         about=About.SERVICES,
     ),
     DeviceRule(

@@ -249,8 +249,8 @@ def _until_not_taken(work: Callable[[], T]) -> T:
             continue
     raise RequestRefused(
         "DEVICES_BUSY",
-        "Other jobs keep taking these devices at this very moment. Nothing was submitted.",
-        "Wait a moment, look at the check again, then submit what it shows.",
+        "Other jobs keep taking these devices at this very moment. Nothing was done.",
+        "Wait a moment, look at the check again, then try again.",
     )
 
 

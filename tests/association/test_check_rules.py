@@ -223,11 +223,8 @@ DEVICES: list[tuple[RequestFacts, DeviceFacts, tuple[str, ...]]] = [
         a_device(services=(service(1, OTHER_CUSTOMER), service(2))),
         ("BILLED_TO_ANOTHER", "BILLING_SERVICE_KEPT"),
     ),
-    (
-        BILLED,
-        own(services=(service(credential=31),)),
-        ("SERVICE_OF_ANOTHER_CREDENTIAL", "BILLING_SERVICE_KEPT"),
-    ),
+    (PLANS_BILLED, own(services=(service(credential=31),)), ("SERVICE_OF_ANOTHER_CREDENTIAL", "BILLING_SERVICE_KEPT")),
+    (BILLED, own(services=(service(credential=31),)), ("BILLING_SERVICE_KEPT",)),  # nothing is posted onto it
     # what a new one needs
     (BILLED, NO_MSISDN, ("MSISDN_MISSING",)),
     (a_request(), NO_MSISDN, FINE),

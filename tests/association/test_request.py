@@ -253,6 +253,17 @@ def test_dates() -> None:
 
 
 @pytest.mark.parametrize(
+    ("day", "is_taken"), [(date(1999, 12, 31), False), (date(206, 11, 24), False), (date(2000, 1, 1), True)]
+)
+def test_a_date_with_a_wrong_year_is_refused(day: date, is_taken: bool) -> None:
+    request = replace(REQUEST, effective_date=day)
+    if is_taken:
+        assert resolved(request).effective_date == day
+    else:
+        assert refusal(request).code == "EFFECTIVE_DATE_IMPLAUSIBLE"
+
+
+@pytest.mark.parametrize(
     ("day", "cycle_day", "start"),
     [
         (date(2026, 11, 24), 24, date(2026, 11, 24)),
@@ -273,6 +284,7 @@ def test_bill_cycles_begin_on_their_day(day: date, cycle_day: int, start: date) 
         (date(2026, 11, 14), date(2026, 11, 24), 1),
         (date(2025, 12, 15), date(2026, 1, 15), 1),
         (date(2024, 11, 15), date(2026, 11, 24), 24),
+        (date.min, date(1, 1, 15), 1),
     ],
 )
 def test_months_are_counted_in_bill_cycles(early: date, late: date, cycles: int) -> None:
