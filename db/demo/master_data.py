@@ -115,7 +115,13 @@ LIMITED_TO = ("10482", "10517", "11138")
 
 @dataclass(slots=True)
 class CustomerDraft:
-    """A customer as devices are given to it. Sites: the active ones, the default one first."""
+    """A customer as devices are given to it.
+
+    Attributes:
+        is_billed: whether some of its devices have billing services; those of other credentials than the main one have
+            none, since one sandbox plays the billing company of all credentials.
+        site_ids, site_codes, site_names: of the active sites, the default one first.
+    """
 
     customer_id: int
     name: str
@@ -275,7 +281,7 @@ def _customers(draft: MasterDraft, rng: Random, count: int, today: date) -> Iter
                 credential_id,
                 special.industry,
                 special.weight,
-                special.is_billed,
+                special.is_billed and special.credential in {MAIN_CREDENTIAL, None},
             )
         )
         yield (

@@ -360,6 +360,10 @@ def test_the_billing_company_knows_all_that_the_database_refers_to(demo: Store) 
         services = uow.connection.execute(
             select(billing_service.c.service_id, billing_service.c.is_active, billing_service.c.reference)
         ).all()
+        credentials = uow.connection.execute(select(billing_service.c.billing_credential_id).distinct()).scalars().all()
+    assert credentials == [1], (
+        "one sandbox plays the billing company of every credential, so only one has services there"
+    )
     sections = {
         name: {str(row[key]) for row in catalogue[name]}
         for name, key in {
