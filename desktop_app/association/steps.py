@@ -22,6 +22,11 @@ from desktop_app.association.states import BILLING_STEPS, SETTLED_STEPS, Step, S
 #: The steps that put a plan's product on the billing service, in order.
 PRODUCT_STEPS: tuple[Step, ...] = (Step.CARRIER_PLAN_PRODUCT, Step.CUSTOMER_PLAN_PRODUCT)
 _REFERENCE_ENDING = {Step.CARRIER_PLAN_PRODUCT: "-carrier", Step.CUSTOMER_PLAN_PRODUCT: "-customer"}
+#: What must be there before a service is made or kept; one without our reference could never be found again.
+_NEEDED: dict[BillingAction, tuple[str, ...]] = {
+    BillingAction.CREATE: ("reference", "billing_customer_id", "provider_id", "number"),
+    BillingAction.KEEP: ("kept_service_id",),
+}
 #: Longest reference of a work order: with the ending of its products it still fits into 60 characters.
 REFERENCE_LENGTH = 60 - max(len(ending) for ending in _REFERENCE_ENDING.values())
 
@@ -149,8 +154,24 @@ class NextCall:
     step: Step
 
 
-def refusal(terms: BillingTerms) -> Problem | None:
-    """What makes these terms impossible, so that nothing may be sent; None where they can be met."""
+def refusal(terms: BillingTerms, records: Mapping[Step, StepRecord] = MappingProxyType({})) -> Problem | None:
+    """What makes these terms impossible, so that nothing may be sent; None where they can be met.
+
+    A package comes with the POST that makes the service, and with nothing else: where the service is there already, and
+    was made without it (a mapping that was a product when it was made), it cannot be added.
+
+    Args:
+        records: what is written so far.
+    """
+    service = records.get(Step.BILLING_SERVICE)
+    has_service = _is_settled(service)
+    incomplete = [name for name in _NEEDED.get(terms.action, ()) if not getattr(terms, name)]
+    if incomplete and not has_service:
+        return Problem(
+            "INSTRUCTIONS_INCOMPLETE",
+            f"What billing needs is not all there: {', '.join(incomplete)}.",
+            "Complete the mapping of the billing credential, then submit the device again.",
+        )
     packages = {plan.package_id for plan in terms.plans.values() if plan.package_id}
     if len(packages) > 1:
         return Problem(
@@ -159,13 +180,21 @@ def refusal(terms: BillingTerms) -> Problem | None:
             "Choose plans of which at most one is a package, or map one of them to a product.",
         )
     if terms.action is BillingAction.KEEP and packages:
-        return Problem(
-            "PACKAGE_ON_KEPT_SERVICE",
-            f"The plan is package {min(packages)} at billing, which comes with a new service only, "
-            f"and service {terms.kept_service_id} is kept.",
-            "Map the plan to a product, or add the package at billing by hand and ask without this plan.",
-        )
+        return _package_too_late(min(packages), f"service {terms.kept_service_id} is kept")
+    if service is not None and has_service:
+        for step, plan in terms.plans.items():
+            # Its step would have been settled with the service; one that was begun by itself was a product then.
+            if plan.package_id and step in records and not _is_settled(records[step]):
+                return _package_too_late(plan.package_id, f"service {service.billing_id} was made without it")
     return None
+
+
+def _package_too_late(package_id: str, why: str) -> Problem:
+    return Problem(
+        "PACKAGE_ON_KEPT_SERVICE",
+        f"The plan is package {package_id} at billing, which comes with a new service only, and {why}.",
+        "Map the plan to a product, or add the package at billing by hand and ask without this plan.",
+    )
 
 
 def steps_at_billing(terms: BillingTerms) -> tuple[Step, ...]:

@@ -347,7 +347,7 @@ class Group:
         one = OrderInHand(job, order, nothing_yet, order.steps, self.lease, None, order.attempts + 1)
         try:
             one = replace(one, terms=job.terms(order))
-            problem = refusal(one.terms)
+            problem = refusal(one.terms, records(order.steps))
         except ValueError as error:
             problem = Problem(
                 "INSTRUCTIONS_INCOMPLETE",
