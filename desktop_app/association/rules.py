@@ -270,7 +270,8 @@ def _before_previous_ownership(case: Case, request: RequestFacts) -> str | None:
         return None
     if device.previous_end is not None and day < device.previous_end:
         return f"The effective date {day} lies before the end of its previous ownership on {device.previous_end}."
-    if case.ownership is OwnershipAction.REASSIGN and device.owned_from is not None and day < device.owned_from:
+    takes_over = request.reassign and case.ownership is OwnershipAction.REASSIGN
+    if takes_over and device.owned_from is not None and day < device.owned_from:
         return f"The effective date {day} lies before {device.owned_from}, when {_owner(case, request)} got it."
     return None
 

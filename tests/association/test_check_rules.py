@@ -295,6 +295,7 @@ DEVICES: list[tuple[RequestFacts, DeviceFacts, tuple[str, ...]]] = [
     # … nor before the owner got it from whom it is taken; on the same day is a correction
     (on(date(2026, 4, 30), reassign=True), owned(), ("BEFORE_PREVIOUS_OWNERSHIP", "TAKEN_OVER")),
     (on(date(2026, 5, 1), reassign=True), owned(), ("TAKEN_OVER",)),
+    (on(date(2026, 4, 30)), owned(), ("OWNED_BY_ANOTHER",)),  # where nothing is taken over, the date is not the matter
     (on(date(2026, 4, 30)), own(), FINE),
     # … nor before the customer's own start
     (on(date(2026, 3, 31), customer=customer(starts_on=date(2026, 4, 1))), a_device(), ("BEFORE_CUSTOMER_START",)),
