@@ -128,6 +128,7 @@ def released(attempt: Attempt) -> Decision:
         step_state=StepState.UNKNOWN if posted else StepState.NOT_SENT,
         work_order_state=WorkOrderState.OUTCOME_UNKNOWN if posted else WorkOrderState.QUEUED,
         check_at=attempt.unknown_since,
+        problem=outcome_unknown(attempt.device, "It has not been asked yet.") if posted else None,
         counts=False,
     )
 
@@ -317,15 +318,16 @@ def resolve_product(attempt: Attempt, found: Sequence[BillingProductFound]) -> D
     """
     terms, step = attempt.terms, attempt.call.step
     product_id = terms.plans[step].product_id
-    same = [product for product in found if product.product_id == product_id]
+    # What the other plan put there is the other plan's, even where both are the same product.
+    siblings = {terms.step_reference(other) for other in PRODUCT_STEPS if other is not step}
+    same = [product for product in found if product.product_id == product_id and product.reference not in siblings]
     active = [product for product in same if product.is_active]
     if attempt.unknown_since is None:
         if active:
             return Decision(step_state=StepState.KEPT, billing_id=active[0].service_product_id, counts=False)
         return _absent(attempt)
-    siblings = {terms.step_reference(other) for other in PRODUCT_STEPS if other is not step}
     ours = [product for product in same if product.reference == terms.step_reference(step)]
-    others = [product for product in active if product not in ours and product.reference not in siblings]
+    others = [product for product in active if product not in ours]
     if not ours and not others:
         return _absent(attempt)
     if not ours and len(others) == 1 and not others[0].reference and _speaks_for_its_products(terms, step):

@@ -1,0 +1,376 @@
+"""What the answer of each call makes of a step and of its work order: the table that money hangs on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+from typing import Any
+
+import pytest
+
+from desktop_app.association.errors import ErrorKind
+from desktop_app.association.model import BillingAction
+from desktop_app.association.ports import (
+    BillingProductFound,
+    BillingServiceFound,
+    LookupVerdict,
+    PostResult,
+    PostVerdict,
+    ProductLookup,
+    ServiceLookup,
+)
+from desktop_app.association.processing import (
+    TEXT_LENGTH,
+    Attempt,
+    Decision,
+    ProcessingRules,
+    cancelled_between_steps,
+    released,
+    settle,
+)
+from desktop_app.association.retry import RetryRules
+from desktop_app.association.states import Step, StepState, WorkOrderState
+from desktop_app.association.steps import BillingTerms, CallKind, NextCall, PlanAtBilling
+
+S = StepState
+W = WorkOrderState
+SERVICE, CARRIER, CUSTOMER = Step.BILLING_SERVICE, Step.CARRIER_PLAN_PRODUCT, Step.CUSTOMER_PLAN_PRODUCT
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+SENT_AT = NOW - timedelta(seconds=90)
+SETTLE = timedelta(seconds=30)
+RULES = ProcessingRules(SETTLE, RetryRules(max_attempts=3, first_wait_s=8.0))
+ICCID, OURS, NUMBER = "8901260000000039590", "AJ-20261124-0042-7-7f3a9c", "12745550005"
+TERMS = BillingTerms(
+    BillingAction.CREATE,
+    reference=OURS,
+    billing_customer_id="500",
+    provider_id="12",
+    number=NUMBER,
+    effective_date=date(2026, 11, 1),
+    plans={CARRIER: PlanAtBilling(product_id="101"), CUSTOMER: PlanAtBilling(product_id="103")},
+)
+KEEP = replace(TERMS, action=BillingAction.KEEP, kept_service_id="S9")
+
+
+def attempt(kind: CallKind, step: Step = SERVICE, **changes: Any) -> Attempt:
+    at = Attempt(ICCID, NextCall(kind, step), TERMS, tries=1, first_at=NOW - timedelta(minutes=5))
+    return replace(at, **changes)
+
+
+def decide(at: Attempt, result: PostResult | ServiceLookup | ProductLookup) -> Decision:
+    return settle(at, result, NOW, RULES, Random(1))
+
+
+def problem_of(decision: Decision) -> Any:
+    problem = decision.problem
+    assert problem is not None
+    assert ICCID in problem.message
+    assert problem.what_to_do
+    assert len(problem.message) <= TEXT_LENGTH
+    return problem
+
+
+# --- POST ------------------------------------------------------------------------------------------------------------
+
+POST = attempt(CallKind.POST_SERVICE)
+POST_PRODUCT = attempt(CallKind.POST_PRODUCT, CARRIER, service_id="S1")
+
+
+@pytest.mark.parametrize("at", [POST, POST_PRODUCT], ids=["service", "product"])
+def test_what_was_made_is_done_and_the_work_order_goes_on(at: Attempt) -> None:
+    decision = decide(at, PostResult(PostVerdict.CREATED, "77", 201, '{"ok": true}'))
+    assert decision == Decision(step_state=S.DONE, billing_id="77", http_status=201, answer='{"ok": true}')
+
+
+@pytest.mark.parametrize("at", [POST, POST_PRODUCT], ids=["service", "product"])
+@pytest.mark.parametrize(
+    "result",
+    [
+        PostResult(PostVerdict.UNKNOWN, http_status=503, reason="Status 503."),
+        PostResult(PostVerdict.UNKNOWN, reason="No answer in 30 s."),
+        PostResult(PostVerdict.CREATED, None, 201, "{}"),  # made, and nobody knows under which id
+        PostResult(PostVerdict.CREATED, "", 201, "{}"),
+    ],
+)
+def test_no_clear_answer_is_parked_until_billing_can_be_asked(at: Attempt, result: PostResult) -> None:
+    decision = decide(at, result)
+    assert (decision.step_state, decision.work_order_state) == (S.UNKNOWN, W.OUTCOME_UNKNOWN)
+    assert decision.check_at == NOW + SETTLE
+    assert not decision.post_again
+    assert problem_of(decision).kind is ErrorKind.UNKNOWN
+
+
+def test_a_refused_service_fails_the_device_with_billings_words() -> None:
+    decision = decide(POST, PostResult(PostVerdict.REFUSED, http_status=422, answer="address_id is unknown"))
+    assert (decision.step_state, decision.work_order_state) == (S.REFUSED, W.FAILED)
+    problem = problem_of(decision)
+    assert (problem.code, problem.kind) == ("BILLING_REFUSED", ErrorKind.PERMANENT)
+    assert "address_id is unknown" in problem.message
+    assert (decision.http_status, decision.answer) == (422, "address_id is unknown")
+
+
+def test_a_refused_product_says_that_the_service_stays() -> None:
+    decision = decide(POST_PRODUCT, PostResult(PostVerdict.REFUSED, http_status=400))
+    problem = problem_of(decision)
+    assert problem.code == "BILLING_REFUSED_PRODUCT"
+    assert "product 101 on service S1" in problem.message
+    assert "status 400" in problem.message
+    assert "The service stays" in problem.message
+
+
+@pytest.mark.parametrize(("tries", "state"), [(1, W.WAITING_RETRY), (2, W.WAITING_RETRY), (3, W.FAILED)])
+def test_what_was_not_sent_is_tried_again_until_its_limit(tries: int, state: W) -> None:
+    at = replace(POST, tries=tries)
+    decision = decide(at, PostResult(PostVerdict.NOT_SENT, http_status=429, retry_after_s=60.0))
+    assert (decision.work_order_state, decision.step_state, decision.counts) == (state, S.NOT_SENT, True)
+    assert problem_of(decision).code == "BILLING_BUSY"
+    if state is W.WAITING_RETRY:
+        assert decision.next_attempt_at is not None
+        assert decision.next_attempt_at >= NOW + timedelta(seconds=60), "a Retry-After is obeyed"
+    else:
+        assert decision.next_attempt_at is None
+        assert "3 times in a row" in problem_of(decision).message
+
+
+def test_what_did_not_reach_billing_says_so_and_what_stays() -> None:
+    at = replace(POST_PRODUCT, tries=3)
+    problem = problem_of(decide(at, PostResult(PostVerdict.NOT_SENT, reason="The connection was refused.")))
+    assert problem.code == "BILLING_NOT_REACHED"
+    assert "Billing service S1 stays" in problem.message
+
+
+@pytest.mark.parametrize("tries", [1, 99])
+def test_the_environment_is_never_the_devices_fault(tries: int) -> None:
+    decision = decide(replace(POST, tries=tries), PostResult(PostVerdict.ENVIRONMENT, reason="No billing server."))
+    assert (decision.step_state, decision.work_order_state) == (S.NOT_SENT, W.QUEUED)
+    assert (decision.pause_reason, decision.problem, decision.counts) == ("No billing server.", None, False)
+
+
+def test_a_pause_always_has_a_reason() -> None:
+    assert decide(POST, PostResult(PostVerdict.ENVIRONMENT)).pause_reason
+
+
+def test_long_answers_are_cut_to_what_the_columns_hold() -> None:
+    decision = decide(POST, PostResult(PostVerdict.REFUSED, answer="x" * 5_000))
+    assert len(decision.answer) == TEXT_LENGTH
+    problem_of(decision)
+
+
+# --- calls that were not made ----------------------------------------------------------------------------------------
+
+
+def test_a_post_that_was_not_made_goes_back_into_the_queue() -> None:
+    decision = released(POST)
+    assert (decision.step_state, decision.work_order_state) == (S.NOT_SENT, W.QUEUED)
+    assert (decision.problem, decision.counts) == (None, False)
+
+
+def test_an_open_question_that_was_not_asked_stays_open_and_says_why() -> None:
+    decision = released(attempt(CallKind.FIND_SERVICE, unknown_since=SENT_AT))
+    assert (decision.step_state, decision.work_order_state) == (S.UNKNOWN, W.OUTCOME_UNKNOWN)
+    assert decision.check_at == SENT_AT, "it was due already"
+    assert not decision.counts
+    assert problem_of(decision).code == "BILLING_OUTCOME_UNKNOWN"
+
+
+def test_a_cancelled_device_says_what_stays_at_billing() -> None:
+    nothing, made = cancelled_between_steps(None), cancelled_between_steps("S1")
+    assert nothing.work_order_state is made.work_order_state is W.CANCELLED
+    assert nothing.problem is not None
+    assert made.problem is not None
+    assert "before anything was made" in nothing.problem.message
+    assert "S1" in made.problem.message
+    assert "S1" in made.problem.what_to_do
+
+
+# --- what billing has: services --------------------------------------------------------------------------------------
+
+FIND = attempt(CallKind.FIND_SERVICE, unknown_since=SENT_AT)
+LOOK_FIRST = attempt(CallKind.FIND_SERVICE)
+
+
+def service(service_id: str = "S1", **changes: Any) -> BillingServiceFound:
+    found = BillingServiceFound(service_id, "500", NUMBER, OURS, is_active=True)
+    return replace(found, **changes)
+
+
+POST_AGAIN, ADOPT, PERSON = "post again", "adopt", "person"
+NO_REFERENCE = {"reference": ""}
+
+
+def verdict_of(decision: Decision) -> str:
+    """What was decided, in one word; whatever it is, it is whole."""
+    assert not decision.counts
+    if decision.post_again:
+        assert (decision.work_order_state, decision.problem, decision.billing_id) == (None, None, None)
+        return POST_AGAIN
+    if decision.work_order_state is None:
+        assert decision.problem is None
+        return f"{'keep' if decision.step_state is S.KEPT else ADOPT} {decision.billing_id}"
+    assert (decision.step_state, decision.work_order_state) == (S.UNKNOWN, W.OUTCOME_UNKNOWN)
+    assert decision.check_at is None, "nobody asks again: a person decides"
+    return f"{PERSON} {problem_of(decision).code}"
+
+
+@pytest.mark.parametrize("at", [FIND, LOOK_FIRST], ids=["after a POST", "before the first"])
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        ((), POST_AGAIN),
+        # ours, active, the same customer's: the only thing that is adopted
+        ((service(),), "adopt S1"),
+        ((service(number="another"),), "adopt S1"),
+        ((service(is_active=False),), "person BILLING_SERVICE_UNUSABLE"),
+        ((service(billing_customer_id="501"),), "person BILLING_SERVICE_UNUSABLE"),
+        # two candidates
+        ((service(), service("S2")), "person BILLING_SERVICES_AMBIGUOUS"),
+        ((service(), service("S2", is_active=False)), "person BILLING_SERVICES_AMBIGUOUS"),
+        ((service(), service("S2", **NO_REFERENCE)), "person BILLING_SERVICES_AMBIGUOUS"),
+        # a number alone
+        ((service(**NO_REFERENCE),), "person BILLING_NUMBER_TAKEN"),
+        ((service(reference="AJ-20260101-0001-1-000000"),), "person BILLING_NUMBER_TAKEN"),
+        ((service(**NO_REFERENCE), service("S2", **NO_REFERENCE)), "person BILLING_NUMBER_TAKEN"),
+        # ended services of the number are history
+        ((service(**NO_REFERENCE, is_active=False),), POST_AGAIN),
+        ((service(), service("S2", **NO_REFERENCE, is_active=False)), "adopt S1"),
+        # neither reference nor number
+        ((service(**NO_REFERENCE, number="another"),), POST_AGAIN),
+        # the reference has to be the whole of it
+        ((service(reference=f"{OURS}-carrier", number="another"),), POST_AGAIN),
+        ((service(reference=OURS[:-1], number="another"),), POST_AGAIN),
+    ],
+)
+def test_what_the_services_at_billing_say(at: Attempt, found: tuple[BillingServiceFound, ...], verdict: str) -> None:
+    assert verdict_of(decide(at, ServiceLookup(LookupVerdict.ANSWERED, found))) == verdict
+
+
+@pytest.mark.parametrize(("at", "step_state"), [(FIND, S.NOT_SENT), (LOOK_FIRST, None)])
+def test_what_is_absent_is_marked_as_not_sent_only_if_it_was_begun(at: Attempt, step_state: S | None) -> None:
+    assert decide(at, ServiceLookup(LookupVerdict.ANSWERED)).step_state is step_state
+
+
+# --- what billing has: products --------------------------------------------------------------------------------------
+
+
+def product(product_line: str = "P1", **changes: Any) -> BillingProductFound:
+    found = BillingProductFound(product_line, "S1", "101", f"{OURS}-carrier", is_active=True)
+    return replace(found, **changes)
+
+
+AFTER_POST = attempt(CallKind.FIND_PRODUCT, CARRIER, service_id="S1", unknown_since=SENT_AT)
+SAME_PRODUCT = replace(
+    TERMS, plans={CARRIER: PlanAtBilling(product_id="101"), CUSTOMER: PlanAtBilling(product_id="101")}
+)
+SIBLING = f"{OURS}-customer"
+
+
+@pytest.mark.parametrize(
+    ("terms", "found", "verdict"),
+    [
+        (TERMS, (), POST_AGAIN),
+        (TERMS, (product(),), "adopt P1"),
+        (TERMS, (product(product_id="103"),), POST_AGAIN),
+        (TERMS, (product(is_active=False),), "person BILLING_PRODUCTS_AMBIGUOUS"),
+        (TERMS, (product(), product("P2")), "person BILLING_PRODUCTS_AMBIGUOUS"),
+        (TERMS, (product(), product("P2", **NO_REFERENCE)), "person BILLING_PRODUCTS_AMBIGUOUS"),
+        (TERMS, (product(), product("P2", **NO_REFERENCE, is_active=False)), "adopt P1"),
+        (TERMS, (product(reference="AJ-1-carrier"),), "person BILLING_PRODUCTS_AMBIGUOUS"),
+        # billing keeps no reference of products: the service that we made speaks for what is on it
+        (TERMS, (product(**NO_REFERENCE),), "adopt P1"),
+        (TERMS, (product(**NO_REFERENCE), product("P2", **NO_REFERENCE)), "person BILLING_PRODUCTS_AMBIGUOUS"),
+        (TERMS, (product(**NO_REFERENCE, is_active=False),), POST_AGAIN),
+        # but not a service that was there before, one that came with a package, or one with the product twice
+        (KEEP, (product(**NO_REFERENCE),), "person BILLING_PRODUCTS_AMBIGUOUS"),
+        (KEEP, (product(),), "adopt P1"),
+        (
+            replace(TERMS, plans={**TERMS.plans, CUSTOMER: PlanAtBilling(package_id="7")}),
+            (product(**NO_REFERENCE),),
+            "person BILLING_PRODUCTS_AMBIGUOUS",
+        ),
+        (SAME_PRODUCT, (product(**NO_REFERENCE),), "person BILLING_PRODUCTS_AMBIGUOUS"),
+        # both plans are the same product at billing: the other's is not ours
+        (SAME_PRODUCT, (product(reference=SIBLING),), POST_AGAIN),
+        (SAME_PRODUCT, (product(), product("P2", reference=SIBLING)), "adopt P1"),
+    ],
+)
+def test_what_the_products_at_billing_say_after_a_post(
+    terms: BillingTerms, found: tuple[BillingProductFound, ...], verdict: str
+) -> None:
+    at = replace(AFTER_POST, terms=terms)
+    assert verdict_of(decide(at, ProductLookup(LookupVerdict.ANSWERED, found))) == verdict
+
+
+@pytest.mark.parametrize(
+    ("terms", "found", "verdict"),
+    [
+        (KEEP, (), POST_AGAIN),
+        (KEEP, (product(**NO_REFERENCE),), "keep P1"),
+        (KEEP, (product(reference="AJ-1-carrier"),), "keep P1"),
+        (KEEP, (product(**NO_REFERENCE, is_active=False),), POST_AGAIN),
+        (KEEP, (product(**NO_REFERENCE, product_id="103"),), POST_AGAIN),
+        (KEEP, (product(**NO_REFERENCE), product("P2", **NO_REFERENCE)), "keep P1"),
+        # what this work order put there for its other plan was not there before
+        (replace(SAME_PRODUCT, action=BillingAction.KEEP), (product(reference=SIBLING),), POST_AGAIN),
+    ],
+)
+def test_what_is_on_a_kept_service_before_any_post_is_kept(
+    terms: BillingTerms, found: tuple[BillingProductFound, ...], verdict: str
+) -> None:
+    at = replace(AFTER_POST, terms=terms, unknown_since=None)
+    assert verdict_of(decide(at, ProductLookup(LookupVerdict.ANSWERED, found))) == verdict
+
+
+# --- billing could not be asked --------------------------------------------------------------------------------------
+
+ASKED_IN_VAIN = [
+    (FIND, ServiceLookup(LookupVerdict.RETRY, reason="Status 500.")),
+    (AFTER_POST, ProductLookup(LookupVerdict.RETRY, reason="Status 500.")),
+]
+
+
+@pytest.mark.parametrize(("at", "result"), ASKED_IN_VAIN)
+@pytest.mark.parametrize("tries", [1, 1_000])
+def test_an_open_question_is_asked_again_for_ever(
+    at: Attempt, result: ServiceLookup | ProductLookup, tries: int
+) -> None:
+    decision = decide(replace(at, tries=tries, first_at=NOW - timedelta(days=300)), result)
+    assert (decision.step_state, decision.work_order_state) == (S.UNKNOWN, W.OUTCOME_UNKNOWN)
+    assert decision.check_at is not None
+    assert decision.check_at >= NOW + SETTLE / 2
+    assert not decision.post_again
+    assert (decision.counts, decision.pause_reason) == (False, None)
+    assert "Status 500." in problem_of(decision).message
+
+
+def test_an_open_question_waits_as_long_as_billing_asks() -> None:
+    decision = decide(FIND, ServiceLookup(LookupVerdict.RETRY, retry_after_s=3_600.0))
+    assert decision.check_at == NOW + timedelta(hours=1)
+
+
+def test_a_question_that_meets_no_billing_stays_open_and_pauses_its_job() -> None:
+    decision = decide(FIND, ServiceLookup(LookupVerdict.ENVIRONMENT, reason="No billing server."))
+    assert (decision.step_state, decision.work_order_state) == (S.UNKNOWN, W.OUTCOME_UNKNOWN)
+    assert decision.pause_reason == "No billing server."
+    assert decision.check_at is not None
+
+
+def test_a_look_before_the_first_post_leaves_nothing_open() -> None:
+    gone = decide(LOOK_FIRST, ServiceLookup(LookupVerdict.ENVIRONMENT, reason="No billing server."))
+    assert (gone.step_state, gone.work_order_state, gone.counts) == (None, W.QUEUED, False)
+    assert gone.pause_reason == "No billing server."
+    busy = decide(LOOK_FIRST, ServiceLookup(LookupVerdict.RETRY, retry_after_s=9.0))
+    assert (busy.step_state, busy.work_order_state) == (None, W.WAITING_RETRY)
+    assert problem_of(busy).code == "BILLING_BUSY"
+    assert busy.next_attempt_at is not None
+    assert busy.next_attempt_at >= NOW + timedelta(seconds=9)
+    last = decide(replace(LOOK_FIRST, tries=3), ServiceLookup(LookupVerdict.RETRY, reason="Status 500."))
+    assert last.work_order_state is W.FAILED
+    assert problem_of(last).code == "BILLING_NOT_REACHED"
+
+
+@pytest.mark.parametrize("verdict", list(LookupVerdict))
+@pytest.mark.parametrize("at", [FIND, AFTER_POST], ids=["service", "product"])
+def test_nothing_is_posted_before_billing_has_answered(at: Attempt, verdict: LookupVerdict) -> None:
+    lookup: ServiceLookup | ProductLookup = ServiceLookup(verdict) if at is FIND else ProductLookup(verdict)
+    assert decide(at, lookup).post_again == (verdict is LookupVerdict.ANSWERED)
