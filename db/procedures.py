@@ -9,6 +9,7 @@ All three may run again at any time: a second run changes nothing.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, exists, false, insert, literal, not_, select, true, update
@@ -31,12 +32,15 @@ _link = device_service_link.c
 _service = billing_service.c
 
 
-def record_across_providers(uow: UnitOfWork, *, commit_token: str | None = None, job_id: int | None = None) -> int:
-    """*Update device history across providers*, for one batch of work orders or for a whole job.
+def record_across_providers(
+    uow: UnitOfWork, *, commit_token: str | None = None, job_id: int | None = None, at: datetime | None = None
+) -> int:
+    """*Update device history across providers*, for one batch of work orders, for a whole job, or for one instant.
 
     Args:
         commit_token: of a batch; or
-        job_id: of a job; both None: for all history there is.
+        job_id: of a job; or
+        at: instant of the history rows; none of them: for all history there is.
 
     Returns:
         How many rows were written.
@@ -55,6 +59,8 @@ def record_across_providers(uow: UnitOfWork, *, commit_token: str | None = None,
             condition = and_(condition, work_order.c.commit_token == commit_token)
         elif job_id is not None:
             condition = and_(condition, _history.job_id == job_id)
+        elif at is not None:
+            condition = and_(condition, _history.at == at)
         if matched_by == "eid":
             condition = and_(condition, this.c.eid.is_not(None), this.c.iccid != other.c.iccid)
         written += uow.connection.execute(

@@ -93,15 +93,6 @@ def cancel_job(uow: UnitOfWork, tracking_number: str, by: str) -> int:
     """
     found = _find(uow, tracking_number)
     now = uow.now()
-    marked = uow.connection.execute(
-        update(job)
-        .where(
-            job.c.id == found.job_id, job.c.state.in_((*_RUNNABLE, JobState.PAUSED)), job.c.cancel_requested == false()
-        )
-        .values(cancel_requested=true(), changed_at=now, revision=job.c.revision + 1)
-    ).rowcount
-    if not marked:
-        raise _not_now(tracking_number, found.state, "cancelled")
     # What has been at billing is left to an engine: it ends it, and says what stays there.
     not_begun = ~exists().where(work_order_step.c.work_order_id == _wo.id)
     counters = Counters()
@@ -124,17 +115,27 @@ def cancel_job(uow: UnitOfWork, tracking_number: str, by: str) -> int:
         ).rowcount
         counters.moved(found.job_id, state, WorkOrderState.CANCELLED, count)
         cancelled += count
+    # The job's row comes after its work orders', as everywhere: otherwise this and an engine wait for each other.
+    marked = uow.connection.execute(
+        update(job)
+        .where(
+            job.c.id == found.job_id, job.c.state.in_((*_RUNNABLE, JobState.PAUSED)), job.c.cancel_requested == false()
+        )
+        .values(cancel_requested=true(), changed_at=now, revision=job.c.revision + 1)
+    ).rowcount
+    if not marked:
+        raise _not_now(tracking_number, found.state, "cancelled")
     write_log(
         uow, found.job_id, found.run_no, "cancel_requested",
         f"Cancelled by {by}: {cancelled:,} devices were not begun; calls in flight finish, what was done stays done.",
     )  # fmt: skip
     counters.write(uow)
-    # A person's pause is over with it: the unknown outcomes have to be asked for.
+    # A pause that only a person ends is over with it: the unknown outcomes have to be asked for.
     uow.connection.execute(
         update(job)
         .where(
-            job.c.id == found.job_id, job.c.state == JobState.PAUSED, job.c.pause_cause == PauseCause.OPERATOR,
-            job.c.resume_at.is_(None),
+            job.c.id == found.job_id, job.c.state == JobState.PAUSED,
+            job.c.pause_cause.in_((PauseCause.OPERATOR, PauseCause.THRESHOLD)),
         )
         .values(state=JobState.RUNNING, pause_cause=None, pause_reason=None)
     )  # fmt: skip
