@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, exists, insert, or_, select, update
 
 from db.schema import engine, job, outbox_event, work_order
+from db.work import is_state
 from desktop_app.association.states import FINAL_JOBS, JobState, PauseCause, WorkOrderState
 
 if TYPE_CHECKING:
@@ -30,11 +31,15 @@ def seen(uow: UnitOfWork, engine_id: str, *, stopped: bool = False) -> None:
     uow.connection.execute(update(engine).where(engine.c.id == engine_id).values(**values))
 
 
-def is_idle(uow: UnitOfWork) -> bool:
-    """Whether no job has anything left that an engine could do, now or later, and no notification waits.
+def is_idle(uow: UnitOfWork, *, announces: bool = True) -> bool:
+    """Whether no job has anything left that an engine could do, now or later, and no notification has yet to be tried.
 
     Left out is what only a person can move: jobs that a person (or the threshold) paused, and unknown outcomes that
-    billing cannot tell.
+    billing cannot tell; and notifications that nobody took so far: they are sent by whichever engine runs when they are
+    due again, in minutes or in days.
+
+    Args:
+        announces: whether the engine that asks sends notifications at all.
     """
     waits_for_a_person = or_(
         and_(job.c.state == JobState.PAUSED, job.c.pause_cause.in_((PauseCause.OPERATOR, PauseCause.THRESHOLD))),
@@ -52,8 +57,10 @@ def is_idle(uow: UnitOfWork) -> bool:
         ),
     )
     open_job = select(job.c.id).where(job.c.state.not_in(sorted(FINAL_JOBS)), ~waits_for_a_person).limit(1)
-    waiting = select(outbox_event.c.id).where(outbox_event.c.state == "pending").limit(1)
-    return uow.connection.execute(open_job).first() is None and uow.connection.execute(waiting).first() is None
+    if uow.connection.execute(open_job).first() is not None:
+        return False
+    untried = select(outbox_event.c.id).where(is_state(outbox_event.c.state, "pending"), outbox_event.c.attempts == 0)
+    return not announces or uow.connection.execute(untried.limit(1)).first() is None
 
 
 def job_state(uow: UnitOfWork, tracking_number: str) -> tuple[JobState, PauseCause | None, int] | None:

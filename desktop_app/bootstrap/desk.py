@@ -86,7 +86,7 @@ class Opened:
         from db import engine_rows
 
         with self.store.read() as uow:
-            return engine_rows.is_idle(uow)
+            return engine_rows.is_idle(uow, announces=bool(self._settings.notify_url))
 
     def close(self) -> None:
         """Stops the engine and closes every connection to billing."""

@@ -92,6 +92,7 @@ class Engine:
             new_lease: a lease of so many seconds that begins now, on this machine's clocks.
             rng: source of jitter.
         """
+        self._announces = send is not None
         self.engine_id = str(uuid.uuid4())
         self._store = store
         self._gateway = gateway
@@ -172,7 +173,7 @@ class Engine:
             False: it was cancelled before.
         """
         while not is_cancelled():
-            if self._look(engine_rows.is_idle):
+            if self._look(lambda uow: engine_rows.is_idle(uow, announces=self._announces)):
                 return True
             time.sleep(poll_s)
         return False
