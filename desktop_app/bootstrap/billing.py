@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from desktop_app.billing.launcher import SandboxAddress
     from desktop_app.engine.outbox import Send
 
+#: Seconds between two looks whether secrets have come into the keyring, and whether the sandbox is still there.
+_SECRETS_LOOK_S = 30.0
+_SANDBOX_LOOK_S = 3.0
+
 
 class Billing:
     """The billing companies of one database, by the handle of their credential, opened when they are needed.
@@ -40,6 +44,7 @@ class Billing:
         self._clients: dict[int, BillingPort] = {}
         self._governors: dict[int, PacedGovernor] = {}
         self._unopened: tuple[float, frozenset[int]] = (0.0, frozenset())
+        self._look_again_at = 0.0
 
     def credentials(self) -> list[CredentialRecord]:
         """All credentials that are in use, the default one first."""
@@ -71,18 +76,53 @@ class Billing:
             EnvironmentFault: its secret is not here, or the sandbox does not start.
         """
         known = self._clients.get(billing_credential_id)  # asked for before every call
-        if known is not None:
+        if known is not None and time.monotonic() < self._look_again_at:
             return known
         with self._lock:
+            self._see_to_sandbox()
             if billing_credential_id not in self._clients:
                 self._clients[billing_credential_id] = self._open(billing_credential_id)
             return self._clients[billing_credential_id]
+
+    def _see_to_sandbox(self) -> None:
+        """Looks now and then whether the sandbox is still there; a new one may listen elsewhere."""
+        from desktop_app.billing.launcher import find_sandbox
+
+        if time.monotonic() < self._look_again_at:
+            return
+        self._look_again_at = time.monotonic() + _SANDBOX_LOOK_S if not self._settings.billing_url else float("inf")
+        if self._sandbox is not None and find_sandbox(self._settings.data_dir) is None:
+            before, self._sandbox = self._sandbox, None
+            if self.sandbox().url != before.url:
+                self._clients.clear()
 
     def _open(self, billing_credential_id: int) -> BillingPort:
         from desktop_app.billing.client import BillingClient
         from desktop_app.billing.governor import take
         from desktop_app.billing.secrets import open_login
 
+        credential = self._credential(billing_credential_id)
+        kind, governor = self._settings.billing_kind, self.governor(billing_credential_id)
+        return BillingClient(
+            kind,
+            self.url(),
+            open_login(kind, credential.code, is_default=credential.is_default),
+            timeout_s=self._settings.billing_timeout_s,
+            before_further_page=lambda: take(governor),
+        )
+
+    def account(self, billing_credential_id: int) -> str:
+        """The login behind the credential; several credentials may share one, and with it what billing lists.
+
+        Raises:
+            EnvironmentFault: its secret is not here.
+        """
+        from desktop_app.billing.secrets import open_login
+
+        credential = self._credential(billing_credential_id)
+        return open_login(self._settings.billing_kind, credential.code, is_default=credential.is_default).login
+
+    def _credential(self, billing_credential_id: int) -> CredentialRecord:
         found = [one for one in self.credentials() if one.billing_credential_id == billing_credential_id]
         if not found:
             raise EnvironmentFault(
@@ -90,14 +130,7 @@ class Billing:
                 "The billing credential of this job is not in use any more.",
                 "Have it put to use again; the job goes on by itself.",
             )
-        kind, governor = self._settings.billing_kind, self.governor(billing_credential_id)
-        return BillingClient(
-            kind,
-            self.url(),
-            open_login(kind, found[0].code, is_default=found[0].is_default),
-            timeout_s=self._settings.billing_timeout_s,
-            before_further_page=lambda: take(governor),
-        )
+        return found[0]
 
     def governor(self, billing_credential_id: int) -> PacedGovernor:
         """How many calls the credential may make from this process."""
@@ -141,8 +174,6 @@ class Billing:
             self._clients.clear()
 
 
-#: Seconds between two looks whether secrets have come into the keyring.
-_SECRETS_LOOK_S = 30.0
 #: Sandboxes that this process started. They end with it; nobody waits for them.
 _sandboxes: list[subprocess.Popen[bytes]] = []
 

@@ -31,9 +31,9 @@ def reconcile(call: Call) -> int:
             "missing": _rows(results, "missing"),
         }
     )
-    for credential, result in results.items():
+    for account, result in results.items():
         out.line(
-            f"{credential}: {result.at_billing:,} active services at billing, {result.in_database:,} in the database",
+            f"{account}: {result.at_billing:,} active services at billing, {result.in_database:,} in the database",
             "bold",
         )
         ours = [orphan for orphan in result.orphans if orphan.tracking_number]
@@ -68,7 +68,5 @@ def _rows(results: object, name: str) -> list[dict[str, object]]:
 
     assert isinstance(results, dict)
     return [
-        {"credential": credential, **to_json(row)}
-        for credential, result in results.items()
-        for row in getattr(result, name)
+        {"account": account, **to_json(row)} for account, result in results.items() for row in getattr(result, name)
     ]

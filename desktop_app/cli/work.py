@@ -6,16 +6,17 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.states import FINAL_JOBS, JobState
 from desktop_app.cli.call import Call, command
 from desktop_app.cli.watching import exit_code, show_result
 
 if TYPE_CHECKING:
-    from desktop_app.desk.protocol import JobRow
+    from desktop_app.desk.protocol import Desk, JobRow
 
 #: Seconds between two looks at what changed.
 _LOOK_S = 0.25
@@ -41,39 +42,64 @@ def work(
     """
     if workers is not None:
         call.overrides["workers"] = workers
-    ended: dict[str, JobRow] = {}
     with call.open(engine="work") as opened, _asked_to_stop() as stop:
-        desk = opened.desk
-        cursor = desk.changes().cursor
+        seen = _Seen(call, opened.desk)
         opened.start_engine()
-        call.out.line("Working; Ctrl+C ends it." if not until_idle else "Working until nothing is left to do.")
+        call.out.line("Working until nothing is left to do." if until_idle else "Working; Ctrl+C ends it.")
         try:
             while not stop.wait(_LOOK_S):
                 idle = until_idle and opened.is_idle()
-                changes = desk.changes(cursor)
-                cursor = changes.cursor
-                for job in changes.jobs:
-                    _follow(call, desk, job, ended)
+                seen.look(patiently=not until_idle)
                 if idle:
                     break
         finally:
             opened.stop_engine()
-        waiting = [job for job in desk.jobs(limit=1_000) if job.state is JobState.PAUSED] if until_idle else []
-    call.out.document(
-        {"jobs": [{"tracking_number": job.tracking_number, "state": job.state} for job in ended.values()]}
-    )
-    return max((exit_code(job) for job in [*ended.values(), *waiting]), default=0)
+        seen.look()
+    call.out.document({"jobs": [{"tracking_number": one.tracking_number, "state": one.state} for one in seen.jobs]})
+    return max((exit_code(job) for job in seen.jobs if _has_ended(job)), default=0)
 
 
-def _follow(call: Call, desk: Any, job: JobRow, ended: dict[str, JobRow]) -> None:
-    """Says how a job ended, or that it paused; keeps those that ended."""
-    known = ended.get(job.tracking_number)
-    if job.state in FINAL_JOBS:
-        ended[job.tracking_number] = job
-        if known is None or known.run_no != job.run_no:
-            show_result(call.out, desk.job(job.tracking_number))
-    elif job.state is JobState.PAUSED:
-        call.out.line(f"{job.tracking_number} paused: {job.pause_reason}", "yellow")
+class _Seen:
+    """The jobs that changed since it was made; says how each ended or that it paused."""
+
+    def __init__(self, call: Call, desk: Desk) -> None:
+        self._out = call.out
+        self._desk = desk
+        self._cursor = desk.changes().cursor
+        self._jobs: dict[str, JobRow] = {}
+        self._lost = False
+
+    @property
+    def jobs(self) -> list[JobRow]:
+        """How they stood when they were seen last."""
+        return list(self._jobs.values())
+
+    def look(self, *, patiently: bool = False) -> None:
+        """Looks once.
+
+        Args:
+            patiently: a database that cannot be used is said once, and waited for.
+        """
+        try:
+            changes = self._desk.changes(self._cursor)
+        except EnvironmentFault as fault:
+            if not patiently:
+                raise
+            if not self._lost:
+                self._out.line(f"{fault.message} Waiting for it.", "yellow")
+            self._lost = True
+            return
+        self._lost = False
+        self._cursor = changes.cursor
+        for job in changes.jobs:
+            before = self._jobs.get(job.tracking_number)
+            self._jobs[job.tracking_number] = job
+            if _has_ended(job) and (before is None or (before.state, before.run_no) != (job.state, job.run_no)):
+                show_result(self._out, self._desk.job(job.tracking_number))
+
+
+def _has_ended(job: JobRow) -> bool:
+    return job.state in FINAL_JOBS or job.state is JobState.PAUSED
 
 
 @contextmanager

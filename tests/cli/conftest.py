@@ -8,7 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,16 @@ class Program:
             encoding="utf-8",
             env={**os.environ, **environment},
         )
+
+    @contextmanager
+    def running(self, *arguments: object, **environment: str) -> Iterator[subprocess.Popen[str]]:
+        """A command as a process of its own, which is gone in the end."""
+        with self.start(*arguments, **environment) as process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
 
     def run(self, *arguments: object, **environment: str) -> Result:
         """Runs a command as a process of its own."""

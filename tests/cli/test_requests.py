@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -158,11 +157,3 @@ def test_what_cannot_be_understood_ends_with_2(program: Program, arguments: list
     as_json = program(*arguments, "--json")
     assert as_json.code == 2
     assert said in as_json.error["message"]
-
-
-@pytest.mark.parametrize("wait", [False, True])
-def test_nothing_but_json_on_standard_output(listed: Listed, wait: bool) -> None:
-    program, path, job = listed
-    flags = ["--wait"] if wait else []
-    result = program.run("associate", "--devices", path, "--customer", job.customer, "--json", *flags)
-    json.loads(result.out)
