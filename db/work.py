@@ -435,7 +435,10 @@ def write_orders(uow: UnitOfWork, engine_id: str, writes: Sequence[OrderWrite], 
     uow.connection.execute(
         update(work_order)
         .where(_wo.id == bindparam("of_order"))
-        .values(billing_answer=func.coalesce(bindparam("said", type_=_wo.billing_answer.type), _wo.billing_answer)),
+        .values(
+            billing_answer=func.coalesce(bindparam("said", type_=_wo.billing_answer.type), _wo.billing_answer),
+            revision=_wo.revision + 1,
+        ),
         [
             {
                 "of_order": write.work_order_id,
@@ -493,15 +496,25 @@ class ServiceMade:
 def record_services(uow: UnitOfWork, made: Sequence[ServiceMade]) -> None:
     """Writes billing services of work orders that this engine holds; one that is known already is only linked.
 
+    Known is a service of the same device and customer, and of the same reference where both have one.
+
     Raises:
-        sqlalchemy.exc.IntegrityError: billing's id is known for another of our references.
+        sqlalchemy.exc.IntegrityError: billing's id, or our reference, is known for something else.
     """
     if not made:
         return
     table = billing_service.c
+    reference = bindparam("of_reference", type_=table.reference.type)
     known = (
         select(table.id)
-        .where(table.billing_credential_id == bindparam("credential"), table.service_id == bindparam("service"))
+        .where(
+            table.billing_credential_id == bindparam("credential"),
+            table.service_id == bindparam("service"),
+            table.customer_id == bindparam("of_customer"),
+            table.device_id == _wo.device_id,
+            or_(table.reference.is_(None), reference.is_(None), table.reference == reference),
+        )
+        .correlate(work_order)
         .scalar_subquery()
     )
     rows = [
@@ -522,7 +535,7 @@ def record_services(uow: UnitOfWork, made: Sequence[ServiceMade]) -> None:
             select(
                 bindparam("credential", type_=table.billing_credential_id.type),
                 bindparam("service", type_=table.service_id.type),
-                bindparam("of_reference", type_=table.reference.type),
+                reference,
                 _wo.device_id,
                 bindparam("of_customer", type_=table.customer_id.type),
                 bindparam("of_number", type_=table.number.type),
@@ -536,7 +549,7 @@ def record_services(uow: UnitOfWork, made: Sequence[ServiceMade]) -> None:
     )  # fmt: skip
     uow.connection.execute(
         update(work_order).where(_wo.id == bindparam("of_order")).values(billing_service_id=known),
-        [{"of_order": row["of_order"], "credential": row["credential"], "service": row["service"]} for row in rows],
+        [{name: value for name, value in row.items() if name != "of_number"} for row in rows],
     )
 
 
