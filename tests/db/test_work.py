@@ -1,20 +1,19 @@
-"""The queue, on both kinds of database: claims, leases, what is recorded under them, what a lost one may not do."""
+"""The queue, on both kinds of database: who may claim what, and that nobody writes without the lease."""
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Callable, Mapping
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from db import integrity, work
-from db.counters import Counters
+from db import work
+from db.counters import Counters, any_to_finish, send_to_finishing
+from db.integrity import check
 from db.schema import billing_service, device_history, job, work_order, work_order_step
+from db.taking_back import TakenByAnother, any_expired, take_back
 from db.unit_of_work import Store, UnitOfWork
 from db.work import ClaimedOrder, DueJob, Held, OrderWrite, ServiceMade, StepRow, StepWrite
 from desktop_app.association.errors import ErrorKind, Problem
@@ -22,8 +21,9 @@ from desktop_app.association.states import Step, StepState, WorkOrderState
 from tests.helpers.jobs import ENGINE, assert_counters_equal_rows, claim, submit, write_step
 from tests.helpers.world import CREDENTIAL, FABRIKAM, NORTHWIND, NOW, World
 
-LEASE = timedelta(minutes=1)
-PROBLEM = Problem("BILLING_BUSY", "Billing took no further call.", "Nothing to do now.", ErrorKind.TRANSIENT)
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+PROBLEM = Problem("BILLING_OUTCOME_UNKNOWN", "Nobody knows.", "Wait.", ErrorKind.UNKNOWN)
 
 
 @pytest.fixture
@@ -31,153 +31,140 @@ def world(store: Store) -> World:
     return World(store)
 
 
-def wait(world: World, how_long: timedelta) -> None:
-    now = NOW + how_long
-    world.store.clock = lambda _connection: now
+def job_of(world: World, count: int = 1, **options: Any) -> tuple[int, list[int]]:
+    """A job with billing for so many new devices: its handle, and those of its work orders."""
+    devices = [world.device() for _ in range(count)]
+    job_id = submit(world, *devices, **{"create_billing_service": True, **options})
+    return job_id, [row.id for row in world.rows(work_order, job_id=job_id)]
 
 
-def due_jobs(world: World, *unopened: int) -> list[DueJob]:
+def set_state(world: World, job_id: int, work_order_id: int, state: str, **values: Any) -> None:
+    """Puts one work order into a state by hand, and the counters with it."""
+    before = world.rows(work_order, id=work_order_id)[0].state
+    world.change(work_order, work_order_id, state=state, **values)
+    (row,) = world.rows(job, id=job_id)
+    world.change(
+        job, job_id, **{before: row._mapping[before] - 1, state: row._mapping[state] + (1 if state != before else 0)}
+    )
+
+
+def due(world: World, unopened: tuple[int, ...] = ()) -> list[int]:
     with world.store.read() as uow:
-        return work.due_jobs(uow, unopened)
+        return [one.job_id for one in work.due_jobs(uow, unopened)]
 
 
-def submit_billed(world: World, *devices: int, **options: Any) -> int:
-    return submit(world, *devices, create_billing_service=True, **options)
-
-
-def set_states(world: World, job_id: int, states: Mapping[int, Mapping[str, Any]]) -> None:
-    """Puts work orders of a job into states by hand, by device, and the counters with them."""
-    for order in world.rows(work_order, job_id=job_id):
-        if order.device_id in states:
-            world.change(work_order, order.id, **states[order.device_id])
-    counts = Counter(order.state for order in world.rows(work_order, job_id=job_id))
-    world.change(job, job_id, **{state.value: counts[state.value] for state in WorkOrderState})
-
-
-def held(order: ClaimedOrder) -> Held:
-    return Held(order.work_order_id, order.job_id, order.epoch)
-
-
-def run(world: World, work_: Callable[[UnitOfWork], Any]) -> Any:
-    return world.store.run(work_)
+def order(world: World, work_order_id: int) -> Any:
+    return world.rows(work_order, id=work_order_id)[0]
 
 
 # --- which jobs are due ----------------------------------------------------------------------------------------------
 
 
-def test_a_job_is_due_while_it_has_work_that_is_due(world: World) -> None:
-    one = world.device()
-    job_id = submit_billed(world, one)
-    (due,) = due_jobs(world)
-    assert (due.job_id, due.tracking_number, due.run_no) == (job_id, "AJ-20261124-0001", 1)
-    assert (due.total, due.queued, due.billing_credential_id, due.cancel_requested) == (1, 1, CREDENTIAL, False)
+def test_the_job_whose_last_turn_is_longest_ago_comes_first(world: World) -> None:
+    never, long_ago, just_now = (job_of(world)[0] for _ in range(3))
+    world.change(job, just_now, turn_at=NOW)
+    world.change(job, long_ago, turn_at=NOW - 5 * SECOND)
+    assert due(world) == [never, long_ago, just_now]
 
-    later = NOW + timedelta(seconds=1)
-    for values, is_due in (
-        ({"state": "queued"}, True),
-        ({"state": "running", "engine_id": ENGINE, "lease_until": NOW}, False),
-        ({"state": "waiting_retry", "next_attempt_at": later}, False),
-        ({"state": "waiting_retry", "next_attempt_at": NOW}, True),
-        ({"state": "outcome_unknown", "check_at": later}, False),
-        ({"state": "outcome_unknown", "check_at": NOW}, True),
-        ({"state": "outcome_unknown", "check_at": None}, False),
-        ({"state": "failed"}, False),
-    ):
-        set_states(world, job_id, {one: values})
-        assert bool(due_jobs(world)) == is_due, values
+
+@pytest.mark.parametrize("state", ["paused", "finishing", "completed", "cancelled"])
+def test_jobs_that_may_not_go_on_are_not_due(world: World, state: str) -> None:
+    job_id, _ = job_of(world)
+    world.change(job, job_id, state=state)
+    assert due(world) == []
+    assert claim(world) == []
 
 
 @pytest.mark.parametrize(
-    ("state", "is_due"),
-    [("queued", True), ("running", True), ("paused", False), ("finishing", False), ("failed", False)],
+    ("state", "column", "offset", "is_due"),
+    [
+        ("waiting_retry", "next_attempt_at", 0, True),
+        ("waiting_retry", "next_attempt_at", 1, False),
+        ("outcome_unknown", "check_at", 0, True),
+        ("outcome_unknown", "check_at", 1, False),
+        ("outcome_unknown", "check_at", None, False),
+    ],
 )
-def test_a_job_that_is_paused_or_over_is_not_due(world: World, state: str, is_due: bool) -> None:
-    job_id = submit_billed(world, world.device())
-    world.change(job, job_id, state=state)
-    assert bool(due_jobs(world)) == is_due
+def test_what_waits_is_due_from_its_instant_on(
+    world: World, state: str, column: str, offset: int | None, is_due: bool
+) -> None:
+    job_id, (one,) = job_of(world)
+    set_state(world, job_id, one, state, **{column: None if offset is None else NOW + offset * SECOND})
+    assert due(world) == ([job_id] if is_due else [])
+    assert [claimed.was for claimed in claim(world)] == ([WorkOrderState(state)] if is_due else [])
+
+
+def test_a_credential_that_cannot_be_opened_leaves_its_jobs_to_other_engines(world: World) -> None:
+    billed, _ = job_of(world)
+    local = submit(world, world.device())
+    assert due(world, (CREDENTIAL,)) == [local]
+    assert due(world, (CREDENTIAL + 1,)) == [billed, local]
+
+
+def test_standings_say_whether_a_job_may_go_on(world: World) -> None:
+    running, paused, cancelled = (job_of(world)[0] for _ in range(3))
+    world.change(job, paused, state="paused", pause_cause="operator")
+    world.change(job, cancelled, cancel_requested=True)
     with world.store.read() as uow:
-        assert work.standings(uow, [job_id]) == {job_id: work.JobStanding(is_due, False)}
+        found = work.standings(uow, [running, paused, cancelled])
+    assert {key: (s.may_go_on, s.cancel_requested) for key, s in found.items()} == {
+        running: (True, False), paused: (False, False), cancelled: (True, True),
+    }  # fmt: skip
 
 
-def test_the_job_whose_turn_is_longest_ago_comes_first(world: World) -> None:
-    first, second, third = (submit_billed(world, world.device()) for _ in range(3))
-    world.change(job, first, turn_at=NOW)
-    world.change(job, second, turn_at=NOW - timedelta(minutes=1))
-    assert [due.job_id for due in due_jobs(world)] == [third, second, first]
+# --- claiming --------------------------------------------------------------------------------------------------------
 
 
-def test_work_whose_credential_cannot_be_opened_here_is_left_to_others(world: World) -> None:
-    billed, free = submit_billed(world, world.device()), submit(world, world.device())
-    assert {due.job_id for due in due_jobs(world)} == {billed, free}
-    assert [due.job_id for due in due_jobs(world, CREDENTIAL)] == [free]
-
-
-# --- claims ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_claim_gives_the_lease_and_what_was_frozen(world: World) -> None:
-    one = world.device()
-    submit_billed(world, one)
-    before = world.order_of(one)
-    (order,) = claim(world)
-    after = world.order_of(one)
-    assert (after.state, after.engine_id, after.lease_until) == ("running", ENGINE, NOW + LEASE)
-    assert (after.lease_epoch, after.started_at, after.revision) == (1, NOW, before.revision + 1)
-    assert (order.work_order_id, order.epoch, order.was, order.attempts) == (before.id, 1, WorkOrderState.QUEUED, 0)
-    assert (order.iccid, order.msisdn, order.billing_action) == (before.iccid, before.msisdn, "create")
-    assert (order.reference, order.effective_date) == (before.reference, before.effective_date)
-    assert (order.kept_service_id, dict(order.steps)) == (None, {})
-    assert world.rows(job)[0].state == "running"
-    assert claim(world) == []
+def test_a_claim_takes_the_lease_and_carries_everything_that_is_needed(world: World) -> None:
+    job_id, (one, _two) = job_of(world, 2)
+    (claimed,) = claim(world, 1, lease=30 * SECOND)
+    row = order(world, one)
+    assert (row.state, row.engine_id, row.lease_epoch, row.lease_until) == ("running", ENGINE, 1, NOW + 30 * SECOND)
+    assert row.started_at == NOW
+    assert (claimed.work_order_id, claimed.job_id, claimed.epoch, claimed.was) == (one, job_id, 1, "queued")
+    assert (claimed.iccid, claimed.msisdn, claimed.reference) == (row.iccid, row.msisdn, row.reference)
+    assert (claimed.billing_action, claimed.kept_service_id, claimed.steps) == ("create", None, {})
+    (the_job,) = world.rows(job)
+    assert (the_job.state, the_job.started_at, the_job.turn_at) == ("running", NOW, NOW)
     assert_counters_equal_rows(world)
 
 
-def test_a_claim_of_a_retry_brings_its_steps_and_clears_its_time(world: World) -> None:
-    one = world.device()
-    job_id = submit_billed(world, one)
-    (order,) = claim(world)
-    write_step(
-        world, order, Step.BILLING_SERVICE, StepState.NOT_SENT, at=NOW, attempts=2, reference="R", http_status=429
-    )
-    values = {"state": "waiting_retry", "next_attempt_at": NOW, "engine_id": None, "lease_until": None, "attempts": 2}
-    set_states(world, job_id, {one: values})
-    wait(world, timedelta(hours=1))
-    (again,) = claim(world)
-    assert (again.was, again.epoch, again.attempts, again.started_at) == (WorkOrderState.WAITING_RETRY, 2, 2, NOW)
-    step = again.steps[Step.BILLING_SERVICE]
-    assert (step.state, step.attempts, step.reference, step.http_status) == (StepState.NOT_SENT, 2, "R", 429)
-    assert (step.intent_at, step.finished_at, step.billing_id) == (NOW, None, None)
-    assert world.order_of(one).next_attempt_at is None
+def test_what_one_engine_holds_no_other_claims(world: World) -> None:
+    job_of(world, 3)
+    first, second = claim(world, 2, engine="one"), claim(world, 9, engine="two")
+    assert len(first) == 2
+    assert len(second) == 1
+    assert claim(world, 9, engine="three") == []
+
+
+def test_an_ended_lease_is_not_claimed_but_taken_back_first(world: World) -> None:
+    job_of(world)
+    claim(world, lease=-SECOND)
+    assert claim(world) == []
 
 
 def test_unknown_outcomes_retries_and_new_work_take_turns(world: World) -> None:
-    devices = [world.device() for _ in range(9)]
-    job_id = submit_billed(world, *devices)
-    unknown, again = {"state": "outcome_unknown", "check_at": NOW}, {"state": "waiting_retry", "next_attempt_at": NOW}
-    set_states(world, job_id, dict.fromkeys(devices[:3], unknown) | dict.fromkeys(devices[3:6], again))
-    first = claim(world, 3)
-    assert sorted(order.was for order in first) == ["outcome_unknown", "queued", "waiting_retry"]
-    claim(world, 4)
-    claim(world, 100)
-    assert {order.state for order in world.rows(work_order)} == {"running"}
+    job_id, orders = job_of(world, 6)
+    for one in orders[:2]:
+        set_state(world, job_id, one, "outcome_unknown", check_at=NOW)
+    for one in orders[2:4]:
+        set_state(world, job_id, one, "waiting_retry", next_attempt_at=NOW)
+    assert sorted(claimed.was for claimed in claim(world, 3)) == ["outcome_unknown", "queued", "waiting_retry"]
     assert_counters_equal_rows(world)
 
 
-def test_what_is_not_due_yet_and_what_a_person_decides_is_not_claimed(world: World) -> None:
-    later, parked, ready = (world.device() for _ in range(3))
-    job_id = submit_billed(world, later, parked, ready)
-    set_states(
-        world,
-        job_id,
-        {
-            later: {"state": "waiting_retry", "next_attempt_at": NOW + timedelta(seconds=1)},
-            parked: {"state": "outcome_unknown", "check_at": None},
-        },
-    )
-    assert [order.iccid for order in claim(world)] == [world.iccid_of(ready)]
+def test_a_claim_knows_the_steps_that_were_written_before(world: World) -> None:
+    _, (one,) = job_of(world)
+    world.put(
+        work_order_step,
+        {"work_order_id": one, "step": "billing_service", "state": "unknown", "attempts": 2, "reference": "R",
+         "intent_at": NOW - SECOND},
+    )  # fmt: skip
+    (claimed,) = claim(world)
+    assert claimed.steps == {Step.BILLING_SERVICE: StepRow(StepState.UNKNOWN, 2, "R", intent_at=NOW - SECOND)}
 
 
-def test_work_without_billing_is_not_claimed_but_done_in_sets(world: World) -> None:
+def test_work_without_billing_is_not_claimed_device_by_device(world: World) -> None:
     submit(world, world.device())
     assert claim(world) == []
 
@@ -192,7 +179,7 @@ def _claim_at_once(world: World, engines: int, limit: int) -> list[tuple[str, Cl
             counters = Counters()
             taken = []
             for due in work.due_jobs(uow):
-                for order in work.claim(uow, name, due, limit, uow.now() + LEASE):
+                for order in work.claim(uow, name, due, limit, uow.now() + MINUTE):
                     taken.append(order)
                     counters.moved(due.job_id, order.was, WorkOrderState.RUNNING)
             counters.write(uow)
@@ -215,7 +202,7 @@ def _claim_at_once(world: World, engines: int, limit: int) -> list[tuple[str, Cl
 
 
 def test_engines_that_claim_at_once_never_get_the_same_work_order(world: World) -> None:
-    job_id = submit_billed(world, *(world.device() for _ in range(40)))
+    job_id, _ = job_of(world, 40)
     won = _claim_at_once(world, 4, 5)
     taken = [order.work_order_id for _, order in won]
     assert len(taken) == len(set(taken)) == 40
@@ -229,7 +216,7 @@ def test_engines_that_claim_at_once_never_get_the_same_work_order(world: World) 
 def test_the_compare_and_set_alone_tells_who_was_faster(postgres_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the hint that skips locked rows: both engines have seen the same candidates, and the second one waits."""
     world = World(postgres_store)
-    submit_billed(world, *(world.device() for _ in range(4)))
+    job_of(world, 4)
     candidates = work._candidates
 
     def unlocked(uow: UnitOfWork, due: DueJob, limit: int) -> list[Any]:
@@ -238,12 +225,12 @@ def test_the_compare_and_set_alone_tells_who_was_faster(postgres_store: Store, m
 
     monkeypatch.setattr(work, "_candidates", unlocked)
     has_claimed, may_commit = threading.Event(), threading.Event()
-    slow_won: list[ClaimedOrder] = []
+    fast_won: list[ClaimedOrder] = []
 
     def fast() -> None:
         with world.store.begin() as uow:
             (due,) = work.due_jobs(uow)
-            slow_won.extend(work.claim(uow, "fast", due, 2, uow.now() + LEASE))
+            fast_won.extend(work.claim(uow, "fast", due, 2, uow.now() + MINUTE))
             has_claimed.set()
             may_commit.wait(10)
             uow.commit()
@@ -254,241 +241,348 @@ def test_the_compare_and_set_alone_tells_who_was_faster(postgres_store: Store, m
     threading.Timer(0.2, may_commit.set).start()
     with world.store.begin() as uow:
         (due,) = work.due_jobs(uow)
-        won = work.claim(uow, "slow", due, 4, uow.now() + LEASE)
+        won = work.claim(uow, "slow", due, 4, uow.now() + MINUTE)
         uow.commit()
     thread.join()
-    assert len(slow_won) == 2
+    assert len(fast_won) == 2
     assert len(won) == 2, "the two that are left of the four that it saw"
-    assert {one.work_order_id for one in won}.isdisjoint(one.work_order_id for one in slow_won)
+    assert {one.work_order_id for one in won}.isdisjoint(one.work_order_id for one in fast_won)
     assert sorted(row.engine_id for row in world.rows(work_order)) == ["fast", "fast", "slow", "slow"]
 
 
-# --- leases ----------------------------------------------------------------------------------------------------------
+# --- recording -------------------------------------------------------------------------------------------------------
 
 
-def test_a_lease_that_is_held_is_renewed(world: World) -> None:
-    submit_billed(world, world.device(), world.device())
-    orders = claim(world)
-    until = NOW + timedelta(hours=1)
-    kept = run(world, lambda uow: work.hold(uow, ENGINE, [held(order) for order in orders], until))
-    assert kept == {order.work_order_id for order in orders}
-    assert {row.lease_until for row in world.rows(work_order)} == {until}
+def holding(world: World, *leases: Held, engine: str = ENGINE) -> set[int]:
+    with world.store.begin() as uow:
+        held = work.hold(uow, engine, leases, NOW + 99 * SECOND)
+        uow.commit()
+    return held
 
 
-@pytest.mark.parametrize(
-    "lost",
-    [
-        {"engine_id": "another"},
-        {"lease_epoch": 2},
-        {"state": "queued", "engine_id": None},
-        {"state": "outcome_unknown"},
-        {"state": "succeeded"},
-    ],
-    ids=lambda values: "-".join(values),
-)
-def test_a_lease_that_was_lost_is_not_held_whoever_lost_it(world: World, lost: dict[str, Any]) -> None:
-    mine, theirs = world.device(), world.device()
-    submit_billed(world, mine, theirs)
-    orders = claim(world)
-    world.change(work_order, world.order_of(theirs).id, **lost)
-    before = world.order_of(theirs)
-    kept = run(world, lambda uow: work.hold(uow, ENGINE, [held(order) for order in orders], NOW + LEASE * 2))
-    assert kept == {world.order_of(mine).id}
-    assert world.order_of(theirs) == before
+def test_hold_renews_what_is_held_and_nothing_else(world: World) -> None:
+    job_id, (mine, others, stale, ended) = job_of(world, 4)
+    claim(world)
+    world.change(work_order, others, engine_id="somebody")
+    world.change(work_order, stale, lease_epoch=2)
+    world.change(work_order, ended, state="succeeded")
+    assert holding(world, *(Held(one, job_id, 1) for one in (mine, others, stale, ended))) == {mine}
+    assert order(world, mine).lease_until == NOW + 99 * SECOND
+    assert order(world, others).lease_until == NOW + 60 * SECOND
+    assert order(world, stale).lease_until == NOW + 60 * SECOND
 
 
-def test_each_lease_is_held_under_its_own_epoch(world: World) -> None:
-    submit_billed(world, world.device(), world.device())
-    first, second = claim(world)
-    world.change(work_order, second.work_order_id, lease_epoch=7)
-    leases = [held(first), Held(second.work_order_id, second.job_id, 7), Held(second.work_order_id, second.job_id, 1)]
-    kept = run(world, lambda uow: work.hold(uow, ENGINE, leases, NOW + LEASE))
-    assert kept == {first.work_order_id, second.work_order_id}
+def test_hold_tells_leases_of_several_epochs_apart(world: World) -> None:
+    job_id, (first, second) = job_of(world, 2)
+    claim(world)
+    world.change(work_order, second, lease_epoch=7)
+    assert holding(world, Held(first, job_id, 1), Held(second, job_id, 7)) == {first, second}
+    assert holding(world, Held(first, job_id, 7), Held(second, job_id, 1)) == set()
 
 
-# --- what is recorded ------------------------------------------------------------------------------------------------
-
-
-def test_steps_are_written_and_written_again(world: World) -> None:
-    submit_billed(world, world.device())
-    (order,) = claim(world)
-    intent = StepRow(StepState.INTENT, attempts=1, reference="R-1", intent_at=NOW)
-    done = StepRow(
-        StepState.DONE, attempts=1, reference="R-1", intent_at=NOW, finished_at=NOW, http_status=201, billing_id="S1",
-        answer="ok",
-    )  # fmt: skip
-    for row, is_new in ((intent, True), (done, False)):
-        write = StepWrite(order.work_order_id, Step.BILLING_SERVICE, row, order.epoch, is_new)
-        run(world, partial(work.write_steps, writes=[write]))
+def test_a_step_is_written_and_written_over(world: World) -> None:
+    job_of(world)
+    (claimed,) = claim(world)
+    write_step(world, claimed, Step.BILLING_SERVICE, StepState.INTENT, attempts=1, reference="R")
+    with world.store.begin() as uow:
+        done = StepRow(StepState.DONE, 1, "R", NOW, NOW, 201, "S1", "ok")
+        work.write_steps(uow, [StepWrite(claimed.work_order_id, Step.BILLING_SERVICE, done, 1, is_new=False)])
+        uow.commit()
     (row,) = world.rows(work_order_step)
-    assert (row.state, row.attempts, row.reference, row.intent_at) == ("done", 1, "R-1", NOW)
-    assert (row.finished_at, row.http_status, row.billing_id, row.answer) == (NOW, 201, "S1", "ok")
-    assert row.lease_epoch == 1
+    assert (row.state, row.attempts, row.reference, row.billing_id) == ("done", 1, "R", "S1")
+    assert (row.http_status, row.answer, row.lease_epoch) == (201, "ok", 1)
+    assert (row.intent_at, row.finished_at) == (NOW, NOW)
 
 
-def test_a_work_order_is_written_with_its_error_and_leaves_the_lease(world: World) -> None:
-    one = world.device()
-    submit_billed(world, one)
-    (order,) = claim(world)
-    at = NOW + timedelta(minutes=5)
-    waits = OrderWrite(
-        order.work_order_id, WorkOrderState.WAITING_RETRY, 1, next_attempt_at=at, problem=PROBLEM, billing_answer="429"
-    )
-    before = world.order_of(one)
-    run(world, lambda uow: work.write_orders(uow, ENGINE, [waits], NOW + LEASE))
-    row = world.order_of(one)
-    assert (row.state, row.attempts, row.next_attempt_at, row.engine_id) == ("waiting_retry", 1, at, None)
-    assert (row.lease_until, row.completed_at, row.billing_answer) == (None, None, "429")
+def write(world: World, *writes: OrderWrite) -> None:
+    with world.store.begin() as uow:
+        work.write_orders(uow, ENGINE, writes, NOW + 60 * SECOND)
+        uow.commit()
+
+
+def test_a_work_order_that_fails_gives_up_its_lease_and_leaves_a_history_row(world: World) -> None:
+    _, (one,) = job_of(world, reason="New fleet")
+    claim(world)
+    before = order(world, one)
+    problem = Problem("BILLING_REFUSED", "Refused.", "Correct it.")
+    write(world, OrderWrite(one, WorkOrderState.FAILED, 3, problem=problem, billing_answer="No."))
+    row = order(world, one)
+    assert (row.state, row.engine_id, row.lease_until, row.completed_at) == ("failed", None, None, NOW)
     assert (row.error_kind, row.error_code, row.error_message, row.what_to_do) == (
-        "transient", PROBLEM.code, PROBLEM.message, PROBLEM.what_to_do,
+        "permanent", "BILLING_REFUSED", "Refused.", "Correct it.",
     )  # fmt: skip
+    assert (row.attempts, row.billing_answer) == (3, "No.")
     assert row.revision == before.revision + 1, "whoever looks at revisions sees that it changed"
+    (fact,) = world.rows(device_history)
+    assert (fact.event, fact.detail, fact.reason, fact.customer_id) == ("failed", "Refused.", "New fleet", NORTHWIND)
+
+
+def test_a_work_order_that_goes_on_keeps_its_lease_and_what_billing_said(world: World) -> None:
+    _, (one,) = job_of(world)
+    claim(world)
+    write(world, OrderWrite(one, WorkOrderState.RUNNING, 1, billing_answer="First."))
+    write(world, OrderWrite(one, WorkOrderState.RUNNING, 1))
+    row = order(world, one)
+    assert (row.state, row.engine_id, row.lease_until) == ("running", ENGINE, NOW + 60 * SECOND)
+    assert (row.billing_answer, row.completed_at) == ("First.", None)
     assert world.rows(device_history) == []
 
 
-def test_a_work_order_that_goes_on_keeps_its_lease_and_loses_its_error(world: World) -> None:
-    one = world.device()
-    submit_billed(world, one)
-    (order,) = claim(world)
-    world.change(work_order, order.work_order_id, error_code="OLD", error_message="Old.", billing_answer="before")
-    goes_on = OrderWrite(order.work_order_id, WorkOrderState.RUNNING, 1)
-    run(world, lambda uow: work.write_orders(uow, ENGINE, [goes_on], NOW + LEASE * 3))
-    row = world.order_of(one)
-    assert (row.state, row.engine_id, row.lease_until) == ("running", ENGINE, NOW + LEASE * 3)
-    assert (row.error_code, row.error_message, row.billing_answer) == (None, None, "before")
+@pytest.mark.parametrize(
+    ("state", "values"),
+    [
+        (WorkOrderState.WAITING_RETRY, {"next_attempt_at": NOW + SECOND}),
+        (WorkOrderState.OUTCOME_UNKNOWN, {"check_at": NOW + SECOND}),
+        (WorkOrderState.QUEUED, {}),
+    ],
+)
+def test_a_parked_work_order_holds_no_lease(world: World, state: WorkOrderState, values: dict[str, Any]) -> None:
+    _, (one,) = job_of(world)
+    claim(world)
+    write(world, OrderWrite(one, state, 1, **values))
+    row = order(world, one)
+    assert (row.state, row.engine_id, row.lease_until, row.completed_at) == (state, None, None, None)
+    assert (row.next_attempt_at, row.check_at) == (values.get("next_attempt_at"), values.get("check_at"))
 
 
-def test_a_failure_stands_in_the_history(world: World) -> None:
-    one, other = world.device(), world.device()
-    submit_billed(world, one, other, reason="contract 7")
-    order = next(order for order in claim(world) if order.iccid == world.iccid_of(one))
-    failed = OrderWrite(order.work_order_id, WorkOrderState.FAILED, 1, problem=PROBLEM)
-    run(world, lambda uow: work.write_orders(uow, ENGINE, [failed], NOW + LEASE))
-    (fact,) = world.rows(device_history)
-    assert (fact.device_id, fact.customer_id, fact.work_order_id) == (one, NORTHWIND, order.work_order_id)
-    assert (fact.event, fact.detail, fact.reason) == ("failed", PROBLEM.message, "contract 7")
-    assert world.order_of(one).completed_at == NOW
+# --- billing services ------------------------------------------------------------------------------------------------
 
 
-def _made(order: ClaimedOrder, service_id: str = "S1", **changes: Any) -> ServiceMade:
-    values: dict[str, Any] = {
-        "work_order_id": order.work_order_id, "billing_credential_id": CREDENTIAL, "customer_id": NORTHWIND,
-        "service_id": service_id, "number": order.msisdn, "reference": order.reference, **changes,
-    }  # fmt: skip
-    return ServiceMade(**values)
+def record(world: World, *made: ServiceMade) -> None:
+    with world.store.begin() as uow:
+        work.record_services(uow, made)
+        uow.commit()
 
 
-def test_a_service_that_was_made_is_recorded_once(world: World) -> None:
-    one = world.device()
-    submit_billed(world, one)
-    (order,) = claim(world)
-    for _ in range(2):
-        run(world, lambda uow: work.record_services(uow, [_made(order)]))
-    (service,) = world.rows(billing_service)
-    assert (service.service_id, service.reference, service.device_id) == ("S1", order.reference, one)
-    assert (service.customer_id, service.number, service.is_active) == (NORTHWIND, order.msisdn, True)
-    assert (service.effective_date, service.work_order_id) == (order.effective_date, order.work_order_id)
-    assert world.order_of(one).billing_service_id == service.id
+def test_a_made_service_is_written_and_linked_to_its_work_order(world: World) -> None:
+    _, orders = job_of(world, 2)
+    rows = [order(world, one) for one in orders]
+    record(world, *(ServiceMade(row.id, CREDENTIAL, NORTHWIND, f"S{row.id}", "1274", row.reference) for row in rows))
+    for row in rows:
+        (service,) = world.rows(billing_service, service_id=f"S{row.id}")
+        assert (service.device_id, service.customer_id, service.work_order_id) == (row.device_id, NORTHWIND, row.id)
+        assert (service.reference, service.number, service.is_active) == (row.reference, "1274", True)
+        assert service.effective_date == row.effective_date
+        assert order(world, row.id).billing_service_id == service.id
 
 
-def test_a_service_of_the_device_that_was_known_already_is_linked(world: World) -> None:
-    one = world.device()
-    submit_billed(world, one)
-    (order,) = claim(world)
-    known = world.service(one, service_id="S9")
-    run(world, lambda uow: work.record_services(uow, [_made(order, "S9")]))
-    assert len(world.rows(billing_service)) == 1
-    assert world.order_of(one).billing_service_id == known
+def test_a_service_that_is_known_already_is_only_linked(world: World) -> None:
+    _, (one,) = job_of(world)
+    row = order(world, one)
+    known = world.service(row.device_id, service_id="S1")
+    record(world, ServiceMade(one, CREDENTIAL, NORTHWIND, "S1", "1274", row.reference))
+    assert [service.id for service in world.rows(billing_service)] == [known]
+    assert order(world, one).billing_service_id == known
 
 
 @pytest.mark.parametrize(
-    "known", [{"device": "another"}, {"customer_id": FABRIKAM}, {"reference": "AJ-20260101-0001-1-aaaaaa"}],
+    "known",
+    [{"device": "another"}, {"customer_id": FABRIKAM}, {"reference": "AJ-20260101-0001-1-aaaaaa"}],
     ids=lambda known: next(iter(known)),
-)  # fmt: skip
+)
 def test_a_service_that_is_known_for_something_else_is_never_taken(world: World, known: dict[str, Any]) -> None:
     """Billing gave an id twice: the device would be associated with somebody else's bill."""
-    one, another = world.device(), world.device()
-    submit_billed(world, one)
-    (order,) = claim(world)
-    of_device = another if "device" in known else one
-    values = {"customer_id": NORTHWIND, **known}
-    values.pop("device", None)
-    world.service(of_device, service_id="S9", **values)
+    _, (one,) = job_of(world)
+    row = order(world, one)
+    values = {"device": row.device_id, "customer_id": NORTHWIND, **known}
+    device_id = world.device() if values.pop("device") == "another" else row.device_id
+    world.service(device_id, service_id="S9", **values)
     with pytest.raises(IntegrityError):
-        run(world, lambda uow: work.record_services(uow, [_made(order, "S9")]))
-    assert world.order_of(one).billing_service_id is None
+        record(world, ServiceMade(one, CREDENTIAL, NORTHWIND, "S9", "1274", row.reference))
+    assert order(world, one).billing_service_id is None
 
 
-def test_a_second_service_of_one_reference_is_never_recorded(world: World) -> None:
-    submit_billed(world, world.device())
-    (order,) = claim(world)
-    run(world, lambda uow: work.record_services(uow, [_made(order)]))
+def test_a_service_that_a_person_names_may_carry_any_reference(world: World) -> None:
+    _, (one,) = job_of(world)
+    known = world.service(order(world, one).device_id, service_id="S9", reference="AJ-20260101-0001-1-aaaaaa")
+    record(world, ServiceMade(one, CREDENTIAL, NORTHWIND, "S9", "1274", None))
+    assert order(world, one).billing_service_id == known
+
+
+def test_one_reference_never_names_two_services(world: World) -> None:
+    _, (one,) = job_of(world)
+    reference = order(world, one).reference
+    record(world, ServiceMade(one, CREDENTIAL, NORTHWIND, "S1", "1274", reference))
     with pytest.raises(IntegrityError):
-        run(world, lambda uow: work.record_services(uow, [_made(order, "S2")]))
+        record(world, ServiceMade(one, CREDENTIAL, NORTHWIND, "S2", "1274", reference))
+    assert len(world.rows(billing_service)) == 1
 
 
-def test_queued_work_fails_without_a_claim_only_while_it_is_queued(world: World) -> None:
-    one = world.device()
-    job_id = submit(world, one)
-    problem = Problem("NOT_ASSOCIATED", "Not associated.", "Look.")
-    seen: list[str] = []
+def test_queued_work_can_fail_without_a_claim_but_only_while_it_is_queued(world: World) -> None:
+    job_id = submit(world, world.device())
+    (row,) = world.rows(work_order)
 
     def problem_of(iccid: str) -> Problem:
-        seen.append(iccid)
-        return problem
+        return Problem("NOT_ASSOCIATED", f"{iccid} was not.", "Look.")
 
-    assert run(world, lambda uow: work.fail_queued(uow, job_id, 1, problem_of))
-    assert not run(world, lambda uow: work.fail_queued(uow, job_id, 1, problem_of))
-    row = world.order_of(one)
-    assert (row.state, row.attempts, row.error_code, row.completed_at) == ("failed", 1, "NOT_ASSOCIATED", NOW)
-    assert seen[0] == row.iccid
-    assert [fact.event for fact in world.rows(device_history)] == ["failed"]
+    for is_first in (True, False):
+        with world.store.begin() as uow:
+            assert work.fail_queued(uow, job_id, 1, problem_of) is is_first
+            uow.commit()
+    after = order(world, row.id)
+    assert (after.state, after.error_message) == ("failed", f"{row.iccid} was not.")
+    assert len(world.rows(device_history)) == 1
 
 
 # --- counters --------------------------------------------------------------------------------------------------------
 
 
-def test_counters_change_by_what_moved_and_the_last_one_sends_the_job_on(world: World) -> None:
-    job_id = submit_billed(world, world.device(), world.device())
-    world.change(job, job_id, resume_attempts=4)
-    counters = Counters()
-    counters.moved(job_id, WorkOrderState.QUEUED, WorkOrderState.RUNNING)
-    counters.moved(job_id, WorkOrderState.RUNNING, WorkOrderState.SUCCEEDED)
-    counters.took_turn(job_id)
-    run(world, counters.write)
-    (row,) = world.rows(job)
-    assert (row.queued, row.running, row.succeeded, row.state) == (1, 0, 1, "running")
-    assert (row.turn_at, row.started_at, row.resume_attempts) == (NOW, NOW, 4)
+def test_the_last_work_order_sends_its_job_to_be_finished(world: World) -> None:
+    job_id, orders = job_of(world, 2)
+    claim(world)
+    for number, one in enumerate(orders):
+        with world.store.begin() as uow:
+            counters = Counters()
+            work.write_orders(uow, ENGINE, [OrderWrite(one, WorkOrderState.FAILED, 1, problem=PROBLEM)], NOW)
+            counters.moved(job_id, WorkOrderState.RUNNING, WorkOrderState.FAILED)
+            counters.write(uow)
+            uow.commit()
+        assert world.rows(job)[0].state == ("running", "finishing")[number]
+        assert_counters_equal_rows(world)
 
-    counters = Counters()
-    counters.moved(job_id, WorkOrderState.QUEUED, WorkOrderState.FAILED)
-    counters.progressed(job_id)
-    run(world, counters.write)
-    (row,) = world.rows(job)
-    assert (row.queued, row.failed, row.state, row.resume_attempts) == (0, 1, "finishing", 0)
+
+def test_a_job_of_which_nothing_can_run_is_sent_to_be_finished(world: World) -> None:
+    rejected = submit(world, world.device(is_deleted=True))
+    job_of(world)
+    with world.store.read() as uow:
+        assert any_to_finish(uow)
+    with world.store.begin() as uow:
+        assert send_to_finishing(uow) == 1
+        uow.commit()
+    assert [row.state for row in world.rows(job)] == ["finishing", "queued"]
+    assert world.rows(job)[0].id == rejected
 
 
 def test_a_paused_job_whose_last_device_comes_to_an_end_is_finished(world: World) -> None:
-    job_id = submit_billed(world, world.device())
+    job_id, _ = job_of(world)
     claim(world)
     world.change(job, job_id, state="paused", pause_cause="operator", pause_reason="Paused.", resume_at=NOW)
     counters = Counters()
     counters.moved(job_id, WorkOrderState.RUNNING, WorkOrderState.SUCCEEDED)
-    run(world, counters.write)
+    world.store.run(counters.write)
     (row,) = world.rows(job)
     assert (row.state, row.pause_cause, row.pause_reason, row.resume_at) == ("finishing", None, None, None)
 
 
-def test_a_turn_does_not_wake_a_paused_job(world: World) -> None:
-    job_id = submit_billed(world, world.device())
-    world.change(job, job_id, state="paused", pause_cause="operator")
+def test_a_turn_does_not_wake_a_paused_job_and_progress_shortens_its_next_pause(world: World) -> None:
+    job_id, _ = job_of(world)
+    world.change(job, job_id, state="paused", pause_cause="operator", resume_attempts=4)
     counters = Counters()
     counters.took_turn(job_id)
-    run(world, counters.write)
+    world.store.run(counters.write)
+    assert (world.rows(job)[0].state, world.rows(job)[0].resume_attempts) == ("paused", 4)
+    counters.progressed(job_id)
+    world.store.run(counters.write)
+    assert world.rows(job)[0].resume_attempts == 0
+
+
+# --- taking back -----------------------------------------------------------------------------------------------------
+
+
+def taken_back(world: World) -> int:
+    with world.store.begin() as uow:
+        count = take_back(uow, NOW + 30 * SECOND, PROBLEM)
+        uow.commit()
+    return count
+
+
+def test_an_ended_lease_with_an_open_intent_is_an_unknown_outcome_to_be_asked_for_later(world: World) -> None:
+    job_id, (one,) = job_of(world)
+    (claimed,) = claim(world, lease=-SECOND)
+    write_step(world, claimed, Step.BILLING_SERVICE, StepState.INTENT, attempts=1)
+    with world.store.read() as uow:
+        assert any_expired(uow)
+    assert taken_back(world) == 1
+    row = order(world, one)
+    assert (row.state, row.check_at, row.engine_id, row.lease_until) == (
+        "outcome_unknown", NOW + 30 * SECOND, None, None,
+    )  # fmt: skip
+    assert (row.error_code, row.error_kind) == ("BILLING_OUTCOME_UNKNOWN", "unknown")
+    assert world.rows(work_order_step)[0].state == "unknown"
+    assert holding(world, Held(one, job_id, 1)) == set(), "whoever held it before writes nothing any more"
+    assert_counters_equal_rows(world)
+    with world.store.read() as uow:
+        assert not any_expired(uow)
+
+
+@pytest.mark.parametrize("step", [None, StepState.DONE, StepState.NOT_SENT])
+def test_an_ended_lease_without_an_open_intent_is_queued_work(world: World, step: StepState | None) -> None:
+    job_id, (one,) = job_of(world)
+    (claimed,) = claim(world, lease=-SECOND)
+    if step is not None:
+        write_step(world, claimed, Step.BILLING_SERVICE, step, billing_id="S1")
+    assert taken_back(world) == 1
+    row = order(world, one)
+    assert (row.state, row.engine_id, row.check_at) == ("queued", None, None)
+    assert due(world) == [job_id]
+    assert holding(world, Held(one, job_id, 1)) == set()
+    assert_counters_equal_rows(world)
+
+
+def test_a_lease_that_stands_is_not_taken_back(world: World) -> None:
+    _, (one,) = job_of(world)
+    claim(world, lease=timedelta(0))  # it ends now: not before now
+    assert taken_back(world) == 0
+    assert order(world, one).state == "running"
+
+
+def test_leases_of_a_paused_job_are_taken_back_too(world: World) -> None:
+    job_id, (one,) = job_of(world)
+    claim(world, lease=-SECOND)
+    world.change(job, job_id, state="paused", pause_cause="operator")
+    assert taken_back(world) == 1
+    assert order(world, one).state == "queued"
     assert world.rows(job)[0].state == "paused"
 
 
-def test_nothing_here_breaks_a_rule_of_the_database(world: World) -> None:
-    submit_billed(world, *(world.device() for _ in range(3)))
-    claim(world, 2)
-    assert integrity.check(world.store) == ()
+def test_engines_that_take_back_at_once_count_nothing_twice(world: World) -> None:
+    _, orders = job_of(world, 20)
+    for number, claimed in enumerate(claim(world, lease=-SECOND)):
+        if number % 2:
+            write_step(world, claimed, Step.BILLING_SERVICE, StepState.INTENT, attempts=1)
+    together = threading.Barrier(3)
+    counts: list[int] = []
+
+    def engine() -> None:
+        together.wait()
+        try:
+            counts.append(world.store.run(lambda uow: take_back(uow, NOW + 30 * SECOND, PROBLEM)))
+        except TakenByAnother:
+            counts.append(0)
+
+    threads = [threading.Thread(target=engine) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(counts) == 20
+    rows = [order(world, one) for one in orders]
+    assert sorted(row.state for row in rows) == ["outcome_unknown"] * 10 + ["queued"] * 10
+    assert {row.lease_epoch for row in rows} == {2}
+    assert_counters_equal_rows(world)
+    assert check(world.store) == ()
+
+
+@pytest.mark.postgres
+def test_a_zombie_that_records_while_it_is_taken_back_writes_nothing(postgres_store: Store) -> None:
+    """It waits for the other's transaction, and then finds that it holds nothing any more."""
+    world = World(postgres_store)
+    job_id, (one,) = job_of(world)
+    claim(world, lease=-SECOND)
+    is_taken, held_then = threading.Event(), []
+
+    def zombie() -> None:
+        assert is_taken.wait(10)
+        held_then.append(holding(world, Held(one, job_id, 1)))
+
+    thread = threading.Thread(target=zombie)
+    thread.start()
+    with world.store.begin() as uow:
+        assert take_back(uow, NOW + 30 * SECOND, PROBLEM) == 1
+        is_taken.set()
+        thread.join(0.3)
+        assert held_then == [], "it waits"
+        uow.commit()
+    thread.join()
+    assert held_then == [set()]
+    assert order(world, one).state == "queued"
