@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from desktop_app.association.model import Proof
 from desktop_app.association.states import FINAL_JOBS, Step, StepState
 from desktop_app.cli.call import Call, command
 from desktop_app.cli.jobs import every_work_order
@@ -77,6 +80,7 @@ def demo(
         show_result(out, detail)
         path = folder / f"{submitted.tracking_number}.csv"
         rows = opened.desk.export(submitted.tracking_number, path)
+        _show_proofs(out, opened, submitted.tracking_number)
         wrong = _compare(out, opened, report, detail, devices, rows)
     out.line(f"\nResult CSV: {path}", "bold")
     out.line(f"Everything is kept in {folder}; look around with: --data-dir {folder}")
@@ -145,6 +149,22 @@ def _compare(out: Output, opened: Opened, report: CheckReport, detail: JobDetail
     if detail.job.counts.failed:
         wrong.append(f"{detail.job.counts.failed:,} devices failed although every fault passes by itself.")
     return wrong
+
+
+def _show_proofs(out: Output, opened: Opened, tracking_number: str) -> None:
+    """How many devices prove what, all of them counted."""
+    counts: dict[str, Counter[Proof]] = {}
+    for one in every_work_order(opened.desk, tracking_number):
+        for field in fields(one.proofs):
+            counts.setdefault(field.name, Counter())[getattr(one.proofs, field.name)] += 1
+    shown = (Proof.YES, Proof.KEPT, Proof.SCHEDULED, Proof.NO)
+    headings = tuple(proof.value.capitalize() for proof in shown)
+    out.line()
+    out.table(
+        ("The seven proofs", *headings),
+        [(name.replace("_", " ").capitalize(), *(count[proof] for proof in shown)) for name, count in counts.items()],
+        right=headings,
+    )
 
 
 def _is_done(one: WorkOrderDetail, step: Step) -> bool:

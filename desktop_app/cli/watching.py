@@ -13,7 +13,7 @@ from desktop_app.cli.output import Output
 if TYPE_CHECKING:
     from desktop_app.bootstrap.desk import Opened
     from desktop_app.cli.call import Call
-    from desktop_app.desk.protocol import Desk, JobDetail, JobRow
+    from desktop_app.desk.protocol import Desk, JobCounts, JobDetail, JobRow
 
 #: Seconds between two looks at the database, and between two lines where there is no terminal.
 _LOOK_S = 0.1
@@ -90,30 +90,44 @@ def progress(out: Output, tracking_number: str) -> Iterator[Show]:
 
 @contextmanager
 def _bar(out: Output, tracking_number: str) -> Iterator[Show]:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
     columns = (
+        SpinnerColumn(finished_text=" "),
         TextColumn("{task.description}", style="bold"),
-        BarColumn(bar_width=30),
-        TaskProgressColumn(),
+        TextColumn("{task.fields[bar]}"),
         MofNCompleteColumn(),
         TextColumn("{task.fields[counts]}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
     with Progress(*columns, console=out.console, refresh_per_second=10) as bar:
-        task = bar.add_task(tracking_number, total=None, counts="")
+        task = bar.add_task(tracking_number, total=None, counts="", bar="")
 
         def show(job: JobRow) -> None:
-            bar.update(task, total=job.counts.total, completed=job.counts.done, counts=_counts(job))
+            bar.update(
+                task, total=job.counts.total, completed=job.counts.done, counts=_counts(job), bar=_segments(job.counts)
+            )
 
         yield show
+
+
+def _segments(counts: JobCounts, width: int = 30) -> str:
+    """A bar in rich's markup: what succeeded, failed, ended otherwise, waits, and is still to come."""
+    parts = (
+        ("green", counts.succeeded),
+        ("red", counts.failed),
+        ("yellow", counts.rejected + counts.cancelled),
+        ("blue", counts.running + counts.waiting_retry + counts.outcome_unknown),
+    )
+    drawn, reached, cells = "", 0, 0
+    for colour, count in parts:
+        reached += count
+        upto = round(width * reached / max(1, counts.total))
+        # A few that failed are seen too, however many succeeded.
+        length = max(upto - cells, 1 if count and cells < width else 0)
+        drawn += f"[{colour}]{'━' * length}[/]"
+        cells += length
+    return f"{drawn}[dim]{'━' * (width - cells)}[/]"
 
 
 class _Lines:
