@@ -288,6 +288,8 @@ class MainWindow(QMainWindow):
         text = self.tr("{number} finished: {done} of {total} done").format(
             number=job.tracking_number, done=words.number(counts.succeeded), total=words.number(counts.total)
         )
+        if counts.rejected:
+            text += " · " + self.tr("{n} rejected").format(n=words.number(counts.rejected))
         if counts.failed:
             text += " · " + self.tr("{n} failed").format(n=words.number(counts.failed))
         tone = {JobState.COMPLETED: Tone.OK, JobState.CANCELLED: Tone.INFO}.get(job.state, Tone.WARNING)

@@ -93,7 +93,7 @@ def pause_cause(cause: PauseCause | None) -> str:
     """Why a job is paused."""
     match cause:
         case PauseCause.OPERATOR:
-            return translate("words", "paused by an operator")
+            return translate("words", "an operator has paused it")
         case PauseCause.ENVIRONMENT:
             return translate("words", "billing or the database cannot be reached")
         case PauseCause.QUOTA:
@@ -251,6 +251,15 @@ def _month(month: int) -> str:
     return names[month - 1]
 
 
+def msisdn(value: str) -> str:
+    """A phone number as it is read: +1 274 555 0005; other countries' numbers only get their plus sign."""
+    if not value.isdigit():
+        return value
+    if len(value) == 11 and value.startswith("1"):
+        return f"+1 {value[1:4]} {value[4:7]} {value[7:]}"
+    return f"+{value}"
+
+
 def iso_day(value: date | None) -> str:
     """A date for a column."""
     return value.isoformat() if value else ""
@@ -272,9 +281,13 @@ def history_event(fact: HistoryRow) -> str:
         "plan_change_scheduled": translate("words", "Plan change scheduled"),
         "plan_change_dropped": translate("words", "Plan change dropped"),
     }.get(fact.event, fact.event.replace("_", " ").capitalize())
+    detail = fact.detail
+    for prefix in ("Billing service ", "Carrier rate plan ", "Customer rate plan "):
+        if event.startswith(prefix):
+            detail = detail.removeprefix(prefix)  # it is said already
     if fact.is_cross_provider:
         event = translate("words", "{event} on {provider}").format(event=event, provider=fact.service_provider)
-    return ": ".join(filter(None, (event, fact.detail)))
+    return ": ".join(filter(None, (event, detail)))
 
 
 class Clock:

@@ -171,7 +171,7 @@ class FakeDesk:
             device_id=device,
             iccid=iccid_of(device),
             imei=f"35{device:013d}",
-            msisdn=f"+1 {200 + device * 37 % 700} 555 {device % 10_000:04d}",
+            msisdn=f"1{200 + device * 37 % 700}555{device % 10_000:04d}",
             eid="",
             name=f"Tracker {device}" if device % 3 == 0 else "",
             status=status,

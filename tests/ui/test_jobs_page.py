@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QWidget
+from PySide6.QtWidgets import QFileDialog, QPlainTextEdit, QWidget
 
 from desktop_app.association.errors import Problem
 from desktop_app.association.states import JobState, PauseCause, WorkOrderState
@@ -93,7 +93,7 @@ def test_retry_of_what_failed(ui, page, number):
 def test_pause_and_resume(ui, page, number):
     ui.press("pauseJobButton")
     ui.until(lambda: page.detail.resume_button.isVisible())
-    assert page.detail.pause_bar.texts()[0] == "Paused: paused by an operator."
+    assert page.detail.pause_bar.texts()[0] == "Paused: an operator has paused it."
     assert page.model.cell(0, 0).text == "Paused"
     ui.press("resumeJobButton")
     ui.until(lambda: page.model.cell(0, 0).text == "Running")
@@ -184,8 +184,8 @@ def test_a_device_with_proofs_steps_and_answer(ui, page, number):
         "Billing service: Done",
         "Carrier plan at billing: Refused",
     } <= said
-    answer = ui.find(QWidget, "billingAnswer")
-    assert answer.accessibleName() == '{"ok":false,"error":"no package for this account"}'
+    answer = ui.find(QPlainTextEdit, "billingAnswer")
+    assert answer.toPlainText() == '{"ok":false,"error":"no package for this account"}'
     ui.key(Qt.Key.Key_Escape)
     ui.until(lambda: not page.device.isVisible())
     assert page.detail.table.hasFocus()

@@ -239,6 +239,8 @@ class DeviceTableModel(PagedModel[DeviceRow]):
                 if device.is_deleted or device.is_archived:
                     return Cell(self.tr("Deleted") if device.is_deleted else self.tr("Archived"), muted=True)
                 return Cell(words.device_status(device.status))
+            case "msisdn":
+                return Cell(words.msisdn(device.msisdn))
             case "service_provider":
                 return Cell(self.provider_name(device.service_provider))
             case "carrier_rate_plan" | "customer" | "site" | "name":

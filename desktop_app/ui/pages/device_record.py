@@ -87,7 +87,7 @@ class DeviceRecordDialog(Dialog):
         grid.setVerticalSpacing(4)
         facts = (
             (self.tr("ICCID"), device.iccid),
-            (self.tr("MSISDN"), device.msisdn),
+            (self.tr("MSISDN"), words.msisdn(device.msisdn)),
             (self.tr("IMEI"), device.imei),
             (self.tr("EID"), device.eid),
             (self.tr("Name"), device.name),
@@ -156,7 +156,7 @@ class DeviceRecordDialog(Dialog):
                 else Cell(self.tr("Ended"), icon="ban"),
                 Cell(service.service_id),
                 Cell(service.customer),
-                Cell(service.number),
+                Cell(words.msisdn(service.number) if len(service.number) < 16 else service.number),
                 Cell(words.iso_day(service.effective_date)),
                 Cell(words.iso_day(service.ended_on)),
                 Cell(service.reference, muted=True),

@@ -43,7 +43,7 @@ class Chip(QPushButton):
 
     def sizeHint(self) -> QSize:
         metrics = QFontMetrics(fonts.font(strong=True))
-        return QSize(metrics.horizontalAdvance(self.text()) + 28, 30)
+        return QSize(metrics.horizontalAdvance(self.text()) + 26, 30)
 
     minimumSizeHint = sizeHint
 
@@ -66,7 +66,7 @@ class ChipRow(QWidget):
         self._chips: dict[str, Chip] = {}
         self._flow = QFlowLayout(self)
         self._flow.setContentsMargins(0, 2, 0, 2)  # as high as a search field beside it
-        self._flow.setSpacing(8)
+        self._flow.setSpacing(6)
 
     def add(self, key: str, word: str, *, on: bool = False) -> Chip:
         """Adds a chip at the end."""

@@ -42,6 +42,8 @@ class InfoBar(QWidget):
         self._row.setSpacing(8)
         texts: QVBoxLayout | QHBoxLayout = QVBoxLayout()
         texts.setSpacing(0 if stacked else 6)
+        if stacked:
+            texts.addStretch(1)
         self._title = QLabel()
         self._title.setProperty("kind", "heading")
         self._text = QLabel()
@@ -50,6 +52,8 @@ class InfoBar(QWidget):
             part.setWordWrap(True)
             part.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
             texts.addWidget(part)
+        if stacked:
+            texts.addStretch(1)
         self._row.addLayout(texts, 1)
         self._actions: list[Button] = []
         self._close: Button | None = None

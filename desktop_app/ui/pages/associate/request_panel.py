@@ -306,8 +306,10 @@ class RequestPanel(QWidget):
             return
         self.site_combo.clear()
         for row in rows:
-            text = self.tr("{site} (default)").format(site=row.name) if row.is_default else row.name
-            self.site_combo.addItem(text, row.code)
+            self.site_combo.addItem(row.name, row.code)
+            if row.is_default:
+                tip = self.tr("The customer’s default site")
+                self.site_combo.setItemData(self.site_combo.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         self.site_combo.setPlaceholderText(self.tr("Default site") if rows else self.tr("No site"))
         self.site_combo.setEnabled(len(rows) > 0)
         self.site_combo.setCurrentIndex(0 if rows else -1)

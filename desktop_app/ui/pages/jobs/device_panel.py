@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtGui import QGuiApplication, QTextOption
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
 
 from desktop_app.association.states import StepState
 from desktop_app.desk.protocol import StepRow, WorkOrderDetail
@@ -192,10 +192,14 @@ class DevicePanel(Card):
         copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(detail.billing_answer))
         head.addWidget(copy)
         column.addLayout(head)
-        answer = label(_breakable(detail.billing_answer), wrap=True)
+        answer = QPlainTextEdit(detail.billing_answer)
         answer.setObjectName("billingAnswer")
-        answer.setTextInteractionFlags(_SELECTABLE)
-        answer.setAccessibleName(detail.billing_answer)
+        answer.setAccessibleName(self.tr("Billing’s answer"))
+        answer.setReadOnly(True)
+        answer.setTabChangesFocus(True)
+        answer.setWordWrapMode(QTextOption.WrapMode.WrapAnywhere)
+        lines = 1 + len(detail.billing_answer) // _ANSWER_COLUMNS
+        answer.setFixedHeight(24 + min(lines, _MOST_ANSWER_LINES) * answer.fontMetrics().lineSpacing())
         column.addWidget(answer)
 
     def _add_facts(self, column: QVBoxLayout, detail: WorkOrderDetail) -> None:
@@ -207,7 +211,7 @@ class DevicePanel(Card):
         facts = (
             (self.tr("Line"), words.number(order.line)),
             (self.tr("Asked for"), order.asked_for),
-            (self.tr("MSISDN"), order.msisdn),
+            (self.tr("MSISDN"), words.msisdn(order.msisdn)),
             (self.tr("IMEI"), detail.imei),
             (self.tr("EID"), detail.eid),
             (self.tr("Service provider"), order.service_provider),
@@ -219,20 +223,25 @@ class DevicePanel(Card):
             (self.tr("Completed"), clock.full(order.completed_at)),
         )
         shown = [(name, value) for name, value in facts if value]
-        for place, (name, value) in enumerate(shown):
-            grid.addWidget(label(name, "small"), place, 0)
-            text: QLabel = label(value, wrap=True)
+        row = 0
+        for name, value in shown:
+            grid.addWidget(label(name, "small"), row, 0)
+            text: QLabel = label(value, wrap=len(value) <= _LONG)
             text.setTextInteractionFlags(_SELECTABLE)
             text.setAccessibleName(f"{name}: {value}")
-            grid.addWidget(text, place, 1)
+            if len(value) > _LONG and " " not in value:  # an EID, which is never cut
+                row += 1
+                grid.addWidget(text, row, 0, 1, 2)
+            else:
+                text.setWordWrap(True)
+                grid.addWidget(text, row, 1)
+            row += 1
         column.addLayout(grid)
 
 
 _SELECTABLE = Qt.TextInteractionFlag.TextSelectableByMouse
-
-
-def _breakable(text: str) -> str:
-    """Lets long words such as JSON wrap: a zero-width space after every comma, brace and colon."""
-    for sign in ',{}[]:"':
-        text = text.replace(sign, f"{sign}\u200b")
-    return text
+#: A word longer than this gets a line of its own.
+_LONG = 26
+#: About as many characters of billing's answer fit into one line of the panel.
+_ANSWER_COLUMNS = 44
+_MOST_ANSWER_LINES = 8

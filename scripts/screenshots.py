@@ -1,0 +1,412 @@
+"""Takes pictures of every page and state of the window, light and dark, in two sizes, without a screen.
+
+Most of what is on them is real: a demo database, the billing sandbox, jobs. States that cannot be had at will (a job in
+the middle, a database that is gone) come from the desk in memory that the tests use. With ``--guide`` the pictures of
+the guide (light, 1440×900) are also put into docs/images.
+
+    python scripts/screenshots.py [FOLDER] [--guide] [--devices 20000] [--only PART-OF-A-NAME]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from PySide6.QtCore import QCoreApplication, QEvent, Qt  # noqa: E402
+from PySide6.QtGui import QGuiApplication  # noqa: E402
+from PySide6.QtTest import QTest  # noqa: E402
+from PySide6.QtWidgets import QApplication, QDialog, QWidget  # noqa: E402
+
+from desktop_app.association.errors import EnvironmentFault, Problem  # noqa: E402
+from desktop_app.association.states import JobState, PauseCause, WorkOrderState  # noqa: E402
+from desktop_app.bootstrap import database, demonstration  # noqa: E402
+from desktop_app.bootstrap.desk import open_desk  # noqa: E402
+from desktop_app.desk.protocol import Desk  # noqa: E402
+from desktop_app.settings import load  # noqa: E402
+from desktop_app.ui.app import Opened, Program  # noqa: E402
+from desktop_app.ui.main_window import ASSOCIATE, HISTORY, JOBS, SETTINGS  # noqa: E402
+from desktop_app.ui.pages.associate import AssociatePage  # noqa: E402
+from desktop_app.ui.pages.associate.check_flow import CheckState  # noqa: E402
+from desktop_app.ui.pages.history import HistoryPage  # noqa: E402
+from desktop_app.ui.pages.jobs import JobsPage  # noqa: E402
+from desktop_app.ui.theme import ThemeMode  # noqa: E402
+from tests.ui.fake_desk import NOW, FakeDesk  # noqa: E402
+
+SIZES = ((1440, 900), (1100, 700))
+MODES = (ThemeMode.LIGHT, ThemeMode.DARK)
+LONGEST_WAIT_S = 120.0
+#: Pictures that the guide shows.
+GUIDE = ("associate-pasted", "associate-options", "jobs-with-failures", "jobs-device", "history-by-device", "settings")
+
+
+class Studio:
+    """A window that is open, and the pictures taken of it."""
+
+    def __init__(self, app: QApplication, out: Path, only: str, opening: Callable[[], AbstractContextManager[Opened]]):
+        self._app, self._out, self._only = app, out, only
+        self.taken = 0
+        self.program = Program(app, opening)
+        self.window = self.program.window
+
+    def __enter__(self) -> Studio:
+        self.window.show()
+        self.program.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.window.close()
+        self.program.close()
+        for thing in (self.window, self.program.theme):
+            thing.deleteLater()
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Waits, with the window alive, until the condition holds."""
+        deadline = time.monotonic() + LONGEST_WAIT_S
+        while not condition():
+            if time.monotonic() > deadline:
+                raise TimeoutError("The window did not come to the state that was to be shown.")
+            self._app.processEvents()
+            time.sleep(0.002)
+
+    def rest(self, seconds: float = 0.35) -> None:
+        """Lets the window come to rest."""
+        deadline = time.monotonic() + seconds
+        self.until(lambda: time.monotonic() > deadline and self.program.background.pending <= 1)
+
+    def picture(self, name: str, dialog: QDialog | None = None) -> None:
+        """Takes the state in every theme and size, or a dialog in every theme."""
+        if self._only not in name:
+            return
+        for mode in MODES:
+            self.program.theme.set_mode(mode)
+            for width, height in SIZES if dialog is None else (SIZES[0],):
+                self.window.resize(width, height)
+                self.rest()
+                shown = (dialog or self.window).grab()
+                kind = "dialog" if dialog is not None else f"{width}x{height}"
+                shown.save(str(self._out / f"{name}-{mode}-{kind}.png"))
+                self.taken += 1
+        self.program.theme.set_mode(ThemeMode.LIGHT)
+        self.window.resize(*SIZES[0])
+        self.rest()
+
+    def dialog(self, name: str) -> QDialog:
+        """The open dialog of that object name."""
+        self.until(lambda: self.window.findChildren(QDialog, name))
+        found = self.window.findChildren(QDialog, name)[0]
+        self.rest()
+        return found
+
+    @property
+    def associate(self) -> AssociatePage:
+        page = self.window.page(ASSOCIATE)
+        assert isinstance(page, AssociatePage)
+        return page
+
+    @property
+    def jobs(self) -> JobsPage:
+        page = self.window.page(JOBS)
+        assert isinstance(page, JobsPage)
+        return page
+
+    @property
+    def history(self) -> HistoryPage:
+        page = self.window.page(HISTORY)
+        assert isinstance(page, HistoryPage)
+        return page
+
+    def focus(self, widget: QWidget) -> None:
+        """Gives the focus to a widget, in a window that is active."""
+        self.window.activateWindow()
+        self.until(self.window.isActiveWindow)
+        widget.setFocus()
+
+    def choose_customer(self, text: str) -> None:
+        """Types into the customer box and picks the first."""
+        combo = self.associate.request.customer_combo
+        self.focus(combo)
+        QTest.keyClicks(combo, text)
+        QTest.keyClick(combo, Qt.Key.Key_Return)
+        self.until(lambda: self.associate.request.customer is not None)
+
+    def until_checked(self) -> None:
+        """Waits for the check's answer."""
+        self.until(lambda: self.associate.flow.state in {CheckState.FRESH, CheckState.FAILED})
+        self.rest()
+
+
+# ------------------------------------------------------------------------------------------------- on the demo database
+
+
+def demo_pictures(studio: Studio, opened: Callable[[], Opened]) -> None:
+    """The main job from the first picture to the history, on real data."""
+    page = studio.associate
+    model = page.list.model
+    studio.until(lambda: model.row_total() > 0)
+    studio.rest(1.0)
+    studio.picture("associate-start")
+
+    combo = page.request.customer_combo
+    studio.focus(combo)
+    QTest.keyClicks(combo, "fleet")
+    studio.until(lambda: combo.list_view().isVisible())
+    studio.rest()
+    if not studio._only or studio._only in "associate-popup":
+        for mode in MODES:
+            studio.program.theme.set_mode(mode)
+            studio.rest()
+            studio.window.grab().save(str(studio._out / f"associate-popup-{mode}-1440x900.png"))
+            studio.taken += 1
+        studio.program.theme.set_mode(ThemeMode.LIGHT)
+    QTest.keyClick(combo, Qt.Key.Key_Escape)
+    combo.clearEditText()
+
+    page.list.search.setText("8944 0000 77")
+    page.list.chips.chip("active").click()
+    page.list.chips.chip("unowned").click()
+    studio.until(lambda: model.row_total() == 0)
+    studio.rest()
+    studio.picture("associate-nomatch")
+    page.list.search.clear()
+    page.list._clear_chips()
+    studio.until(lambda: model.row_total() > 0)
+
+    job = demonstration.pick_demo_job(opened(), 37, 0.1)  # type: ignore[arg-type]
+    lines = list(job.request.devices.lines)  # type: ignore[union-attr]
+    desk: Desk = opened().desk
+    customer = job.request.customer
+    assert isinstance(customer, str)
+    QGuiApplication.clipboard().setText("\n".join([*lines, "8944000000000000077", lines[0], "rubbish"]))
+    page.paste()
+    dialog = studio.dialog("pasteDialog")
+    studio.picture("paste-dialog", dialog)
+    dialog.findChild(QWidget, "pasteFind").click()  # type: ignore[union-attr]
+    studio.until(lambda: len(model.checks) > 0)
+    studio.choose_customer(customer)
+    page.request.billing_check.setChecked(True)
+    studio.until_checked()
+    studio.picture("associate-pasted")
+    page.list.info.findChild(QWidget, "showLinesButton").click()  # type: ignore[union-attr]
+    dialog = studio.dialog("linesDialog")
+    studio.picture("lines-dialog", dialog)
+    dialog.accept()
+
+    page.list.info.hide()
+    page.list.show_all()
+    page.request.carrier_check.setChecked(True)
+    page.request.customer_check.setChecked(True)
+    studio.rest()
+    for code, plans in page.request._carrier_plans._combos.items():
+        wanted = next((choice.plan for choice in job.request.carrier_rate_plans if choice.service_provider == code), "")
+        plans.setCurrentIndex(max(0, plans.findData(wanted)))
+    plan = page.request.customer_plan_combo
+    plan.setCurrentIndex(max(0, plan.findData(job.request.customer_rate_plan)))
+    studio.until_checked()
+    studio.picture("associate-options")
+
+    page.submit()
+    studio.until(lambda: "submitted" in page.list.info.texts()[0])
+    studio.rest()
+    studio.picture("associate-submitted")
+    page.list.info.hide()
+
+    number = desk.jobs()[0].tracking_number
+    studio.window.show_job(number)
+    studio.until(lambda: desk.job(number).job.finished_at is not None)
+    studio.rest(1.0)
+    studio.window.toast.hide()
+    studio.picture("jobs-finished")
+    failed = next((row for row in desk.jobs() if row.counts.failed), None)
+    if failed is not None:
+        studio.window.show_job(failed.tracking_number)
+        studio.rest(0.8)
+        studio.picture("jobs-with-failures")
+    studio.window.show_job(number)
+    studio.rest(0.8)
+    studio.jobs.detail.chips.chip("done").click()
+    studio.rest()
+    studio.jobs.detail.device_opened.emit(desk.work_orders(number, (WorkOrderState.SUCCEEDED,), limit=1)[0].line)
+    studio.until(studio.jobs.device.isVisible)
+    studio.rest()
+    studio.picture("jobs-device")
+
+    studio.window.show_page(HISTORY)
+    studio.rest(0.6)
+    studio.history.period.setCurrentIndex(3)
+    studio.rest(0.6)
+    studio.picture("history-by-job")
+    studio.history.chips.chip("device").click()
+    studio.history.search.setText(desk.work_orders(number, (WorkOrderState.SUCCEEDED,), limit=1)[0].iccid)
+    studio.rest(0.8)
+    studio.picture("history-by-device")
+    studio.history.search.setText("8944000077")
+    studio.rest(0.8)
+    studio.picture("history-empty")
+    studio.window.show_page(SETTINGS)
+    studio.rest(0.6)
+    studio.picture("settings")
+
+    studio.window.show_page(ASSOCIATE)
+    page._open_device(model.device_at(3))
+    studio.picture("device-record", studio.dialog("deviceRecordDialog"))
+    studio.dialog("deviceRecordDialog").accept()
+
+
+# ------------------------------------------------------------------------------------ states that cannot be had at will
+
+
+@dataclass
+class Memory:
+    """The desk in memory, opened."""
+
+    desk: FakeDesk
+    notices: tuple[str, ...] = ()
+
+
+def memory_desk() -> FakeDesk:
+    """A desk with jobs in every state."""
+    desk = FakeDesk(20_000)
+    unanswered = Problem("BILLING_OUTCOME_UNKNOWN", "Billing gave no clear answer.", "It is asked again by itself.")
+    done = desk.add_job("Tailspin Security Inc", [device for device in range(1, 53) if device % 25])
+    desk.advance(done.row.tracking_number)
+    failed = desk.add_job("Fabrikam Water SA", range(4_001, 4_201), action="Associate + customer plan")
+    desk.advance(failed.row.tracking_number, fail=12)
+    cancelled = desk.add_job("Wingtip Retail Ltd", range(5_001, 5_901), action="Associate + service")
+    desk.set_orders(cancelled.row.tracking_number, {WorkOrderState.SUCCEEDED: 310})
+    desk.cancel(cancelled.row.tracking_number)
+    paused = desk.add_job("Contoso Energy GmbH", range(3_001, 3_401), action="Associate + service")
+    desk.set_orders(
+        paused.row.tracking_number, {WorkOrderState.SUCCEEDED: 118, WorkOrderState.OUTCOME_UNKNOWN: 3}, unanswered
+    )
+    desk.set_job(
+        paused.row.tracking_number,
+        state=JobState.PAUSED,
+        pause_cause=PauseCause.ENVIRONMENT,
+        pause_reason="Billing at 127.0.0.1:8085 does not answer.",
+        needs_attention=True,
+    )
+    running = desk.add_job("Northwind Fleet Ltd", range(10_001, 12_501), action="Associate + service + carrier plan")
+    desk.set_orders(
+        running.row.tracking_number,
+        {WorkOrderState.SUCCEEDED: 1_486, WorkOrderState.FAILED: 6, WorkOrderState.RUNNING: 16},
+        Problem("BILLING_REFUSED", "Billing refused it: no package for account 20317 (400).", "Choose another plan."),
+    )
+    desk.set_job(running.row.tracking_number, state=JobState.RUNNING, started_at=NOW, needs_attention=True)
+    return desk
+
+
+def memory_pictures(studio: Studio, desk: FakeDesk) -> None:
+    """Jobs in the middle, a confirmation, and a desk that is gone."""
+    page = studio.associate
+    studio.until(lambda: page.list.model.row_total() == desk.count)
+    studio.rest(0.6)
+    studio.window.show_page(JOBS)
+    studio.rest(0.8)
+    studio.picture("jobs-running")
+    paused = next(number for number, job in desk.jobs_by_number.items() if job.row.state is JobState.PAUSED)
+    studio.window.show_job(paused)
+    studio.rest(0.8)
+    studio.picture("jobs-paused")
+    studio.window.show_page(ASSOCIATE)
+    page.list.model.check_all_listed()
+    studio.choose_customer("northw")
+    studio.until_checked()
+    studio.picture("associate-all")
+    page.submit()
+    dialog = studio.dialog("confirmDialog")
+    studio.picture("confirm-dialog", dialog)
+    dialog.reject()
+    page.list.model.uncheck_everything()
+    desk.fail_with = EnvironmentFault(
+        "DATABASE_UNREACHABLE", "The database cannot be reached.", "Look at the network; it goes on by itself."
+    )
+    studio.until(lambda: studio.window.toast.isVisible())
+    studio.rest()
+    studio.picture("connection-lost")
+    desk.fail_with = None
+
+
+def trouble_pictures(studio: Studio) -> None:
+    """A database that cannot be opened."""
+    studio.until(lambda: studio.window._again.isVisible())
+    studio.picture("database-trouble")
+
+
+@contextmanager
+def refuse() -> Iterator[Opened]:
+    """Opens nothing."""
+    if not Path("/").is_file():
+        raise EnvironmentFault("DATABASE_DAMAGED", "The database desk.db is damaged.", "Put its copy in its place.")
+    yield Memory(FakeDesk(1))
+
+
+def main() -> int:
+    """Takes the pictures; ends with 0 when all were taken."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "build" / "screenshots")
+    parser.add_argument("--guide", action="store_true", help="put the pictures of the guide into docs/images")
+    parser.add_argument("--devices", type=int, default=20_000)
+    parser.add_argument("--only", default="", help="take only pictures whose name holds this")
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    app = QApplication(sys.argv[:1])
+    folder = Path(tempfile.mkdtemp(prefix="desk-screenshots-"))
+    taken = 0
+    box: list[Opened] = []
+
+    @contextmanager
+    def open_demo() -> Iterator[Opened]:
+        with open_desk(settings, engine="desktop") as opened:
+            opened.start_engine()
+            box.append(opened)
+            yield opened
+            demonstration.stop_sandbox(opened)
+
+    @contextmanager
+    def open_memory() -> Iterator[Opened]:
+        yield Memory(desk)
+
+    try:
+        settings = demonstration.demo_settings(load({}), folder)
+        database.make_demo_data(settings, given.devices)
+        with Studio(app, given.folder, given.only, open_demo) as studio:
+            studio.until(lambda: bool(box) and studio.window.rail.isEnabled())
+            demo_pictures(studio, lambda: box[0])
+            taken += studio.taken
+        desk = memory_desk()
+        with Studio(app, given.folder, given.only, open_memory) as studio:
+            studio.until(studio.window.rail.isEnabled)
+            memory_pictures(studio, desk)
+            taken += studio.taken
+        with Studio(app, given.folder, given.only, refuse) as studio:
+            trouble_pictures(studio)
+            taken += studio.taken
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if given.guide:
+        images = ROOT / "docs" / "images"
+        images.mkdir(parents=True, exist_ok=True)
+        for name in GUIDE:
+            shutil.copyfile(given.folder / f"{name}-light-1440x900.png", images / f"{name}.png")
+    print(f"{taken} pictures in {given.folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
