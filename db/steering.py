@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, exists, false, func, select, true, update
 
@@ -18,6 +18,7 @@ from db.finishing import write_log
 from db.schema import billing_service, job, work_order, work_order_step
 from db.work import ServiceMade, record_services
 from desktop_app.association.errors import NotFound, RequestRefused
+from desktop_app.association.model import BillingAction
 from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _wo = work_order.c
 _RUNNABLE = (JobState.QUEUED, JobState.RUNNING)
+#: Pauses that end by themselves.
+_OWN_PAUSES = (PauseCause.ENVIRONMENT, PauseCause.QUOTA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +96,17 @@ def cancel_job(uow: UnitOfWork, tracking_number: str, by: str) -> int:
     """
     found = _find(uow, tracking_number)
     now = uow.now()
-    # What has been at billing is left to an engine: it ends it, and says what stays there.
-    not_begun = ~exists().where(work_order_step.c.work_order_id == _wo.id)
+    # Where billing made something, or may have, an engine ends it, and says what stays there.
+    at_billing = exists().where(
+        work_order_step.c.work_order_id == _wo.id,
+        work_order_step.c.state.in_((StepState.INTENT, StepState.UNKNOWN, StepState.DONE)),
+    )
     counters = Counters()
     cancelled = 0
     for state in (WorkOrderState.QUEUED, WorkOrderState.WAITING_RETRY):
         count = uow.connection.execute(
             update(work_order)
-            .where(_wo.job_id == found.job_id, _wo.state == state, not_begun)
+            .where(_wo.job_id == found.job_id, _wo.state == state, ~at_billing)
             .values(
                 state=WorkOrderState.CANCELLED,
                 next_attempt_at=None,
@@ -115,6 +121,11 @@ def cancel_job(uow: UnitOfWork, tracking_number: str, by: str) -> int:
         ).rowcount
         counters.moved(found.job_id, state, WorkOrderState.CANCELLED, count)
         cancelled += count
+    uow.connection.execute(
+        update(work_order)
+        .where(_wo.job_id == found.job_id, _wo.state == WorkOrderState.WAITING_RETRY)
+        .values(next_attempt_at=now, changed_at=now, revision=_wo.revision + 1)
+    )
     # The job's row comes after its work orders', as everywhere: otherwise this and an engine wait for each other.
     marked = uow.connection.execute(
         update(job)
@@ -155,17 +166,11 @@ def resolve(uow: UnitOfWork, tracking_number: str, iccid: str, service_id: str |
 
     Raises:
         NotFound: there is no such job, or no such device in it.
-        RequestRefused: the device's outcome is not unknown.
+        RequestRefused: the device's outcome is not unknown, or the service is known as something else's.
     """
     found = _find(uow, tracking_number)
     now = uow.now()
-    row = uow.connection.execute(
-        select(_wo.id, _wo.state, _wo.lease_epoch).where(_wo.job_id == found.job_id, _wo.iccid == iccid)
-    ).first()
-    if row is None:
-        raise NotFound(
-            "DEVICE_NOT_IN_JOB", f"Job {tracking_number} has no device {iccid}.", "Name a device that the job shows."
-        )
+    row = _the_open_one(uow, found.job_id, tracking_number, iccid)
     step = uow.connection.execute(
         select(work_order_step.c.step)
         .where(
@@ -208,6 +213,25 @@ def resolve(uow: UnitOfWork, tracking_number: str, iccid: str, service_id: str |
     counters.write(uow)
 
 
+def _the_open_one(uow: UnitOfWork, job_id: int, tracking_number: str, iccid: str) -> Any:
+    """The device's work order of unknown outcome, else any of it: the same SIM may be there on several providers."""
+    rows = uow.connection.execute(
+        select(_wo.id, _wo.state, _wo.lease_epoch).where(_wo.job_id == job_id, _wo.iccid == iccid).order_by(_wo.line)
+    ).all()
+    if not rows:
+        raise NotFound(
+            "DEVICE_NOT_IN_JOB", f"Job {tracking_number} has no device {iccid}.", "Name a device that the job shows."
+        )
+    unknown = [row for row in rows if row.state == WorkOrderState.OUTCOME_UNKNOWN]
+    if len(unknown) > 1:
+        raise RequestRefused(
+            "DEVICE_AMBIGUOUS",
+            f"Job {tracking_number} has device {iccid} on several service providers, and their outcomes are unknown.",
+            "Wait until billing has told all but one of them, or end at billing what was made and cancel the job.",
+        )
+    return (unknown or rows)[0]
+
+
 def _settle_step(uow: UnitOfWork, work_order_id: int, step: Step, billing_id: str | None, by: str) -> str:
     """Writes what a person says of the step; what it said, in words."""
     at_step = (work_order_step.c.work_order_id == work_order_id, work_order_step.c.step == step)
@@ -224,34 +248,55 @@ def _settle_step(uow: UnitOfWork, work_order_id: int, step: Step, billing_id: st
         .values(state=state, billing_id=billing_id, finished_at=uow.now(), answer=f"{answer}, says {by}"[:400])
     )
     if billing_id is not None and step is Step.BILLING_SERVICE:
-        order = uow.connection.execute(
-            select(
-                _wo.iccid, _wo.msisdn, _wo.device_id, _wo.reference, job.c.billing_credential_id, job.c.customer_id
-            ).where(_wo.id == work_order_id, job.c.id == _wo.job_id)
-        ).one()
-        another = uow.connection.execute(
-            select(billing_service.c.id).where(
-                billing_service.c.billing_credential_id == order.billing_credential_id,
-                billing_service.c.service_id == billing_id,
-                billing_service.c.device_id != order.device_id,
-            )
-        ).first()
-        if another is not None:
-            raise RequestRefused(
-                "SERVICE_OF_ANOTHER_DEVICE",
-                f"Billing service {billing_id} is known as another device's, not that of {order.iccid}.",
-                "Look the service up at billing again and name the right one.",
-            )
-        made = ServiceMade(
-            work_order_id,
-            order.billing_credential_id,
-            order.customer_id,
-            billing_id,
-            order.msisdn or order.iccid,
-            order.reference if was_sent else None,
-        )
-        record_services(uow, [made])
+        _take_service(uow, work_order_id, billing_id, was_sent=was_sent)
     return answer
+
+
+def _take_service(uow: UnitOfWork, work_order_id: int, service_id: str, *, was_sent: bool) -> None:
+    """The billing service that a person names is the work order's."""
+    order = uow.connection.execute(
+        select(
+            _wo.iccid, _wo.msisdn, _wo.device_id, _wo.reference, job.c.billing_credential_id, job.c.customer_id
+        ).where(_wo.id == work_order_id, job.c.id == _wo.job_id)
+    ).one()
+    reference = order.reference if was_sent else None
+    _refuse_what_is_known(uow, order, service_id, reference)
+    number = order.msisdn or order.iccid
+    made = ServiceMade(
+        work_order_id, order.billing_credential_id, order.customer_id, service_id, number, reference
+    )  # fmt: skip
+    record_services(uow, [made])
+    if not was_sent:
+        # Products may be on it already: they are looked at before anything is posted, as on any service that is kept.
+        uow.connection.execute(
+            update(work_order).where(_wo.id == work_order_id).values(billing_action=BillingAction.KEEP)
+        )
+
+
+def _refuse_what_is_known(uow: UnitOfWork, order: Any, service_id: str, reference: str | None) -> None:
+    service = billing_service.c
+    known = uow.connection.execute(
+        select(service.device_id, service.customer_id, service.reference, service.is_active).where(
+            service.billing_credential_id == order.billing_credential_id, service.service_id == service_id
+        )
+    ).first()
+    if known is None:
+        return
+    if known.device_id != order.device_id:
+        code, matter = "SERVICE_OF_ANOTHER_DEVICE", "is known as another device's"
+    elif known.customer_id != order.customer_id:
+        code, matter = "SERVICE_OF_ANOTHER_CUSTOMER", "is known as another customer's"
+    elif not known.is_active:
+        code, matter = "SERVICE_ENDED", "is known as ended"
+    elif None not in {known.reference, reference} and known.reference != reference:
+        code, matter = "SERVICE_OF_ANOTHER_WORK_ORDER", f"is known under the reference {known.reference}"
+    else:
+        return
+    raise RequestRefused(
+        code,
+        f"Billing service {service_id} {matter}, so it cannot be what was made for device {order.iccid}.",
+        "Look the service up at billing again and name the right one.",
+    )
 
 
 # --- an engine's own pauses ------------------------------------------------------------------------------------------
@@ -311,7 +356,7 @@ def any_probe_due(uow: UnitOfWork) -> bool:
             select(job.c.id)
             .where(
                 job.c.state == JobState.PAUSED,
-                job.c.pause_cause.in_((PauseCause.ENVIRONMENT, PauseCause.QUOTA)),
+                job.c.pause_cause.in_(_OWN_PAUSES),
                 job.c.resume_at <= uow.now(),
             )
             .limit(1)
@@ -328,7 +373,7 @@ def claim_probes(uow: UnitOfWork, unopened: Collection[int], until: datetime, li
     """
     due = and_(
         job.c.state == JobState.PAUSED,
-        job.c.pause_cause.in_((PauseCause.ENVIRONMENT, PauseCause.QUOTA)),
+        job.c.pause_cause.in_(_OWN_PAUSES),
         job.c.resume_at <= uow.now(),
     )
     rows = uow.connection.execute(
@@ -351,13 +396,13 @@ def end_probe(uow: UnitOfWork, job_id: int, look_again_at: datetime | None, reas
         reason: what is still wrong.
     """
     if look_again_at is None:
-        if _resume(uow, job_id, (PauseCause.ENVIRONMENT, PauseCause.QUOTA)):
+        if _resume(uow, job_id, _OWN_PAUSES):
             run_no = uow.connection.execute(select(job.c.run_no).where(job.c.id == job_id)).scalar_one()
             write_log(uow, job_id, run_no, "resumed", "Goes on by itself: billing can be reached again.")
         return
     uow.connection.execute(
         update(job)
-        .where(job.c.id == job_id, job.c.state == JobState.PAUSED, job.c.pause_cause != PauseCause.OPERATOR)
+        .where(job.c.id == job_id, job.c.state == JobState.PAUSED, job.c.pause_cause.in_(_OWN_PAUSES))
         .values(
             resume_at=look_again_at,
             resume_attempts=job.c.resume_attempts + 1,
