@@ -193,7 +193,7 @@ def _stamp(uow: UnitOfWork, batch: HeldBatch | DueBatch, token: str) -> None:
                 _wo.engine_id == batch.engine_id,
                 _wo.lease_epoch == epoch,
             )
-            .values(commit_token=token)
+            .values(commit_token=token, attempts=_wo.attempts + 1)
         )
 
 
@@ -585,10 +585,17 @@ class _Effects:
     # --- the work orders themselves ----------------------------------------------------------------------------------
 
     def _succeed(self) -> None:
+        billed: dict[str, Any] = {}
+        if not self.billing.isdisjoint(_BILLED):
+            said = select(work_order_step.c.answer).where(
+                work_order_step.c.work_order_id == _wo.id, work_order_step.c.step == Step.BILLING_SERVICE
+            )
+            billed["billing_answer"] = func.coalesce(said.scalar_subquery(), _wo.billing_answer)
         self.connection.execute(
             update(work_order)
             .where(self.in_batch, _wo.state == WorkOrderState.RUNNING)
             .values(
+                **billed,
                 state=WorkOrderState.SUCCEEDED,
                 engine_id=None,
                 lease_until=None,

@@ -31,10 +31,10 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    true,
     update,
 )
 
+from db.bulk import Row, insert_rows, update_rows
 from db.schema import billing_service, device_history, job, work_order, work_order_step
 from desktop_app.association.errors import Problem
 from desktop_app.association.states import FINAL_WORK_ORDERS, Step, StepState, WorkOrderState
@@ -383,27 +383,35 @@ class StepWrite:
 
 def write_steps(uow: UnitOfWork, writes: Sequence[StepWrite]) -> None:
     """Writes steps of work orders that this engine holds (see :func:`hold` and :func:`claim`)."""
-    new, old = [], []
+    new: list[Row] = []
+    old: list[Row] = []
     for write in writes:
         row = write.row
-        values = {
-            "state": row.state, "attempts": row.attempts, "reference": row.reference, "lease_epoch": write.epoch,
-            "intent_at": row.intent_at, "finished_at": row.finished_at, "http_status": row.http_status,
-            "billing_id": row.billing_id, "answer": row.answer,
-        }  # fmt: skip
-        if write.is_new:
-            new.append({"work_order_id": write.work_order_id, "step": write.step, **values})
-        else:
-            old.append({"of_order": write.work_order_id, "of_step": write.step, **values})
-    if new:
-        uow.connection.execute(insert(work_order_step), new)
-    if old:
-        uow.connection.execute(
-            update(work_order_step).where(
-                work_order_step.c.work_order_id == bindparam("of_order"), work_order_step.c.step == bindparam("of_step")
-            ),
-            old,
+        (new if write.is_new else old).append(
+            (
+                row.state,
+                row.attempts,
+                row.reference,
+                write.epoch,
+                row.intent_at,
+                row.finished_at,
+                row.http_status,
+                row.billing_id,
+                row.answer,
+                write.work_order_id,
+                write.step,
+            )
         )
+    if new:
+        insert_rows(uow, work_order_step, (*_STEP_COLUMNS, *_STEP_KEYS), new)
+    if old:
+        update_rows(uow, work_order_step, _STEP_KEYS, _STEP_COLUMNS, old)
+
+
+_STEP_KEYS = ("work_order_id", "step")
+_STEP_COLUMNS = (
+    "state", "attempts", "reference", "lease_epoch", "intent_at", "finished_at", "http_status", "billing_id", "answer",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -501,56 +509,66 @@ def record_services(uow: UnitOfWork, made: Sequence[ServiceMade]) -> None:
     Raises:
         sqlalchemy.exc.IntegrityError: billing's id, or our reference, is known for something else.
     """
-    if not made:
-        return
+    for of_credential, group in grouped(made, lambda one: one.billing_credential_id):
+        for part in parts(group):
+            _record_services(uow, of_credential, part)
+
+
+def _record_services(uow: UnitOfWork, credential_id: int, made: Sequence[ServiceMade]) -> None:
     table = billing_service.c
-    reference = bindparam("of_reference", type_=table.reference.type)
-    known = (
-        select(table.id)
-        .where(
-            table.billing_credential_id == bindparam("credential"),
-            table.service_id == bindparam("service"),
-            table.customer_id == bindparam("of_customer"),
-            table.device_id == _wo.device_id,
-            or_(table.reference.is_(None), reference.is_(None), table.reference == reference),
+    orders = {
+        row.id: row
+        for row in uow.connection.execute(
+            select(_wo.id, _wo.device_id, _wo.effective_date).where(_wo.id.in_([one.work_order_id for one in made]))
         )
-        .correlate(work_order)
+    }
+    existing = {
+        row.service_id: row
+        for row in uow.connection.execute(
+            select(table.id, table.service_id, table.customer_id, table.device_id, table.reference).where(
+                table.billing_credential_id == credential_id, table.service_id.in_([one.service_id for one in made])
+            )
+        )
+    }
+
+    def is_known(one: ServiceMade) -> bool:
+        row = existing.get(one.service_id)
+        return (
+            row is not None
+            and (row.customer_id, row.device_id) == (one.customer_id, orders[one.work_order_id].device_id)
+            and (None in {row.reference, one.reference} or row.reference == one.reference)
+        )
+
+    new = [one for one in made if not is_known(one)]
+    now = uow.now()
+    insert_rows(
+        uow,
+        billing_service,
+        ("billing_credential_id", "service_id", "reference", "device_id", "customer_id", "number", "is_active",
+         "effective_date", "work_order_id", "created_at"),
+        [
+            (
+                credential_id, one.service_id, one.reference, orders[one.work_order_id].device_id, one.customer_id,
+                one.number, True, orders[one.work_order_id].effective_date, one.work_order_id, now,
+            )
+            for one in new
+        ],
+    )  # fmt: skip
+    by_service_id = (
+        select(table.id)
+        .where(table.billing_credential_id == credential_id, table.service_id == bindparam("service"))
         .scalar_subquery()
     )
-    rows = [
-        {
-            "of_order": service.work_order_id,
-            "credential": service.billing_credential_id,
-            "of_customer": service.customer_id,
-            "service": service.service_id,
-            "of_number": service.number,
-            "of_reference": service.reference,
-        }
-        for service in made
-    ]
-    uow.connection.execute(
-        insert(billing_service).from_select(
-            ["billing_credential_id", "service_id", "reference", "device_id", "customer_id", "number", "is_active",
-             "effective_date", "work_order_id", "created_at"],
-            select(
-                bindparam("credential", type_=table.billing_credential_id.type),
-                bindparam("service", type_=table.service_id.type),
-                reference,
-                _wo.device_id,
-                bindparam("of_customer", type_=table.customer_id.type),
-                bindparam("of_number", type_=table.number.type),
-                true(),
-                _wo.effective_date,
-                _wo.id,
-                literal(uow.now(), table.created_at.type),
-            ).where(_wo.id == bindparam("of_order"), ~exists(known)),
-        ),
-        rows,
-    )  # fmt: skip
-    uow.connection.execute(
-        update(work_order).where(_wo.id == bindparam("of_order")).values(billing_service_id=known),
-        [{name: value for name, value in row.items() if name != "of_number"} for row in rows],
-    )
+    by_reference = select(table.id).where(table.reference == _wo.reference).scalar_subquery()
+    set_based = [one.work_order_id for one in new if one.reference is not None]
+    if set_based:
+        uow.connection.execute(update(work_order).where(_wo.id.in_(set_based)).values(billing_service_id=by_reference))
+    rest = [one for one in made if one.work_order_id not in set(set_based)]
+    if rest:
+        uow.connection.execute(
+            update(work_order).where(_wo.id == bindparam("of_order")).values(billing_service_id=by_service_id),
+            [{"of_order": one.work_order_id, "service": one.service_id} for one in rest],
+        )
 
 
 def fail_queued(uow: UnitOfWork, job_id: int, line: int, problem_of: Callable[[str], Problem]) -> bool:

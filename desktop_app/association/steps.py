@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Protocol
 
 from desktop_app.association.errors import Problem
 from desktop_app.association.model import BillingAction
@@ -59,6 +60,18 @@ class PlanAtBilling:
     def __post_init__(self) -> None:
         if bool(self.product_id) == bool(self.package_id):
             raise ValueError("A plan is mapped to either a product or a package.")
+
+
+class Written(Protocol):
+    """What these functions look at of a step's row: :class:`StepRecord`, or the row itself."""
+
+    @property
+    def state(self) -> StepState:
+        """See :class:`StepState`."""
+
+    @property
+    def billing_id(self) -> str | None:
+        """What billing calls what the step made or found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +167,7 @@ class NextCall:
     step: Step
 
 
-def refusal(terms: BillingTerms, records: Mapping[Step, StepRecord] = MappingProxyType({})) -> Problem | None:
+def refusal(terms: BillingTerms, records: Mapping[Step, Written] = MappingProxyType({})) -> Problem | None:
     """What makes these terms impossible, so that nothing may be sent; None where they can be met.
 
     A package comes with the POST that makes the service, and with nothing else: where the service is there already, and
@@ -204,7 +217,7 @@ def steps_at_billing(terms: BillingTerms) -> tuple[Step, ...]:
     return tuple(step for step in BILLING_STEPS if step is Step.BILLING_SERVICE or step in terms.plans)
 
 
-def settled_without_call(terms: BillingTerms, records: Mapping[Step, StepRecord]) -> dict[Step, StepRecord]:
+def settled_without_call(terms: BillingTerms, records: Mapping[Step, Written]) -> dict[Step, StepRecord]:
     """The billing steps that are settled now without a call: the kept service, and plans that came with a package.
 
     Args:
@@ -224,7 +237,7 @@ def settled_without_call(terms: BillingTerms, records: Mapping[Step, StepRecord]
     return settled
 
 
-def next_call(terms: BillingTerms, records: Mapping[Step, StepRecord]) -> NextCall | None:
+def next_call(terms: BillingTerms, records: Mapping[Step, Written]) -> NextCall | None:
     """The next call; None where every billing step is settled and only the local effects are left.
 
     A step with an open intent or an unknown outcome is asked for, never posted. On a kept service, and where services
@@ -254,5 +267,5 @@ def post_of(step: Step) -> CallKind:
     return CallKind.POST_SERVICE if step is Step.BILLING_SERVICE else CallKind.POST_PRODUCT
 
 
-def _is_settled(record: StepRecord | None) -> bool:
+def _is_settled(record: Written | None) -> bool:
     return record is not None and record.state in SETTLED_STEPS

@@ -38,7 +38,7 @@ from desktop_app.association.steps import (
     settled_without_call,
 )
 from desktop_app.engine.leases import Lease
-from desktop_app.engine.orders import JobInHand, OrderInHand, records
+from desktop_app.engine.orders import JobInHand, OrderInHand
 from desktop_app.engine.runner import NotCalled, Outcome
 
 _log = logging.getLogger(__name__)
@@ -112,7 +112,6 @@ class Draft:
 
     in_hand: OrderInHand
     steps: dict[Step, StepRow]
-    attempts: int
     answer: str | None = None
     changed: dict[Step, StepRow] = field(default_factory=dict)
 
@@ -178,7 +177,7 @@ class Group:
                 _log.warning("The lease on device %s was lost; its outcome is dropped", one.order.iccid)
                 self.ended += 1
                 continue
-            draft = Draft(one, dict(one.steps), one.tries)
+            draft = Draft(one, dict(one.steps))
             self.drafts.append(draft)
             if isinstance(item, Outcome):
                 self._decide(draft, item.result)
@@ -219,7 +218,7 @@ class Group:
             self._go_on(draft, NextCall(post_of(call.step), call.step))
         else:
             self._settle_without_call(draft)
-            self._go_on(draft, next_call(one.terms, records(draft.steps)))
+            self._go_on(draft, next_call(one.terms, draft.steps))
 
     def _write_step(self, draft: Draft, step: Step, decision: Decision) -> None:
         state = decision.step_state
@@ -256,7 +255,7 @@ class Group:
         )
 
     def _settle_without_call(self, draft: Draft) -> None:
-        for step, record in settled_without_call(draft.in_hand.terms, records(draft.steps)).items():
+        for step, record in settled_without_call(draft.in_hand.terms, draft.steps).items():
             row = StepRow(record.state, billing_id=record.billing_id, finished_at=self.now)
             draft.set(step, row)
 
@@ -268,13 +267,12 @@ class Group:
             return
         standing = self.standings[one.order.job_id]
         is_post = call.kind in POSTS
-        next_up = replace(one, steps=draft.steps, call=call)
-        if standing.cancel_requested and next_up.open_since is None:
+        if standing.cancel_requested and (is_post or not _is_open(draft.steps.get(call.step))):
             row = draft.steps.get(Step.BILLING_SERVICE)
             made = row.billing_id if row is not None and row.state is StepState.DONE else None
             self._end(draft, cancelled_between_steps(made))
         elif not standing.may_go_on or one.order.job_id in self.pauses:
-            self._end(draft, released(next_up.attempt()))
+            self._end(draft, released(one.going_on(draft.steps, call, one.lease).attempt()))
         else:
             if is_post:
                 before = draft.steps.get(call.step)
@@ -343,27 +341,27 @@ class Group:
         self.is_full = self.claimed >= room
 
     def _begin(self, job: JobInHand, order: work.ClaimedOrder) -> None:
-        nothing_yet = BillingTerms(BillingAction(order.billing_action))
-        one = OrderInHand(job, order, nothing_yet, order.steps, self.lease, None, order.attempts + 1)
         try:
-            one = replace(one, terms=job.terms(order))
-            problem = refusal(one.terms, records(order.steps))
+            terms = job.terms(order)
+            problem = refusal(terms, order.steps)
         except ValueError as error:
+            terms = BillingTerms(BillingAction(order.billing_action))
             problem = Problem(
                 "INSTRUCTIONS_INCOMPLETE",
                 f"Device {order.iccid} cannot be billed: {error}.",
                 "Complete the mapping of the billing credential, then submit the device again.",
             )
-        draft = Draft(one, dict(order.steps), one.tries)
+        one = OrderInHand(job, order, terms, order.steps, self.lease, None, order.attempts + 1)
+        draft = Draft(one, dict(order.steps))
         self.drafts.append(draft)
         if problem is not None:
             self._end(draft, Decision(work_order_state=WorkOrderState.FAILED, problem=problem))
             return
         self._settle_without_call(draft)
-        call = next_call(one.terms, records(draft.steps))
+        call = next_call(terms, draft.steps)
         if call is None:
             # Applied in the next group: a group with effects that fails on its data must be able to leave it out.
-            self.settled.append(replace(one, steps=draft.steps))
+            self.settled.append(one.going_on(draft.steps, None, self.lease))
         else:
             self._go_on(draft, call)
 
@@ -403,11 +401,6 @@ class Group:
             for draft in self.to_apply:
                 self._fail(draft, "its data breaks a rule of the database")
             return
-        going = [
-            OrderWrite(order_id, WorkOrderState.RUNNING, draft.attempts, billing_answer=draft.answer)
-            for order_id, draft in by_id.items()
-        ]
-        work.write_orders(self.uow, self.engine_id, going, self.lease_until)
         held = [draft.in_hand.held for draft in self.to_apply]
         applied = effects.apply_effects(self.uow, effects.HeldBatch(self.engine_id, held))
         for job_id, count in applied.succeeded.items():
@@ -430,6 +423,10 @@ class Group:
         else:
             resume_at = self.now + timedelta(seconds=pause.wait_s)
         steering.pause_for_environment(self.uow, job_id, pause.reason, resume_at, pause.cause)
+
+
+def _is_open(row: StepRow | None) -> bool:
+    return row is not None and row.state in {StepState.INTENT, StepState.UNKNOWN}
 
 
 def not_associated(device: str, reason: str, service_id: str | None = None) -> Problem:

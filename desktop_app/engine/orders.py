@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from db.work import ClaimedOrder, DueJob, Held, StepRow
 from desktop_app.association.model import BillingAction
 from desktop_app.association.processing import Attempt
 from desktop_app.association.states import SETTLED_STEPS, Step, StepState
-from desktop_app.association.steps import POSTS, BillingTerms, NextCall, PlanAtBilling, StepRecord
+from desktop_app.association.steps import POSTS, BillingTerms, NextCall, PlanAtBilling
 from desktop_app.association.work_orders import Instructions, PlanInstructions
 from desktop_app.engine.leases import Lease
 
@@ -152,9 +152,4 @@ class OrderInHand:
 
     def going_on(self, steps: Mapping[Step, StepRow], call: NextCall | None, lease: Lease) -> OrderInHand:
         """The same work order after a commit: with these steps, this call and the renewed lease."""
-        return replace(self, steps=steps, call=call, lease=lease)
-
-
-def records(steps: Mapping[Step, StepRow]) -> dict[Step, StepRecord]:
-    """The steps as the pure functions read them."""
-    return {step: StepRecord(row.state, row.billing_id, row.attempts) for step, row in steps.items()}
+        return OrderInHand(self.job, self.order, self.terms, steps, lease, call, self.tries)

@@ -101,7 +101,7 @@ class Killer:
             rows = uow.connection.execute(
                 select(work_order_step.c.state, func.count()).group_by(work_order_step.c.state)
             )
-            return Counter(dict(rows.all()))  # type: ignore[arg-type]
+            return Counter(dict(rows.all()))
 
 
 @pytest.fixture
