@@ -8,11 +8,28 @@ history says so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, false, func, insert, literal, not_, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from db.effects import HISTORY_COLUMNS
 from db.procedures import record_across_providers
@@ -54,10 +71,24 @@ class Applied:
     dropped: int
     more: bool
 
+    @property
+    def count(self) -> int:
+        """All of it."""
+        return self.ownerships + self.plan_changes + self.dropped
+
+    def __add__(self, other: Applied) -> Applied:
+        return Applied(
+            self.ownerships + other.ownerships,
+            self.plan_changes + other.plan_changes,
+            self.dropped + other.dropped,
+            self.more or other.more,
+        )
+
 
 def any_due(uow: UnitOfWork) -> bool:
     """Whether anything is due: read before anything is written for it."""
-    return any(uow.connection.execute(query.limit(1)).first() is not None for query in (_begins(uow), _changes(uow)))
+    due = (_begins(uow), _changes(uow.today()))
+    return any(uow.connection.execute(query.limit(1)).first() is not None for query in due)
 
 
 def apply_due(uow: UnitOfWork) -> Applied:
@@ -66,36 +97,49 @@ def apply_due(uow: UnitOfWork) -> Applied:
     Raises:
         TakenByAnother: another engine is at it; the caller rolls back.
     """
-    begun = _begin_ownerships(uow)
-    changed, dropped = _change_plans(uow)
-    if begun or changed or dropped:
+    applied = Applied(0, 0, 0, more=False)
+    for do in _in_order(uow):
+        applied += do()
+        if applied.more or applied.count >= MOST_AT_ONCE:
+            applied = replace(applied, more=True)
+            break
+    if applied.count:
         record_across_providers(uow, at=uow.now())
-    return Applied(begun, changed, dropped, more=MOST_AT_ONCE in (begun, changed + dropped))
+    return applied
 
 
-def _begins(uow: UnitOfWork) -> Any:
+def _in_order(uow: UnitOfWork) -> Iterator[Callable[[], Applied]]:
+    """Day by day: what was due while the owner before still stood is done to it, not dropped with it."""
+    days = uow.connection.scalars(_begins(uow).with_only_columns(_own.effective_from).distinct()).all()
+    for day in sorted(days):
+        yield partial(_change_plans, uow, day - timedelta(days=1))
+        yield partial(_begin_ownerships, uow, day)
+    yield partial(_change_plans, uow, uow.today())
+
+
+def _begins(uow: UnitOfWork) -> Select[Any]:
     return select(_own.id).where(
         is_state(_own.state, "scheduled"), _own.is_deleted == false(), _own.effective_from <= uow.today()
     )
 
 
-def _changes(uow: UnitOfWork) -> Any:
+def _changes(until: date) -> Select[Any]:
     return (
         select(_change.id, _change.kind, _own.state, _own.is_deleted)
         .join(device_ownership, _own.id == _change.device_ownership_id)
-        .where(is_state(_change.state, "pending"), _change.due_on <= uow.today(), _own.state != "scheduled")
+        .where(is_state(_change.state, "pending"), _change.due_on <= until, _own.state != "scheduled")
     )
 
 
 # --- ownerships ------------------------------------------------------------------------------------------------------
 
 
-def _begin_ownerships(uow: UnitOfWork) -> int:
-    due = _begins(uow).order_by(_own.effective_from, _own.id).limit(MOST_AT_ONCE)
+def _begin_ownerships(uow: UnitOfWork, day: date) -> Applied:
+    due = _begins(uow).where(_own.effective_from == day).order_by(_own.id).limit(MOST_AT_ONCE)
     ids = list(uow.connection.scalars(due))
     for part in parts(ids, _IN_ONE_STATEMENT):
         _Beginning(uow, part).apply()
-    return len(ids)
+    return Applied(len(ids), 0, 0, more=len(ids) == MOST_AT_ONCE)
 
 
 class _Beginning:
@@ -116,11 +160,11 @@ class _Beginning:
         old, new = device_ownership.alias("old"), device_ownership.alias("new")
         follows = and_(old.c.device_id == new.c.device_id, old.c.state == "active", old.c.is_deleted == false())
         pairs = self.connection.execute(
-            select(old.c.id, old.c.customer_id == new.c.customer_id).join(new, follows).where(new.c.id.in_(ids))
+            select(old.c.id, old.c.customer_id, new.c.customer_id).join(new, follows).where(new.c.id.in_(ids))
         ).all()
         #: Those that end: of other customers, and of the same one at another site.
-        self.others = [ended for ended, is_same in pairs if not is_same]
-        self.same = [ended for ended, is_same in pairs if is_same]
+        self.others = [ended for ended, before, after in pairs if before != after]
+        self.same = [ended for ended, before, after in pairs if before == after]
 
     def apply(self) -> None:
         new = device_ownership.alias("new")
@@ -238,9 +282,9 @@ def _who(
 _KINDS = ("carrier", "customer")
 
 
-def _change_plans(uow: UnitOfWork) -> tuple[int, int]:
-    """Changes plans of ownerships that stand, drops those of ownerships that have ended; how many of each."""
-    rows = uow.connection.execute(_changes(uow).order_by(_change.due_on, _change.id).limit(MOST_AT_ONCE)).all()
+def _change_plans(uow: UnitOfWork, until: date) -> Applied:
+    """Changes plans of ownerships that stand, and drops those of ownerships that have ended."""
+    rows = uow.connection.execute(_changes(until).order_by(_change.due_on, _change.id).limit(MOST_AT_ONCE)).all()
     gone = [row.id for row in rows if row.state == "ended" or row.is_deleted]
     is_gone = set(gone)
     for part in parts(gone, _IN_ONE_STATEMENT):
@@ -252,7 +296,7 @@ def _change_plans(uow: UnitOfWork) -> tuple[int, int]:
             _settle(uow, part, "applied")
             _history_of_changes(uow, "plan_change_applied", "", _change.id.in_(part))
             _apply(uow, kind, part)
-    return len(rows) - len(gone), len(gone)
+    return Applied(0, len(rows) - len(gone), len(gone), more=len(rows) == MOST_AT_ONCE)
 
 
 def _settle(uow: UnitOfWork, ids: Sequence[int], state: str) -> None:
