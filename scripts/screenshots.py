@@ -212,9 +212,9 @@ def demo_pictures(studio: Studio, opened: Callable[[], Opened]) -> None:
     page.request.carrier_check.setChecked(True)
     page.request.customer_check.setChecked(True)
     studio.rest()
-    for code, plans in page.request._carrier_plans._combos.items():
-        wanted = next((choice.plan for choice in job.request.carrier_rate_plans if choice.service_provider == code), "")
-        plans.setCurrentIndex(max(0, plans.findData(wanted)))
+    for plans in page.request._carrier_plans._combos.values():
+        places = [plans.findData(choice.plan) for choice in job.request.carrier_rate_plans]
+        plans.setCurrentIndex(max([*places, 0]))
     plan = page.request.customer_plan_combo
     plan.setCurrentIndex(max(0, plan.findData(job.request.customer_rate_plan)))
     studio.until_checked()
@@ -275,7 +275,7 @@ def demo_pictures(studio: Studio, opened: Callable[[], Opened]) -> None:
 class Memory:
     """The desk in memory, opened."""
 
-    desk: FakeDesk
+    desk: Desk
     notices: tuple[str, ...] = ()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from desktop_app.desk.protocol import Capabilities, Desk
@@ -36,6 +36,11 @@ class Context:
     notify: Notify
     show_job: Callable[[str], None]
     show_associate: Callable[[], None]
+    provider_names: dict[str, str] = field(default_factory=dict)  #: of service providers, by code, as far as known
+
+    def provider_name(self, code: str) -> str:
+        """The name of a service provider."""
+        return self.provider_names.get(code, code)
 
     def complain(self, error: Exception) -> None:
         """Shows an error: what happened and what to do."""

@@ -134,6 +134,14 @@ QMenu::item:selected { background: $selection; color: $selection_text; }
 QMenu::item:disabled { color: $muted; }
 QMenu::separator { height: 1px; background: $border; margin: 4px 8px; }
 
+QTabWidget::pane { border: none; border-top: 1px solid $border; }
+QTabBar { background: transparent; border: none; }
+QTabBar::tab { background: transparent; color: $muted; border: 2px solid transparent; border-radius: 6px;
+    padding: 6px 12px; margin: 0px 4px 4px 0px; }
+QTabBar::tab:hover { background: $hover; }
+QTabBar::tab:selected { color: $selection_text; background: $selection; }
+QTabBar:focus::tab:selected, QTabBar::tab:selected:focus { border-color: $accent; }
+
 QSplitter::handle { background: transparent; }
 QSplitter::handle:hover { background: $border; }
 

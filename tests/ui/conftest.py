@@ -13,6 +13,7 @@ from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
+from desktop_app.desk.protocol import Desk
 from desktop_app.ui.app import Program
 from desktop_app.ui.background import Background
 from desktop_app.ui.main_window import ASSOCIATE, HISTORY, JOBS, SETTINGS, MainWindow
@@ -31,7 +32,7 @@ W = TypeVar("W", bound=QObject)
 class OpenedDesk:
     """What opening gives."""
 
-    desk: FakeDesk
+    desk: Desk
     notices: tuple[str, ...] = ()
 
 
@@ -132,6 +133,8 @@ class Ui:
 
     def choose_customer(self, text: str = "northw") -> None:
         """Types into the customer box and picks the first."""
+        self.window.activateWindow()
+        self.until(self.window.isActiveWindow)
         self.associate.request.customer_combo.setFocus()
         self.type(text)
         self.key(Qt.Key.Key_Return)

@@ -18,6 +18,7 @@ from desktop_app.association.errors import AssociationError, Cancelled, NotFound
 from desktop_app.association.model import (
     AskedLines,
     AssociationRequest,
+    AtBilling,
     CheckReport,
     DeviceFilter,
     DeviceSelection,
@@ -29,6 +30,8 @@ from desktop_app.association.model import (
     PlanKind,
     Proof,
     Proofs,
+    Reread,
+    RereadService,
     Severity,
     Submitted,
     pack,
@@ -345,7 +348,7 @@ class FakeDesk:
         for line, device in enumerate(self._selected(request.devices), start=1):
             if device % 25 == 0:
                 blocked.append(device)
-                findings.append(self._finding(line, device, "OTHER_CUSTOMER", Severity.BLOCKED))
+                findings.append(self._finding(line, device, "BILLED_TO_ANOTHER", Severity.BLOCKED))
             elif device % 10 == 0:
                 warned.append(device)
                 findings.append(self._finding(line, device, "SERVICE_KEPT", Severity.WARNING))
@@ -366,7 +369,7 @@ class FakeDesk:
     def _finding(self, line: int, device: int, code: str, severity: Severity) -> Finding:
         iccid = iccid_of(device)
         said = {
-            "OTHER_CUSTOMER": (f"{iccid} is owned by Contoso Energy GmbH.", "Choose to take devices over."),
+            "BILLED_TO_ANOTHER": (f"{iccid} is billed to Contoso Energy GmbH.", "Have it ended, then re-read."),
             "SERVICE_KEPT": (f"{iccid} has a billing service already.", "Nothing: it is kept."),
         }[code]
         return Finding(line, iccid, iccid, code, severity, *said, device_id=device)
@@ -374,7 +377,7 @@ class FakeDesk:
     def _groups(self, findings: list[Finding]) -> list[FindingGroup]:
         groups = []
         for code, title, what_to_do in (
-            ("OTHER_CUSTOMER", "belong to another customer", "Take them over, or leave them out."),
+            ("BILLED_TO_ANOTHER", "are billed to another customer", "Have the service ended at billing, then re-read."),
             ("SERVICE_KEPT", "have a billing service already", "It is kept; no second one is made."),
         ):
             of_it = [finding for finding in findings if finding.code == code]
@@ -544,6 +547,7 @@ class FakeDesk:
                 grouped.setdefault((order.error.code, order.state), []).append(order.error)
         titles = {
             "BILLING_REFUSED": "were refused by billing",
+            "BILLING_OUTCOME_UNKNOWN": "had no clear answer from billing",
             "NO_ANSWER": "had no clear answer from billing",
             "OTHER_CUSTOMER": "belong to another customer",
         }
@@ -689,6 +693,18 @@ class FakeDesk:
         orders = self._job(tracking_number).orders
         path.write_text("\n".join(iccid_of(order.device_id) for order in orders), encoding="utf-8")
         return len(orders)
+
+    def reread_billing(self, devices: DeviceSelection, cancelled: IsCancelled = never) -> Reread:
+        """Every second service was ended at billing."""
+        self._called("reread_billing")
+        found = []
+        for place, device in enumerate(self._selected(devices)):
+            row = self.row(device)
+            at_billing = AtBilling.ENDED if place % 2 else AtBilling.ACTIVE
+            found.append(
+                RereadService(row.iccid, row.service_provider, str(70_000 + device), "Contoso", row.msisdn, at_billing)
+            )
+        return Reread(tuple(found))
 
     # --- history, administration --------------------------------------------------------------------------------------
 

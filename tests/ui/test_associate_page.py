@@ -227,9 +227,7 @@ def paste(ui, *lines):
 
 def test_paste_tells_found_unknown_double_ambiguous_unreadable(ui):
     paste(ui, iccid_of(7), iccid_of(9), "8944000000000000077", iccid_of(7), "ambiguous1", "rubbish")
-    assert info(ui) == (
-        "Pasted 6 IDs: 2 found and selected 1 not found · 1 on several service providers · 1 not readable · 1 duplicate"
-    )
+    assert info(ui) == ("Pasted 6 IDs: 2 found and selected 1 not found · 1 ambiguous · 1 not readable · 1 duplicate")
     assert checked(ui) == {7, 9}
     assert list(model(ui).ids) == [7, 9]
     ui.press("showLinesButton")
@@ -239,7 +237,7 @@ def test_paste_tells_found_unknown_double_ambiguous_unreadable(ui):
     assert listed == [
         ["3", "8944000000000000077", "Not found"],
         ["4", iccid_of(7), "Duplicate"],
-        ["5", "ambiguous1", "On several service providers"],
+        ["5", "ambiguous1", "Ambiguous"],
         ["6", "rubbish", "Not readable"],
     ]
     ui.click(dialog.findChild(QWidget, "copyLinesButton"))
@@ -378,7 +376,7 @@ def test_the_check_runs_by_itself_and_shows_verdicts(ui):
     ui.choose_customer()
     ui.until_checked()
     assert ui.associate.submit_button.text() == "Submit 48 devices…"
-    assert ui.associate.summary.text() == "44 ready + 4 with a warning · Ctrl+Enter"
+    assert ui.associate.summary.text() == "44 ready + 4 with a warning · Ctrl+Enter\n2 blocked are skipped"
     verdicts = model(ui)._verdicts
     assert [verdicts.of(device) for device in (1, 10, 25, 51)] == [
         Verdict.READY,
@@ -425,10 +423,10 @@ def test_problems_are_grouped_and_filter_the_list(ui):
     ui.until_checked()
     said = [bar.texts() for bar in ui.associate.check._bars]
     assert said == [
-        ("2 devices belong to another customer", "Take them over, or leave them out."),
+        ("2 devices are billed to another customer", "Have the service ended at billing, then re-read."),
         ("4 devices have a billing service already", "It is kept; no second one is made."),
     ]
-    ui.press("show_OTHER_CUSTOMER")
+    ui.press("show_BILLED_TO_ANOTHER")
     assert list(model(ui).ids) == [25, 50]
     ui.press("showAllButton")
     ui.until(lambda: model(ui).row_total() == 2_000)
@@ -613,3 +611,42 @@ def test_devices_that_change_are_read_again(ui):
     ui.until(lambda: ui.desk.calls["device_rows"] > fetched)
     assert table.verticalScrollBar().value() == 5_000
     assert checked(ui) == {1}
+
+
+def test_escape_first_closes_and_clears_what_is_open(ui):
+    ui.check_rows(0)
+    combo = ui.associate.request.customer_combo
+    combo.setFocus()
+    ui.type("fle")
+    ui.until(lambda: combo.list_view().isVisible())
+    ui.key(Qt.Key.Key_Escape)
+    assert not combo.list_view().isVisible()
+    assert checked(ui) == {1}
+    ui.find(QWidget, "deviceSearch").setFocus()
+    ui.type("000")
+    ui.key(Qt.Key.Key_Escape)
+    assert not ui.associate.list.search.text()
+    assert checked(ui) == {1}
+    ui.key(Qt.Key.Key_Escape)
+    assert not checked(ui)
+
+
+def test_the_list_of_customers_does_not_hang_in_the_air(ui):
+    combo = ui.associate.request.customer_combo
+    combo.setFocus()
+    ui.type("fle")
+    ui.until(lambda: combo.list_view().isVisible())
+    ui.window.resize(1200, 800)
+    ui.until(lambda: not combo.list_view().isVisible())
+
+
+def test_services_are_re_read_from_billing_and_checked_again(ui):
+    model(ui).check_devices(range(1, 51))
+    ui.choose_customer()
+    ui.until_checked()
+    checks = ui.desk.calls["check"]
+    ui.press("reread_BILLED_TO_ANOTHER")
+    ui.until(lambda: "2 services" in info(ui))
+    assert info(ui) == "Re-read from billing, 2 services: 1 ended · 1 still active"
+    ui.until(lambda: ui.desk.calls["check"] == checks + 1)
+    ui.until_checked()

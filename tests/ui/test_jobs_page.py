@@ -69,7 +69,7 @@ def test_it_lives(ui, page, number):
     assert page.model.cell(0, 5).text == "40 / 40"
     assert page.model.cell(0, 6).text == "2"
     ui.until(lambda: states(page).count("Done") == 37 and states(page).count("Failed") == 2)
-    assert "finished: 37 of 40 done · 2 failed" in ui.toast()
+    assert "finished: 37 of 40 done · 1 rejected · 2 failed" in ui.toast()
 
 
 def test_a_new_job_appears_by_itself(ui, page):

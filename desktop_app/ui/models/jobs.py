@@ -114,10 +114,10 @@ class JobTableModel(GrowingModel[JobRow]):
                 status = words.job_status(job)
                 return Cell(status.word, icon=status.icon, tone=status.tone, strong=status.strong)
             case "progress":
-                share = f"{words.percent(counts.done, counts.total)} %"
+                share = f"{words.percent(counts.done - counts.cancelled, counts.total)} %"
                 return Cell(share, bar=words.job_segments(counts), bar_total=counts.total)
             case "devices":
-                return Cell(f"{counts.done:,} / {counts.total:,}")
+                return Cell(f"{counts.done - counts.cancelled:,} / {counts.total:,}")
             case "failed":
                 return Cell(words.number(counts.failed))
             case "time":

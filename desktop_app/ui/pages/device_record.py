@@ -50,7 +50,7 @@ class DeviceRecordDialog(Dialog):
     def __init__(self, parent: QWidget, context: Context, record: DeviceRecord) -> None:
         device = record.device
         super().__init__(parent, self.tr("Device {iccid}").format(iccid=device.iccid), "deviceRecordDialog", width=880)
-        self._clock = context.clock
+        self._context, self._clock = context, context.clock
         self.setMinimumHeight(500)
         self.body.addLayout(self._facts(record))
         tabs = QTabWidget()
@@ -92,7 +92,7 @@ class DeviceRecordDialog(Dialog):
             (self.tr("EID"), device.eid),
             (self.tr("Name"), device.name),
             (self.tr("Status"), status),
-            (self.tr("Service provider"), device.service_provider),
+            (self.tr("Service provider"), self._context.provider_name(device.service_provider)),
             (self.tr("Carrier rate plan"), device.carrier_rate_plan),
             (self.tr("Activated"), words.day(device.activated_on)),
             (self.tr("Customer"), " · ".join(filter(None, (device.customer, device.site)))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
@@ -40,22 +41,17 @@ class InfoBar(QWidget):
         self._row = QHBoxLayout(self)
         self._row.setContentsMargins(40, 8, 8, 8)
         self._row.setSpacing(8)
-        texts: QVBoxLayout | QHBoxLayout = QVBoxLayout()
-        texts.setSpacing(0 if stacked else 6)
-        if stacked:
-            texts.addStretch(1)
-        self._title = QLabel()
-        self._title.setProperty("kind", "heading")
-        self._text = QLabel()
-        for part in (self._title, self._text):
-            part.setTextFormat(Qt.TextFormat.PlainText)
-            part.setWordWrap(True)
-            part.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-            texts.addWidget(part)
-        if stacked:
-            texts.addStretch(1)
-        self._row.addLayout(texts, 1)
+        self._is_stacked = stacked
+        self._title, self._text = "", ""
+        self._label = QLabel()
+        self._label.setTextFormat(Qt.TextFormat.RichText)
+        self._label.setWordWrap(True)
+        self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self._row.addWidget(self._label, 1)
         self._actions: list[Button] = []
+        self._action_box: QVBoxLayout | QHBoxLayout = QVBoxLayout() if stacked else QHBoxLayout()
+        self._action_box.setSpacing(4)
+        self._row.addLayout(self._action_box)
         self._close: Button | None = None
         if closable:
             self._close = Button(
@@ -68,33 +64,33 @@ class InfoBar(QWidget):
         """Sets the texts; an empty one takes no room."""
         if tone is not None:
             self._tone = tone
-        self._title.setText(title)
-        self._title.setVisible(bool(title))
-        self._text.setText(text)
-        self._text.setVisible(bool(text))
+        self._title, self._text = title, text
+        strong = f'<span style="font-weight:600">{escape(title)}</span>' if title else ""
+        between = ("<br>" if self._is_stacked else "&nbsp; ") if title and text else ""
+        self._label.setText(f"{strong}{between}{escape(text)}")
         self.setAccessibleName(" ".join(filter(None, (title, text))))
         self.updateGeometry()
         self.update()
 
     def texts(self) -> tuple[str, str]:
         """Title and sentence."""
-        return self._title.text(), self._text.text()
+        return self._title, self._text
 
     def clear_actions(self) -> None:
         """Removes the link buttons."""
         for button in self._actions:
-            self._row.removeWidget(button)
+            self._action_box.removeWidget(button)
             button.hide()
             button.deleteLater()
         self._actions.clear()
 
     def add_action(self, text: str, run: Callable[[], None], name: str = "") -> Button:
-        """Adds a link button at the right."""
+        """Adds a link button at the right, under or beside those that are there."""
         button = Button(text, self, kind="link", name=name)
         button.clicked.connect(lambda: run())
         self._actions.append(button)
-        at = self._row.count() - (1 if self._close else 0)
-        self._row.insertWidget(at, button, 0, Qt.AlignmentFlag.AlignVCenter)
+        side = Qt.AlignmentFlag.AlignRight if self._is_stacked else Qt.AlignmentFlag.AlignVCenter
+        self._action_box.addWidget(button, 0, side)
         return button
 
     def _closed_by_person(self) -> None:

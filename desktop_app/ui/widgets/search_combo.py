@@ -273,7 +273,11 @@ class SearchCombo(QComboBox):
 
     def event(self, event: QEvent) -> bool:
         # the box has the focus, its line is a proxy: keys come here first
-        if isinstance(event, QKeyEvent) and event.type() is QEvent.Type.KeyPress and self._key(event):
+        if isinstance(event, QKeyEvent) and event.type() is QEvent.Type.ShortcutOverride:
+            if event.key() == Qt.Key.Key_Escape and self._list.isVisible():
+                event.accept()  # it closes the list, and is no shortcut of the page
+                return True
+        elif isinstance(event, QKeyEvent) and event.type() is QEvent.Type.KeyPress and self._key(event):
             return True
         return super().event(event)
 
@@ -339,6 +343,11 @@ class _Overlay(QListView):
         self.entered.connect(self.setCurrentIndex)
         self.hide()
 
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() in {QEvent.Type.Resize, QEvent.Type.WindowDeactivate}:
+            self.close_it()
+        return super().eventFilter(watched, event)
+
     def open_under(self, combo: QComboBox, *, select_first: bool) -> None:
         rows = self.model().rowCount()
         if not rows:
@@ -347,6 +356,7 @@ class _Overlay(QListView):
         window = combo.window()
         if self.parentWidget() is not window:
             self.setParent(window)
+            window.installEventFilter(self)
         corner = combo.mapTo(window, QPoint(0, combo.height() + 3))
         height = min(rows, MOST_ROWS) * ROW_HEIGHT + 2
         height = min(height, max(ROW_HEIGHT + 2, window.height() - corner.y() - 8))

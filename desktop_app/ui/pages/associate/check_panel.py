@@ -7,7 +7,8 @@ from collections.abc import Callable
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from desktop_app.association.model import CheckReport, FindingGroup, Severity
+from desktop_app.association.model import REREAD_FINDINGS, CheckReport, FindingGroup, Severity
+from desktop_app.desk.protocol import MOST_REREAD
 from desktop_app.ui import words
 from desktop_app.ui.models.devices import Verdict
 from desktop_app.ui.pages.associate.check_flow import CheckFlow, CheckState
@@ -28,11 +29,13 @@ class CheckPanel(QWidget):
         verdict_pressed(str): show the devices of this verdict, or all again ("").
         group_pressed(FindingGroup): show the devices of this cause.
         again_pressed(): check once more.
+        reread_pressed(FindingGroup): ask billing about the services of these devices.
     """
 
     verdict_pressed = Signal(str)
     group_pressed = Signal(object)
     again_pressed = Signal()
+    reread_pressed = Signal(object)
 
     def __init__(self, clock: words.Clock, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -175,6 +178,11 @@ class CheckPanel(QWidget):
             text = self.tr("Show {count}").format(count=words.number(len(group.packed) // 8))
             button = bar.add_action(text, lambda: self.group_pressed.emit(group), f"show_{group.code}")
             button.setAccessibleName(f"{text}: {group.title}")
+        if group.code in REREAD_FINDINGS and 0 < len(group.packed) // 8 <= MOST_REREAD:
+            text = self.tr("Re-read")
+            button = bar.add_action(text, lambda: self.reread_pressed.emit(group), f"reread_{group.code}")
+            button.setToolTip(self.tr("Asks the billing company whether these services were ended there"))
+            button.setAccessibleName(self.tr("Re-read from billing: {title}").format(title=group.title))
 
     def _add_bar(self, tone: Tone, title: str, text: str) -> InfoBar:
         bar = InfoBar(tone, self._groups, stacked=True)

@@ -10,7 +10,15 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
-from desktop_app.association.model import AssociationRequest, FindingGroup, PickedDevices, Submitted, unpack
+from desktop_app.association.model import (
+    AssociationRequest,
+    AtBilling,
+    FindingGroup,
+    PickedDevices,
+    Reread,
+    Submitted,
+    unpack,
+)
 from desktop_app.desk.protocol import Located
 from desktop_app.ui import words
 from desktop_app.ui.background import Cancel, Lane
@@ -29,6 +37,7 @@ from desktop_app.ui.widgets.card import Card, Line
 from desktop_app.ui.widgets.dialogs import confirm
 from desktop_app.ui.widgets.labels import label
 from desktop_app.ui.widgets.scroll import PageScroll
+from desktop_app.ui.widgets.toast import announce
 
 #: Above this many devices, and always in production, submit asks first.
 CONFIRM_ABOVE = 1_000
@@ -114,6 +123,7 @@ class AssociatePage(QWidget):
         self.check.verdict_pressed.connect(self._show_verdict)
         self.check.group_pressed.connect(self._show_group)
         self.check.again_pressed.connect(self.flow.run_now)
+        self.check.reread_pressed.connect(self._reread)
         for keys, run in (
             ("Ctrl+F", self.list.focus_search),
             ("Ctrl+Shift+V", self.paste),
@@ -279,7 +289,10 @@ class AssociatePage(QWidget):
             parts = [self.tr("{n} ready").format(n=words.number(report.ready))]
             if report.warnings:
                 parts.append(self.tr("{n} with a warning").format(n=words.number(report.warnings)))
-            self.summary.setText(f"{' + '.join(parts)} · Ctrl+Enter")
+            skipped = (
+                self.tr("{n} blocked are skipped").format(n=words.number(report.blocked)) if report.blocked else ""
+            )
+            self.summary.setText("\n".join(filter(None, (f"{' + '.join(parts)} · Ctrl+Enter", skipped))))
         self.export_button.setVisible(report is not None)
 
     def _why_not(self) -> str:
@@ -326,6 +339,34 @@ class AssociatePage(QWidget):
         self.check.show_pressed("")
         ids = unpack(group.packed)
         self.list.show_only(ids, self.tr("Showing only: {count} {title}").format(count=len(ids), title=group.title))
+
+    def _reread(self, group: FindingGroup) -> None:
+        desk, devices = self._context.desk, PickedDevices(group.packed)
+        self.list.tell(Tone.INFO, self.tr("Asking the billing company…"), "", ())
+        self._context.background.run(
+            lambda cancel: desk.reread_billing(devices, cancel),
+            done=self._reread_done,
+            failed=self._not_located,
+            key="reread",
+            owner=self,
+            lane=Lane.LONG,
+        )
+
+    def _reread_done(self, answer: Reread) -> None:
+        told = (
+            (AtBilling.ENDED, self.tr("{n} ended")),
+            (AtBilling.ACTIVE, self.tr("{n} still active")),
+            (AtBilling.ABSENT, self.tr("{n} not listed there: look them up at billing")),
+            (AtBilling.IN_WORK, self.tr("{n} left alone, a job is working on them")),
+        )
+        parts = [text.format(n=words.number(n)) for which, text in told if (n := answer.count(which))]
+        if answer.not_permitted:
+            parts.append(self.tr("{n} not yours to ask about").format(n=words.number(answer.not_permitted)))
+        if answer.orphans:
+            parts.append(self.tr("{n} known to billing alone").format(n=words.number(len(answer.orphans))))
+        title = self.tr("Re-read from billing, {n} services:").format(n=words.number(len(answer.services)))
+        self.list.tell(Tone.INFO if answer.is_whole else Tone.WARNING, title, " · ".join(parts), ())
+        self.flow.run_now()
 
     def _export_check(self) -> None:
         answer = self.flow.answer
@@ -396,7 +437,7 @@ class AssociatePage(QWidget):
                 (self.tr("Show job"), lambda: self._context.show_job(number), "showSubmittedButton"),
             ),
         )
-        self._context.notify(title, Tone.OK, action=self.tr("Show job"), run=lambda: self._context.show_job(number))
+        announce(self, title)
 
     def _copy(self, number: str) -> None:
         QGuiApplication.clipboard().setText(number)

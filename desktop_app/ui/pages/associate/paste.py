@@ -26,7 +26,7 @@ def problem_words(code: str) -> str:
     return {
         "NOT_FOUND": words.translate("paste", "not found"),
         "DUPLICATE": words.translate("paste", "duplicate"),
-        "AMBIGUOUS": words.translate("paste", "on several service providers"),
+        "AMBIGUOUS": words.translate("paste", "ambiguous"),
         "UNREADABLE": words.translate("paste", "not readable"),
     }.get(code, code.replace("_", " ").lower())
 
@@ -96,7 +96,7 @@ class _LinesModel(RowModel):
         columns = (
             Column("line", self.tr("Line"), width_of("1,000,000"), right=True),
             Column("asked_for", self.tr("As it was given"), width_of("0" * 22)),
-            Column("problem", self.tr("Result"), width_of("on several service providers", strong=True, icon=True)),
+            Column("problem", self.tr("Result"), width_of("Not readable", strong=True, icon=True)),
             Column("message", self.tr("What happened, what to do"), 240, stretch=1),
         )
         super().__init__(columns, parent)
@@ -128,19 +128,29 @@ class LinesDialog(Dialog):
 
     def __init__(self, parent: QWidget, located: Located) -> None:
         title = self.tr("Lines to look at: {count}").format(count=words.number(len(located.lines)))
-        super().__init__(parent, title, "linesDialog", width=860)
+        super().__init__(parent, title, "linesDialog", width=900)
         self._located = located
         self.setMinimumHeight(420)
         view = TableView("linesTable", self.tr("Lines with a problem"))
         view.setModel(_LinesModel(located.lines, view))
         self.body.addWidget(view, 1)
+        self._whole = label("", "muted", wrap=True)
+        self._whole.setMinimumHeight(34)
+        self.body.addWidget(self._whole)
+        view.current_changed.connect(self._show_whole)
         copy = Button(self.tr("Copy these lines"), self, icon="copy", name="copyLinesButton")
         copy.clicked.connect(self._copy)
         left = QHBoxLayout()
         left.addWidget(copy)
         self.buttons.insertLayout(0, left)
         self.add_button(self.tr("Close"), self.accept, kind="primary", default=True, name="linesClose")
+        view.set_current_row(0)
         view.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _show_whole(self, row: int) -> None:
+        line = self._located.lines[row] if row >= 0 else None
+        told = line.problem if line is not None else None
+        self._whole.setText(f"{told.message} {told.what_to_do}" if told is not None else "")
 
     def _copy(self) -> None:
         QGuiApplication.clipboard().setText("\n".join(line.asked_for for line in self._located.lines))

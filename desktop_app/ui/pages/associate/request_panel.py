@@ -328,7 +328,8 @@ class RequestPanel(QWidget):
 
     def _providers_found(self, rows: tuple[ServiceProviderRow, ...]) -> None:
         self._providers = rows
-        self.providers_known.emit({row.code: row.name for row in rows})
+        self._context.provider_names.update({row.code: row.name for row in rows})
+        self.providers_known.emit(self._context.provider_names)
         for row in rows:
             self.provider_combo.addItem(row.name, row.code)
         self._show_plan_rows()

@@ -175,7 +175,7 @@ class DevicePanel(Card):
             facts.append(self.tr("HTTP {status}").format(status=step.http_status))
         if step.attempts > 1:
             facts.append(self._attempts(step.attempts))
-        if step.finished_at is not None:
+        if facts and step.finished_at is not None:
             facts.append(self._context.clock.second(step.finished_at))
         if step.reference:
             facts.append(self.tr("reference {reference}").format(reference=step.reference))
@@ -214,7 +214,7 @@ class DevicePanel(Card):
             (self.tr("MSISDN"), words.msisdn(order.msisdn)),
             (self.tr("IMEI"), detail.imei),
             (self.tr("EID"), detail.eid),
-            (self.tr("Service provider"), order.service_provider),
+            (self.tr("Service provider"), self._context.provider_name(order.service_provider)),
             (self.tr("Billing service"), detail.billing_service_id),
             (self.tr("Carrier rate plan"), detail.carrier_rate_plan),
             (self.tr("Customer rate plan"), detail.customer_rate_plan),
