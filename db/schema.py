@@ -433,8 +433,8 @@ device_history = Table(
     Column("work_order_id", Key, ForeignKey("work_order.id")),
     Column("at", UtcDateTime, nullable=False),
     # assigned, kept, moved, reassigned, scheduled, ended, billing_service_created, billing_service_kept,
-    # carrier_plan_changed, customer_plan_changed, plan_change_scheduled, plan_change_applied, plan_change_dropped,
-    # failed
+    # billing_service_ended, carrier_plan_changed, customer_plan_changed, plan_change_scheduled, plan_change_applied,
+    # plan_change_dropped, failed
     Column("event", Unicode(32), nullable=False),
     Column("detail", Unicode(400), nullable=False, server_default=""),
     Column("effective_date", Date),

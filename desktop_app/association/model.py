@@ -334,6 +334,83 @@ class Submitted:
     is_new: bool = True
 
 
+#: Findings that may be gone once the device's billing services were re-read from billing.
+REREAD_FINDINGS: frozenset[str] = frozenset(
+    {
+        "BILLED_TO_ANOTHER",
+        "SEVERAL_BILLING_SERVICES",
+        "SERVICE_OF_ANOTHER_CREDENTIAL",
+        "BILLING_SERVICE_ENDED",
+        "PACKAGE_NEEDS_NEW_SERVICE",
+    }
+)
+
+
+class AtBilling(StrEnum):
+    """What a re-read says of a billing service that the database has as active."""
+
+    ACTIVE = "active"  #: billing has it as active too; nothing was changed
+    ENDED = "ended"  #: it was ended at billing; from now on it is ended here too
+    ABSENT = "absent"  #: billing does not list it where it should be; nothing was changed, a person looks it up there
+    IN_WORK = "in_work"  #: a job is working on its device; nothing was changed
+
+
+@dataclass(frozen=True, slots=True)
+class RereadService:
+    """One billing service of a device, re-read from billing. Texts are "" where nothing is known.
+
+    Attributes:
+        iccid, service_provider: of its device.
+        service_id: billing's id.
+        customer: whom the database has it billed to.
+        at_billing: see :class:`AtBilling`.
+        tracking_number: of the job that is working on the device, for ``IN_WORK``.
+    """
+
+    iccid: str
+    service_provider: str
+    service_id: str
+    customer: str
+    number: str
+    at_billing: AtBilling
+    tracking_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrphanService:
+    """A service that is active at billing under a device's number, and not so in the database. It is never adopted."""
+
+    iccid: str
+    service_id: str
+    number: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """Answer of a re-read from billing.
+
+    Attributes:
+        services: those that the database had as active, by device; none of a customer that may not be worked for.
+        orphans: what a person should look at besides.
+        not_permitted: how many services were left alone since the operator may not associate for their customers.
+    """
+
+    services: tuple[RereadService, ...] = ()
+    orphans: tuple[OrphanService, ...] = ()
+    not_permitted: int = 0
+
+    def count(self, at_billing: AtBilling) -> int:
+        """How many services billing says this of."""
+        return sum(1 for service in self.services if service.at_billing is at_billing)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether billing was asked for every service, and could tell of each."""
+        told = self.count(AtBilling.ACTIVE) + self.count(AtBilling.ENDED)
+        return told == len(self.services) and not self.not_permitted
+
+
 class Proof(StrEnum):
     """What one proof says."""
 

@@ -157,6 +157,10 @@ class BillingPort(Protocol):
     wall-clock deadline over connect, send and read. No call is repeated inside.
     """
 
+    @property
+    def finds_by_number(self) -> bool:
+        """Whether a search for one number costs one call; else it reads all services of the customer."""
+
     def create_service(self, order: ServiceOrder, may_send: Callable[[], bool]) -> PostResult:
         """POST one service. ``may_send`` is asked right before the first byte; False gives ``NOT_SENT``."""
 
@@ -165,6 +169,9 @@ class BillingPort(Protocol):
 
     def find_services(self, billing_customer_id: str, *, reference: str = "", number: str = "") -> ServiceLookup:
         """Services of the customer that carry the reference or the number, active or not, matched on our side."""
+
+    def customer_services(self, billing_customer_id: str) -> ServiceLookup:
+        """Every service of the customer (all pages), active or not."""
 
     def find_products(self, service_id: str) -> ProductLookup:
         """All products on the service, active or not."""

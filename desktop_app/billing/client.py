@@ -103,6 +103,11 @@ class BillingClient:
     def __repr__(self) -> str:
         return f"BillingClient({self._transport.host!r})"
 
+    @property
+    def finds_by_number(self) -> bool:
+        """Whether a search for one number costs one call; else it reads all services of the customer."""
+        return self._number_filter
+
     def create_service(self, order: ServiceOrder, may_send: Callable[[], bool]) -> PostResult:
         """POST one service. ``may_send`` is asked right before the first byte; False gives ``NOT_SENT``."""
         return self._post("/Services", shapes.service_body(order, self._references), may_send)
@@ -135,6 +140,16 @@ class BillingClient:
             if has_reference or (has_number and is_theirs):
                 services.append(replace(service, billing_customer_id=billing_customer_id) if is_theirs else service)
         return ServiceLookup(found.verdict, tuple(services), found.reason, found.retry_after_s)
+
+    def customer_services(self, billing_customer_id: str) -> ServiceLookup:
+        """Every service of the customer (all pages), active or not; a server may ignore the filter, we do not."""
+        found = self._services({"search.customer_id": billing_customer_id})
+        services = tuple(
+            replace(service, billing_customer_id=billing_customer_id)
+            for service in found.services
+            if shapes.is_same_id(service.billing_customer_id, billing_customer_id)
+        )
+        return replace(found, services=services)
 
     def find_products(self, service_id: str) -> ProductLookup:
         """All products on the service, active or not."""

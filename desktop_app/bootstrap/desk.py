@@ -47,7 +47,7 @@ class Opened:
         self._engine_kind = engine_kind
         self._engine: Engine | None = None
         installation = _installation(settings, runs_engine=engine_kind is not None)
-        self.desk = LocalDesk(seat, installation, wake=self._wake, close=self.close)
+        self.desk = LocalDesk(seat, installation, billing=self.billing, wake=self._wake, close=self.close)
 
     def start_engine(self) -> None:
         """Starts the engine of this process.

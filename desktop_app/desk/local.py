@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from desktop_app.association.model import AssociationRequest, CheckReport, Submitted
+from desktop_app.association.model import AssociationRequest, CheckReport, DeviceSelection, Reread, Submitted
 from desktop_app.desk.administration import Installation, LocalAdministration
 from desktop_app.desk.choices import LocalChoices
 from desktop_app.desk.devices import LocalDevices
@@ -13,26 +13,36 @@ from desktop_app.desk.history import LocalHistory
 from desktop_app.desk.jobs import LocalJobs
 from desktop_app.desk.protocol import IsCancelled, Retried, never
 from desktop_app.desk.requests import check_request, retry_job, submit_request
+from desktop_app.desk.rereading import reread_billing
 from desktop_app.desk.seat import Seat
 from desktop_app.desk.steering import LocalSteering
+from desktop_app.engine.gateway import BillingGateway
 
 
 class LocalDesk(LocalDevices, LocalChoices, LocalJobs, LocalSteering, LocalExport, LocalHistory, LocalAdministration):
     """Implements :class:`desktop_app.desk.protocol.Desk`; each part in a module of its own."""
 
     def __init__(
-        self, seat: Seat, installation: Installation, *, wake: Callable[[], None], close: Callable[[], None]
+        self,
+        seat: Seat,
+        installation: Installation,
+        *,
+        billing: BillingGateway,
+        wake: Callable[[], None],
+        close: Callable[[], None],
     ) -> None:
         """Starts nothing.
 
         Args:
             seat: who sits here, before which database.
             installation: what is shown of how it was set up.
+            billing: the billing companies, for what is re-read from them.
             wake: makes the engine of this process, if there is one, look for work at once.
             close: ends what was started for this desk.
         """
         LocalSteering.__init__(self, seat, wake)
         LocalAdministration.__init__(self, seat, installation)
+        self._billing = billing
         self._close = close
 
     def check(self, request: AssociationRequest, cancelled: IsCancelled = never) -> CheckReport:
@@ -50,6 +60,10 @@ class LocalDesk(LocalDevices, LocalChoices, LocalJobs, LocalSteering, LocalExpor
         retried = retry_job(self._seat, tracking_number.strip().upper())
         self._wake()
         return retried
+
+    def reread_billing(self, devices: DeviceSelection, cancelled: IsCancelled = never) -> Reread:
+        """Asks billing for the devices' active billing services and ends here those that were ended there."""
+        return reread_billing(self._seat, self._billing, devices, cancelled)
 
     def close(self) -> None:
         """Ends what the desk runs. Nothing is lost: the database is the queue."""

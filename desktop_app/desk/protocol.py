@@ -26,6 +26,7 @@ from desktop_app.association.model import (
     DeviceStatus,
     PlanKind,
     Proofs,
+    Reread,
     Submitted,
 )
 from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState
@@ -539,6 +540,27 @@ class JobsDesk(Protocol):
         """Writes the job's result (.csv or .xlsx by the ending), whole or not at all. Returns the number of rows."""
 
 
+# --- billing ---------------------------------------------------------------------------------------------------------
+
+#: Devices that can be re-read from billing at once: it is asked about every one of them while a person waits.
+MOST_REREAD = 500
+
+
+class BillingDesk(Protocol):
+    """What the billing company says."""
+
+    def reread_billing(self, devices: DeviceSelection, cancelled: IsCancelled = never) -> Reread:
+        """Asks billing for the devices' active billing services and ends here those that were ended there.
+
+        Nothing is ever ended at billing, and nothing that billing has besides is adopted. A device that a job is
+        working on is left alone. Takes the right ``associate`` on the customers of the services.
+
+        Raises:
+            RequestRefused: more than :data:`MOST_REREAD` devices, or no right on any of the services.
+            EnvironmentFault: billing cannot be reached, or takes no more calls; nothing was changed.
+        """
+
+
 # --- history, administration -----------------------------------------------------------------------------------------
 
 
@@ -637,7 +659,7 @@ class AdministrationDesk(Protocol):
         """The settings in force, in words, without secrets."""
 
 
-class Desk(DevicesDesk, RequestsDesk, JobsDesk, HistoryDesk, AdministrationDesk, Protocol):
+class Desk(DevicesDesk, RequestsDesk, JobsDesk, BillingDesk, HistoryDesk, AdministrationDesk, Protocol):
     """All of it."""
 
     def close(self) -> None:

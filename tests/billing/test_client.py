@@ -277,11 +277,44 @@ def test_a_server_that_ignores_filters_changes_nothing(
     assert {product.service_id for product in client.find_products(first.billing_id).products} == {first.billing_id}
 
 
+def test_all_services_of_a_customer_and_of_no_other(server: RawServer, make_client: MakeClient) -> None:
+    rows = [
+        {"service_id": 1, "customer_id": 17, "number": "1"},
+        {"service_id": 2, "customer_id": 18, "number": "1"},
+        {"service_id": 3, "customer_id": 17, "disconnected_date": "2020-01-01"},
+    ]
+    pages = [
+        answer("200 OK", json.dumps({"ok": True, "has_more": more, "records": part}).encode())
+        for part, more in ((rows[:2], True), (rows[2:], False))
+    ]
+    server.use(server.answers(*pages))
+    found = make_client(server.url).customer_services("017")
+    assert found.verdict is LookupVerdict.ANSWERED
+    assert [(each.service_id, each.billing_customer_id, each.is_active) for each in found.services] == [
+        ("1", "017", True),
+        ("3", "017", False),
+    ]
+    paths = [request.split(b" ")[1] for request in server.received]
+    assert paths[0] == b"/v1/Services?search.customer_id=017&page=1&page_size=500"
+
+
+def test_a_customer_that_could_not_be_read_to_the_end_has_no_services(
+    sandbox: SandboxAddress, make_client: MakeClient
+) -> None:
+    set_faults(sandbox, refuse_logins=403)
+    found = make_client(sandbox.url).customer_services("17")
+    assert (found.verdict, found.services) == (LookupVerdict.ENVIRONMENT, ())
+    assert "refused the credential" in found.reason
+
+
 def test_an_unproven_number_filter_is_not_trusted(server: RawServer, make_client: MakeClient) -> None:
     empty = answer("200 OK", b'{"ok": true, "has_more": false, "record_count": 0, "records": []}')
     server.use(server.answers(empty, empty))
-    make_client(server.url, kind="revio").find_services("17", number="+49")
-    make_client(server.url, kind="revio", number_filter=True).find_services("17", number="+49")
+    by_kind = make_client(server.url, kind="revio")
+    proven = make_client(server.url, kind="revio", number_filter=True)
+    assert (by_kind.finds_by_number, proven.finds_by_number) == (False, True)
+    for client in (by_kind, proven):
+        client.find_services("17", number="+49")
     paths = [request.split(b" ")[1] for request in server.received]
     assert paths == [
         b"/v1/Services?search.customer_id=17&page=1&page_size=500",

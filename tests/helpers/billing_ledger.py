@@ -7,6 +7,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from desktop_app.association.ports import (
@@ -44,7 +45,12 @@ GONE = Fault(PostVerdict.ENVIRONMENT)
 
 
 class BillingLedger:
-    """Implements ``BillingPort``. ``faults``: of the next POSTs, in order; None: none."""
+    """Implements ``BillingPort``.
+
+    Attributes:
+        faults: of the next POSTs, in order; None: none.
+        no_answers: what the next searches for services are answered with, in order.
+    """
 
     def __init__(self) -> None:
         self.faults: deque[Fault | None] = deque()
@@ -53,6 +59,9 @@ class BillingLedger:
         self.posts = 0
         self.searches = 0
         self.is_there = True
+        self.finds_by_number = True
+        self.disconnected: set[str] = set()
+        self.no_answers: deque[ServiceLookup] = deque()
         self.hides_references = False
         self.on_post: Callable[[], None] = lambda: None
         self._ids = itertools.count(1)
@@ -72,6 +81,17 @@ class BillingLedger:
         """References that something was made for more than once."""
         counts = self.services_of_reference() + self.products_of_reference()
         return [reference for reference, count in counts.items() if count > 1]
+
+    # --- what people do at billing -----------------------------------------------------------------------------------
+
+    def add_service(self, service_id: str, billing_customer_id: str, number: str, reference: str = "") -> None:
+        """A service that was made outside the program, or before the test."""
+        self.services[service_id] = ServiceOrder(reference, billing_customer_id, "12", number, date(2026, 11, 1))
+
+    def disconnect(self, service_id: str) -> None:
+        """Ends a service."""
+        assert service_id in self.services
+        self.disconnected.add(service_id)
 
     # --- BillingPort -------------------------------------------------------------------------------------------------
 
@@ -101,21 +121,34 @@ class BillingLedger:
         return PostResult(PostVerdict.CREATED, made, 201, '{"ok":true}')
 
     def find_services(self, billing_customer_id: str, *, reference: str = "", number: str = "") -> ServiceLookup:
+        assert reference or number
+
+        def fits(found: BillingServiceFound, order: ServiceOrder) -> bool:
+            is_theirs = found.billing_customer_id == billing_customer_id
+            has_reference = reference != "" and order.reference == reference
+            return has_reference or (number != "" and order.number == number and is_theirs)
+
+        return self._search(fits)
+
+    def customer_services(self, billing_customer_id: str) -> ServiceLookup:
+        return self._search(lambda found, _order: found.billing_customer_id == billing_customer_id)
+
+    def _search(self, fits: Callable[[BillingServiceFound, ServiceOrder], bool]) -> ServiceLookup:
         with self._lock:
             self.searches += 1
             if not self.is_there:
                 return ServiceLookup(LookupVerdict.ENVIRONMENT, reason="There is no billing server.")
+            if self.no_answers:
+                return self.no_answers.popleft()
             return ServiceLookup(
                 LookupVerdict.ANSWERED,
-                tuple(
-                    BillingServiceFound(
-                        made, order.billing_customer_id, order.number,
-                        "" if self.hides_references else order.reference, is_active=True,
-                    )
-                    for made, order in self.services.items()
-                    if order.reference == reference or (order.number == number and number)
-                ),
-            )  # fmt: skip
+                tuple(found for made, order in self.services.items() if fits(found := self._found(made, order), order)),
+            )
+
+    def _found(self, made: str, order: ServiceOrder) -> BillingServiceFound:
+        reference = "" if self.hides_references else order.reference
+        is_active = made not in self.disconnected
+        return BillingServiceFound(made, order.billing_customer_id, order.number, reference, is_active=is_active)
 
     def find_products(self, service_id: str) -> ProductLookup:
         with self._lock:
