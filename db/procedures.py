@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, exists, false, insert, literal, not_, select, true, update
+from sqlalchemy import Insert, and_, exists, false, insert, literal, not_, select, true, update
 
 from db.schema import (
     billing_service,
@@ -63,14 +63,15 @@ def record_across_providers(
             condition = and_(condition, _history.at == at)
         if matched_by == "eid":
             condition = and_(condition, this.c.eid.is_not(None), this.c.iccid != other.c.iccid)
-        written += uow.connection.execute(
+        written += _inserted(
+            uow,
             insert(cross_provider_device_history).from_select(
                 ["device_history_id", "device_id", "matched_by", "recorded_at"],
                 select(_history.id, other.c.id, literal(matched_by), literal(uow.now(), seen.recorded_at.type))
                 .select_from(rows)
                 .where(condition),
-            )
-        ).rowcount
+            ),
+        )
     return written
 
 
@@ -124,7 +125,8 @@ def sync_device_service_links(uow: UnitOfWork, job_id: int | None = None) -> tup
         )
         .values(closed_at=now)
     ).rowcount
-    opened = uow.connection.execute(
+    opened = _inserted(
+        uow,
         insert(device_service_link).from_select(
             ["device_id", "billing_service_id", "linked_at"],
             select(_service.device_id, _service.id, literal(now, _link.linked_at.type)).where(
@@ -138,6 +140,11 @@ def sync_device_service_links(uow: UnitOfWork, job_id: int | None = None) -> tup
                     )
                 ),
             ),
-        )
-    ).rowcount
+        ),
+    )
     return closed, opened
+
+
+def _inserted(uow: UnitOfWork, statement: Insert) -> int:
+    """How many rows an ``INSERT … SELECT`` wrote: unless it is asked for, only some drivers say so."""
+    return uow.connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
