@@ -10,9 +10,10 @@ All three may run again at any time: a second run changes nothing.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import Insert, and_, exists, false, insert, literal, not_, select, true, update
+from sqlalchemy import Insert, and_, bindparam, exists, false, insert, literal, not_, select, true, update
 
 from db.schema import (
     billing_service,
@@ -45,34 +46,56 @@ def record_across_providers(
     Returns:
         How many rows were written.
     """
+    scope: Scope = "all"
+    if commit_token is not None:
+        scope = "commit_token"
+    elif job_id is not None:
+        scope = "job"
+    elif at is not None:
+        scope = "instant"
+    parameters = {"now": uow.now(), "token": commit_token, "of_job": job_id, "instant": at}
+    return sum(uow.connection.execute(statement, parameters).rowcount for statement in across_providers(scope))
+
+
+Scope = Literal["commit_token", "job", "instant", "all"]
+
+
+@cache
+def across_providers(scope: Scope) -> tuple[Insert, ...]:
+    """The statements of :func:`record_across_providers`.
+
+    Their parameters are ``now``, and the scope's own: ``token``, ``of_job`` or ``instant``.
+    """
     this, other = device.alias("this"), device.alias("other")
     seen = cross_provider_device_history.c
-    written = 0
+    statements = []
     for matched_by in ("iccid", "eid"):
-        same = this.c[matched_by] == other.c[matched_by]
         rows = device_history.join(this, this.c.id == _history.device_id).join(
-            other, and_(same, other.c.id != this.c.id, other.c.is_deleted == false())
+            other,
+            and_(this.c[matched_by] == other.c[matched_by], other.c.id != this.c.id, other.c.is_deleted == false()),
         )
-        condition: Any = not_(exists().where(seen.device_history_id == _history.id, seen.device_id == other.c.id))
-        if commit_token is not None:
-            rows = rows.join(work_order, work_order.c.id == _history.work_order_id)
-            condition = and_(condition, work_order.c.commit_token == commit_token)
-        elif job_id is not None:
-            condition = and_(condition, _history.job_id == job_id)
-        elif at is not None:
-            condition = and_(condition, _history.at == at)
+        conditions = [not_(exists().where(seen.device_history_id == _history.id, seen.device_id == other.c.id))]
+        match scope:
+            case "commit_token":
+                rows = rows.join(work_order, work_order.c.id == _history.work_order_id)
+                conditions.append(work_order.c.commit_token == bindparam("token"))
+            case "job":
+                conditions.append(_history.job_id == bindparam("of_job"))
+            case "instant":
+                conditions.append(_history.at == bindparam("instant"))
+            case "all":
+                pass
         if matched_by == "eid":
-            condition = and_(condition, this.c.eid.is_not(None), this.c.iccid != other.c.iccid)
-        written += _inserted(
-            uow,
+            conditions += [this.c.eid.is_not(None), this.c.iccid != other.c.iccid]
+        statements.append(
             insert(cross_provider_device_history).from_select(
                 ["device_history_id", "device_id", "matched_by", "recorded_at"],
-                select(_history.id, other.c.id, literal(matched_by), literal(uow.now(), seen.recorded_at.type))
+                select(_history.id, other.c.id, literal(matched_by), bindparam("now", type_=seen.recorded_at.type))
                 .select_from(rows)
-                .where(condition),
-            ),
+                .where(*conditions),
+            )
         )
-    return written
+    return tuple(statements)
 
 
 def mark_device_changes_complete(uow: UnitOfWork, job_id: int) -> int:
