@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from desktop_app.association.model import PickedDevices, pack
 from desktop_app.association.states import JobState, StepState, WorkOrderState
 from desktop_app.cli.call import Call, command
 from desktop_app.cli.output import local_time
+from desktop_app.cli.rereading import reread_document, show_reread
 from desktop_app.cli.watching import show_causes
 from desktop_app.desk.protocol import JobFilter
 
@@ -128,10 +130,20 @@ def device(
     service_provider: Annotated[
         str | None, typer.Option(help="Where the same SIM is on several.", show_default=False)
     ] = None,
+    re_read: Annotated[
+        bool, typer.Option("--re-read", help="First ask billing whether its billing services were ended there.")
+    ] = False,
 ) -> int:
-    """Show one device with its owners, billing services and history."""
+    """Show one device with its owners, billing services and history.
+
+    With --re-read it ends with 1 if billing could not tell of every service.
+    """
+    reread = None
     with call.open() as opened:
         record = opened.desk.device(identifier, service_provider)
+        if re_read:
+            reread = opened.desk.reread_billing(PickedDevices(pack([record.device.device_id])))
+            record = opened.desk.device(record.device.iccid, record.device.service_provider)
     row = record.device
     call.out.document(
         {
@@ -146,6 +158,7 @@ def device(
             "billing_services": record.billing_services,
             "scheduled_changes": record.scheduled_changes,
             "history": record.history,
+            "reread": None if reread is None else reread_document(reread),
         }
     )  # fmt: skip
     out = call.out
@@ -208,7 +221,9 @@ def device(
                 for one in record.history
             ],
         )  # fmt: skip
-    return 0
+    if reread is not None:
+        show_reread(out, reread)
+    return 0 if reread is None or reread.is_whole else 1
 
 
 def export(

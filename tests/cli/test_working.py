@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from sqlalchemy import delete, select
@@ -17,6 +20,7 @@ from sqlalchemy import delete, select
 from db import installation, schema
 from db.demo.cases import DemoJob, find_case
 from desktop_app.billing.launcher import find_sandbox, read_ledger, set_faults, stop
+from desktop_app.billing.secrets import SANDBOX_LOGIN
 from desktop_app.bootstrap import billing
 from tests.cli.conftest import ROOT, Program, Result
 from tests.cli.test_requests import plans
@@ -259,3 +263,60 @@ def test_json_is_alone_on_standard_output_while_work_goes_on(listed: Listed) -> 
     program, path, job = listed
     result = program.run("associate", "--devices", path, "--customer", job.customer, *plans(job), "--wait", "--json")
     assert json.loads(result.out)["state"] == "partially_completed"
+
+
+# --- re-reading from billing -----------------------------------------------------------------------------------------
+
+
+def end_at_billing(data_dir: Path, service_id: str) -> None:
+    """What the billing company's people do: PUT Services/{id} with a date on which it was disconnected."""
+    address = find_sandbox(data_dir)
+    assert address is not None
+    login = b64encode(f"{SANDBOX_LOGIN.login}:{SANDBOX_LOGIN.password}".encode()).decode()
+    headers = {"Authorization": f"Basic {login}", "Ocp-Apim-Subscription-Key": SANDBOX_LOGIN.subscription_key}
+    body = json.dumps({"disconnected_date": datetime.now(UTC).date().isoformat()}).encode()
+    call = Request(f"{address.url}/Services/{service_id}", body, headers, method="PUT")
+    with urlopen(call, timeout=10) as answer:
+        assert answer.status == 200
+
+
+def test_a_service_that_was_ended_at_billing_blocks_no_more_once_it_is_reread(demo: Program) -> None:
+    with demo.store as store, store.read() as uow:
+        (iccid,) = find_case(uow, "billed_to_another", 1)
+
+    def check() -> Result:
+        call = ("check", "--devices", "-", "--customer", "10482", "--create-billing-service", "--json")
+        return demo(*call, "--effective-date", datetime.now(UTC).date(), stdin=iccid.encode())
+
+    assert [one["code"] for one in check().json["findings"]] == ["BILLED_TO_ANOTHER"]
+    assert "re-read from billing" in check().json["findings"][0]["what_to_do"]
+    before = demo("device", iccid, "--json").json
+    assert before["reread"] is None
+    (service,) = (one for one in before["billing_services"] if one["is_active"])
+
+    still = demo("device", iccid, "--re-read")
+    assert still.code == 0
+    assert f"\n{service['service_id']}  " in still.out[still.out.index("Re-read from billing") :]
+    assert check().json["blocked"] == 1
+
+    end_at_billing(demo.data_dir, service["service_id"])
+    assert demo("device", iccid, "--re-read", "--operator", "viewer", "--json").error["code"] == "NOT_PERMITTED"
+    reread = demo("device", iccid, "--re-read", "--json")
+    assert reread.code == 0
+    (told,) = reread.json["reread"]["services"]
+    assert (told["service_id"], told["at_billing"]) == (service["service_id"], "ended")
+    assert not any(one["is_active"] for one in reread.json["billing_services"])
+    assert reread.json["history"][0]["event"] == "billing_service_ended"
+    answer = check().json
+    assert (answer["ready"] + answer["warnings"], answer["blocked"]) == (1, 0)
+    assert "There was no active billing service to ask for." in demo("device", iccid, "--re-read").out
+    assert demo("db", "check").code == 0
+
+
+def test_a_billing_that_is_not_there_is_said(demo: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    with demo.store as store, store.read() as uow:
+        (iccid,) = find_case(uow, "billed_to_another", 1)
+    monkeypatch.setenv("ASSOCIATION_BILLING_URL", "http://127.0.0.1:9/v1")
+    result = demo("device", iccid, "--re-read", "--json")
+    assert (result.code, result.error["code"]) == (3, "BILLING_UNREACHABLE")
+    assert "Nothing was changed." in result.error["message"]
