@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -108,6 +109,7 @@ def run(open_desk: OpenDesk, state_file: Path | None = None) -> int:
     app.setApplicationVersion(__version__)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     program = Program(app, open_desk, state_file)
+    _end_on_signals(app)
     try:
         program.window.show()
         program.open()
@@ -115,3 +117,13 @@ def run(open_desk: OpenDesk, state_file: Path | None = None) -> int:
     finally:
         program.close()
         icons.forget_cached()
+
+
+def _end_on_signals(app: QApplication) -> None:
+    """Ctrl+C in the terminal, or a polite end of the process, closes the window as its own button does.
+
+    Python looks at signals between two of its instructions; the window's polling sees to it that there are some.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: app.quit())
