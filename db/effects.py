@@ -172,8 +172,8 @@ _STAMP_HELD = (
 def _refuse(uow: UnitOfWork, token: str) -> tuple[Refused, ...]:
     """Takes the token away from work orders whose frozen facts are not true any more."""
     rows = uow.connection.execute(_UNTRUE, {"token": token}).all()
-    if rows:
-        uow.connection.execute(update(work_order).where(_wo.id.in_([row.id for row in rows])).values(commit_token=None))
+    for part in parts(rows):
+        uow.connection.execute(update(work_order).where(_wo.id.in_([row.id for row in part])).values(commit_token=None))
     return tuple(Refused(*row) for row in rows)
 
 
