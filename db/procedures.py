@@ -9,6 +9,7 @@ All three may run again at any time: a second run changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -54,7 +55,7 @@ def record_across_providers(
     elif at is not None:
         scope = "instant"
     parameters = {"now": uow.now(), "token": commit_token, "of_job": job_id, "instant": at}
-    return sum(uow.connection.execute(statement, parameters).rowcount for statement in across_providers(scope))
+    return sum(_inserted(uow, statement, parameters) for statement in across_providers(scope))
 
 
 Scope = Literal["commit_token", "job", "instant", "all"]
@@ -168,6 +169,6 @@ def sync_device_service_links(uow: UnitOfWork, job_id: int | None = None) -> tup
     return closed, opened
 
 
-def _inserted(uow: UnitOfWork, statement: Insert) -> int:
+def _inserted(uow: UnitOfWork, statement: Insert, parameters: Mapping[str, Any] | None = None) -> int:
     """How many rows an ``INSERT … SELECT`` wrote: unless it is asked for, only some drivers say so."""
-    return uow.connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+    return uow.connection.execute(statement, parameters, execution_options={"preserve_rowcount": True}).rowcount
