@@ -4,6 +4,7 @@
 #   make test         all tests but the slow ones       PYTEST_ARGS="tests/db -k claim" for a part of them
 #   make lint         ruff, mypy
 #   make package      the frozen program in dist/, and its self-test
+#   make bench        how fast it is, each figure beside its baseline; writes docs/benchmarks.md (BENCH_ARGS=--quick)
 #   make requirements pins what pyproject.toml asks for (UPGRADE=--upgrade: the newest that fit)
 #   make screenshots  pictures of every page
 #   make clean        removes what these commands made, except the virtual environment (make distclean: that too)
@@ -75,6 +76,15 @@ lint: setup
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
+
+# --- bench ------------------------------------------------------------------------------------------------------------
+
+# Some twenty minutes; with BENCH_ARGS=--quick about two, and the page is left as it is.
+BENCH_ARGS ?=
+
+.PHONY: bench
+bench: setup
+	@$(PY) -m bench $(BENCH_ARGS)
 
 # --- requirements -----------------------------------------------------------------------------------------------------
 
