@@ -260,6 +260,11 @@ def msisdn(value: str) -> str:
     return f"+{value}"
 
 
+def service_number(value: str) -> str:
+    """What a billing service is billed under: a phone number, or the ICCID of a device that has none."""
+    return msisdn(value) if len(value) < 16 else value
+
+
 def iso_day(value: date | None) -> str:
     """A date for a column."""
     return value.isoformat() if value else ""
@@ -276,6 +281,7 @@ def history_event(fact: HistoryRow) -> str:
         "ended": translate("words", "Ownership ended"),
         "billing_service_created": translate("words", "Billing service created"),
         "billing_service_kept": translate("words", "Billing service kept"),
+        "billing_service_ended": translate("words", "Billing service ended"),
         "carrier_plan_changed": translate("words", "Carrier rate plan changed"),
         "customer_plan_changed": translate("words", "Customer rate plan changed"),
         "plan_change_scheduled": translate("words", "Plan change scheduled"),

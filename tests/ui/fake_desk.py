@@ -26,6 +26,7 @@ from desktop_app.association.model import (
     FilteredDevices,
     Finding,
     FindingGroup,
+    OrphanService,
     PickedDevices,
     PlanKind,
     Proof,
@@ -108,6 +109,11 @@ def iccid_of(number: int) -> str:
     return f"89012600000{number:08d}"
 
 
+def service_id_of(device: int) -> str:
+    """Billing's id of the service of device ``device``."""
+    return str(71_199 + device)
+
+
 @dataclass(slots=True)
 class FakeOrder:
     """A work order that a test moves."""
@@ -143,6 +149,11 @@ class FakeDesk:
         self.fail_with: Exception | None = None
         self.fail_submit_with: list[Exception] = []
         self.check_gate: threading.Event | None = None
+        self.reread_gate: threading.Event | None = None
+        self.fail_reread_with: Exception | None = None
+        self.at_billing: dict[int, AtBilling] = {}
+        self.orphans: tuple[OrphanService, ...] = ()
+        self.ended_services: set[int] = set()
         self.jobs_by_number: dict[str, FakeJob] = {}
         self.submissions: dict[str, str] = {}
         self.checked: list[AssociationRequest] = []
@@ -282,10 +293,17 @@ class FakeDesk:
                     "active", customer, "10482", "Main depot", date(2026, 3, 12), None, "Water 5", 5_000_000, ""
                 ),
             ),
-            (BillingServiceRow("71200", customer, row.msisdn, True, date(2026, 3, 12), None, "default", "AJ-1-1"),),
+            (self._billing_service(number, customer),),
             (ScheduledChangeRow(PlanKind.CUSTOMER, "Water 25", date(2027, 1, 1), "pending", "AJ-20261124-0040"),),
             tuple(self._history(row.iccid)),
         )
+
+    def _billing_service(self, device: int, customer: str) -> BillingServiceRow:
+        is_ended = device in self.ended_services
+        return BillingServiceRow(
+            service_id_of(device), customer, self.row(device).msisdn, not is_ended, date(2026, 3, 12),
+            TODAY if is_ended else None, "default", "AJ-1-1",
+        )  # fmt: skip
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -337,7 +355,7 @@ class FakeDesk:
         )
 
     def check(self, request: AssociationRequest, cancelled: IsCancelled = never) -> CheckReport:
-        """Each 10th device has a warning, each 25th is blocked."""
+        """Each 10th device has a warning; each 25th is blocked until its service was re-read as ended."""
         self._called("check")
         if self.check_gate is not None:
             while not self.check_gate.wait(0.01):
@@ -346,7 +364,7 @@ class FakeDesk:
         self.checked.append(request)
         ready, warned, blocked, findings = [], [], [], []
         for line, device in enumerate(self._selected(request.devices), start=1):
-            if device % 25 == 0:
+            if device % 25 == 0 and device not in self.ended_services:
                 blocked.append(device)
                 findings.append(self._finding(line, device, "BILLED_TO_ANOTHER", Severity.BLOCKED))
             elif device % 10 == 0:
@@ -694,17 +712,28 @@ class FakeDesk:
         path.write_text("\n".join(iccid_of(order.device_id) for order in orders), encoding="utf-8")
         return len(orders)
 
+    # --- billing ------------------------------------------------------------------------------------------------------
+
     def reread_billing(self, devices: DeviceSelection, cancelled: IsCancelled = never) -> Reread:
-        """Every second service was ended at billing."""
+        """Ended are the services that a test put into ``at_billing`` so; of which it says nothing, they are active."""
         self._called("reread_billing")
+        if self.fail_reread_with is not None:
+            raise self.fail_reread_with
+        if self.reread_gate is not None:
+            assert self.reread_gate.wait(30)
         found = []
-        for place, device in enumerate(self._selected(devices)):
-            row = self.row(device)
-            at_billing = AtBilling.ENDED if place % 2 else AtBilling.ACTIVE
+        for device in self._selected(devices):
+            row, at_billing = self.row(device), self.at_billing.get(device, AtBilling.ACTIVE)
+            number = "AJ-20261124-0001" if at_billing is AtBilling.IN_WORK else ""
             found.append(
-                RereadService(row.iccid, row.service_provider, str(70_000 + device), "Contoso", row.msisdn, at_billing)
-            )
-        return Reread(tuple(found))
+                RereadService(
+                    row.iccid, row.service_provider, service_id_of(device), "Contoso Energy GmbH", row.msisdn,
+                    at_billing, number,
+                )
+            )  # fmt: skip
+            if at_billing is AtBilling.ENDED:
+                self.ended_services.add(device)
+        return Reread(tuple(found), self.orphans)
 
     # --- history, administration --------------------------------------------------------------------------------------
 

@@ -638,15 +638,3 @@ def test_the_list_of_customers_does_not_hang_in_the_air(ui):
     ui.until(lambda: combo.list_view().isVisible())
     ui.window.resize(1200, 800)
     ui.until(lambda: not combo.list_view().isVisible())
-
-
-def test_services_are_re_read_from_billing_and_checked_again(ui):
-    model(ui).check_devices(range(1, 51))
-    ui.choose_customer()
-    ui.until_checked()
-    checks = ui.desk.calls["check"]
-    ui.press("reread_BILLED_TO_ANOTHER")
-    ui.until(lambda: "2 services" in info(ui))
-    assert info(ui) == "Re-read from billing, 2 services: 1 ended · 1 still active"
-    ui.until(lambda: ui.desk.calls["check"] == checks + 1)
-    ui.until_checked()

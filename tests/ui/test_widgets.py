@@ -154,6 +154,17 @@ def test_the_arrow_shows_everything(qtbot, combo):
     assert not combo.list_view().isVisible()
 
 
+def test_a_long_list_stays_open(qtbot, combo):
+    combo.searched.disconnect()
+    many = [Choice(place, f"Fleet {place}") for place in range(40)]
+    combo.searched.connect(lambda text: combo.show_choices(text, many))
+    qtbot.keyClicks(combo.lineEdit(), "fle")
+    qtbot.waitUntil(lambda: combo.list_view().isVisible())
+    qtbot.wait(50)
+    assert combo.list_view().isVisible()
+    assert combo.list_view().verticalScrollBar().isVisible()
+
+
 def test_the_match_is_bold(combo):
     delegate = combo.list_view().itemDelegate()
     delegate.searched = "FLE"

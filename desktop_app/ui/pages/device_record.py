@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QGridLayout, QTabWidget, QWidget
 
+from desktop_app.association.model import PickedDevices, Reread, pack
 from desktop_app.desk.protocol import DeviceRecord, DeviceRow
 from desktop_app.ui import words
+from desktop_app.ui.background import Cancel, Lane
 from desktop_app.ui.context import Context
+from desktop_app.ui.pages.rereading import show_answer
 from desktop_app.ui.palette import Tone
+from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.dialogs import Dialog
+from desktop_app.ui.widgets.info_bar import InfoBar
 from desktop_app.ui.widgets.labels import label
 from desktop_app.ui.widgets.table import Cell, Column, RowModel, TableView, width_of
+from desktop_app.ui.widgets.toast import announce
 
 
 class _Rows(RowModel):
@@ -34,29 +40,57 @@ class DeviceRecordDialog(Dialog):
     """One device, whole."""
 
     @classmethod
-    def open_for(cls, parent: QWidget, context: Context, device: object) -> None:
-        """Fetches the record of a :class:`DeviceRow` and shows it."""
+    def open_for(
+        cls, parent: QWidget, context: Context, device: object, reread: Callable[[], None] | None = None
+    ) -> None:
+        """Fetches the record of a :class:`DeviceRow` and shows it; ``reread`` is called when billing was re-read."""
         if not isinstance(device, DeviceRow):
             return
         desk = context.desk
         context.background.run(
             lambda cancel: desk.device(device.iccid, device.service_provider),
-            done=lambda record: cls(parent, context, record).open(),
+            done=lambda record: cls(parent, context, record, reread).open(),
             failed=context.complain,
             key="device_record",
             owner=parent,
         )
 
-    def __init__(self, parent: QWidget, context: Context, record: DeviceRecord) -> None:
+    def __init__(
+        self, parent: QWidget, context: Context, record: DeviceRecord, reread: Callable[[], None] | None = None
+    ) -> None:
         device = record.device
         super().__init__(parent, self.tr("Device {iccid}").format(iccid=device.iccid), "deviceRecordDialog", width=880)
-        self._context, self._clock = context, context.clock
+        self._context, self._clock, self._record = context, context.clock, record
+        self._was_reread = reread
         self.setMinimumHeight(500)
         self.body.addLayout(self._facts(record))
-        tabs = QTabWidget()
-        tabs.setObjectName("deviceRecordTabs")
-        tabs.setAccessibleName(self.tr("Parts of the record"))
-        tabs.setDocumentMode(True)
+        self._said = InfoBar(closable=True, stacked=True)
+        self._said.setObjectName("rereadSaid")
+        self._said.hide()
+        self.body.addWidget(self._said)
+        self._tabs = QTabWidget()
+        self._tabs.setObjectName("deviceRecordTabs")
+        self._tabs.setAccessibleName(self.tr("Parts of the record"))
+        self._tabs.setDocumentMode(True)
+        self.body.addWidget(self._tabs, 1)
+        self._show_parts()
+        self._reread_button = Button(self.tr("Re-read from billing"), self, icon="refresh", name="rereadBillingButton")
+        self._reread_button.clicked.connect(self._reread)
+        self.buttons.insertWidget(0, self._reread_button)
+        self._enable_reread()
+        number = record.open_tracking_number
+        if number:
+            text = self.tr("Show job {number}").format(number=number)
+            self.add_button(text, lambda: self._show_job(context, number))
+        self.add_button(self.tr("Close"), self.accept, kind="primary", default=True, name="deviceRecordClose")
+
+    def _show_parts(self) -> None:
+        """Fills the tabs from the record."""
+        record, tabs = self._record, self._tabs
+        current = max(0, tabs.currentIndex())
+        while (before := tabs.widget(0)) is not None:
+            tabs.removeTab(0)
+            before.deleteLater()
         for title, view in (
             (self.tr("Owners · {n}").format(n=len(record.ownerships)), self._ownerships(record)),
             (self.tr("Billing services · {n}").format(n=len(record.billing_services)), self._services(record)),
@@ -64,12 +98,51 @@ class DeviceRecordDialog(Dialog):
             (self.tr("History · {n}").format(n=len(record.history)), self._history(record)),
         ):
             tabs.addTab(view, title)
-        self.body.addWidget(tabs, 1)
-        number = record.open_tracking_number
-        if number:
-            text = self.tr("Show job {number}").format(number=number)
-            self.add_button(text, lambda: self._show_job(context, number))
-        self.add_button(self.tr("Close"), self.accept, kind="primary", default=True, name="deviceRecordClose")
+        tabs.setCurrentIndex(current)
+
+    # --- billing ------------------------------------------------------------------------------------------------------
+
+    def _enable_reread(self) -> None:
+        """The button, or why it cannot be pressed."""
+        if not any(service.is_active for service in self._record.billing_services):
+            reason = self.tr("The device has no active billing service")
+        elif not self._context.capabilities.may_associate:
+            reason = self.tr("You may look, but you have no right to associate devices")
+        else:
+            reason = ""
+        self._reread_button.setEnabled(not reason)
+        tip = reason or self.tr("Asks the billing company whether its services were ended there")
+        self._reread_button.setToolTip(tip)
+        self._reread_button.setAccessibleDescription(tip)
+
+    def _reread(self) -> None:
+        desk, device = self._context.desk, self._record.device
+
+        def work(cancel: Cancel) -> tuple[Reread, DeviceRecord]:
+            answer = desk.reread_billing(PickedDevices(pack([device.device_id])), cancel)
+            return answer, desk.device(device.iccid, device.service_provider)
+
+        self._reread_button.setEnabled(False)
+        self._said.clear_actions()
+        self._said.show_message(self.tr("Asking the billing company…"), "", Tone.INFO)
+        self._said.show()
+        self._context.background.run(
+            work, done=self._reread_done, failed=self._reread_failed, owner=self, lane=Lane.LONG
+        )
+
+    def _reread_done(self, result: tuple[Reread, DeviceRecord]) -> None:
+        answer, self._record = result
+        show_answer(self._said, answer, self)
+        self._show_parts()
+        self._enable_reread()
+        if self._was_reread is not None:
+            self._was_reread()
+
+    def _reread_failed(self, error: Exception) -> None:
+        trouble = words.trouble(error)
+        self._said.show_message(trouble.message, trouble.what_to_do, Tone.ERROR)
+        announce(self._said, f"{trouble.message} {trouble.what_to_do}")
+        self._enable_reread()
 
     def _show_job(self, context: Context, number: str) -> None:
         self.accept()
@@ -156,7 +229,7 @@ class DeviceRecordDialog(Dialog):
                 else Cell(self.tr("Ended"), icon="ban"),
                 Cell(service.service_id),
                 Cell(service.customer),
-                Cell(words.msisdn(service.number) if len(service.number) < 16 else service.number),
+                Cell(words.service_number(service.number)),
                 Cell(words.iso_day(service.effective_date)),
                 Cell(words.iso_day(service.ended_on)),
                 Cell(service.reference, muted=True),

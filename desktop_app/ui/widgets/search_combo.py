@@ -323,7 +323,8 @@ class SearchCombo(QComboBox):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._list.close_it()
+        if self._list.isVisible():
+            self._list.place_under(self)  # a scroll bar beside the box came or went
 
 
 class _Overlay(QListView):
@@ -344,9 +345,16 @@ class _Overlay(QListView):
         self.hide()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() in {QEvent.Type.Resize, QEvent.Type.WindowDeactivate}:
-            self.close_it()
+        if watched is self.parent() and event.type() in {QEvent.Type.Resize, QEvent.Type.WindowDeactivate}:
+            self.hide()
         return super().eventFilter(watched, event)
+
+    def place_under(self, combo: QComboBox) -> None:
+        window, rows = combo.window(), self.model().rowCount()
+        corner = combo.mapTo(window, QPoint(0, combo.height() + 3))
+        height = min(rows, MOST_ROWS) * ROW_HEIGHT + 2
+        height = min(height, max(ROW_HEIGHT + 2, window.height() - corner.y() - 8))
+        self.setGeometry(corner.x(), corner.y(), combo.width(), height)
 
     def open_under(self, combo: QComboBox, *, select_first: bool) -> None:
         rows = self.model().rowCount()
@@ -357,10 +365,7 @@ class _Overlay(QListView):
         if self.parentWidget() is not window:
             self.setParent(window)
             window.installEventFilter(self)
-        corner = combo.mapTo(window, QPoint(0, combo.height() + 3))
-        height = min(rows, MOST_ROWS) * ROW_HEIGHT + 2
-        height = min(height, max(ROW_HEIGHT + 2, window.height() - corner.y() - 8))
-        self.setGeometry(corner.x(), corner.y(), combo.width(), height)
+        self.place_under(combo)
         if select_first:
             self.setCurrentIndex(self.model().index(0, 0))
         self.show()

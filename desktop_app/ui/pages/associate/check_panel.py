@@ -8,12 +8,11 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from desktop_app.association.model import REREAD_FINDINGS, CheckReport, FindingGroup, Severity
-from desktop_app.desk.protocol import MOST_REREAD
 from desktop_app.ui import words
 from desktop_app.ui.models.devices import Verdict
 from desktop_app.ui.pages.associate.check_flow import CheckFlow, CheckState
 from desktop_app.ui.palette import Tone
-from desktop_app.ui.widgets.buttons import CountButton
+from desktop_app.ui.widgets.buttons import Button, CountButton
 from desktop_app.ui.widgets.info_bar import InfoBar
 from desktop_app.ui.widgets.labels import StatusLabel, label
 from desktop_app.ui.widgets.segmented_bar import SegmentedBar
@@ -85,6 +84,8 @@ class CheckPanel(QWidget):
         self._group_column.setSpacing(6)
         column.addWidget(self._groups)
         self._bars: list[InfoBar] = []
+        self._reread_buttons: list[Button] = []
+        self._is_rereading = False
         self._shown_report: CheckReport | None = None
 
     # --- what others call ---------------------------------------------------------------------------------------------
@@ -128,6 +129,12 @@ class CheckPanel(QWidget):
         """Marks the verdict whose devices are listed; "" marks none."""
         for key, button in self._buttons.items():
             button.setChecked(key == verdict)
+
+    def show_rereading(self, on: bool) -> None:
+        """While billing is asked it is not asked once more."""
+        self._is_rereading = on
+        for button in self._reread_buttons:
+            button.setEnabled(not on)
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
@@ -178,11 +185,13 @@ class CheckPanel(QWidget):
             text = self.tr("Show {count}").format(count=words.number(len(group.packed) // 8))
             button = bar.add_action(text, lambda: self.group_pressed.emit(group), f"show_{group.code}")
             button.setAccessibleName(f"{text}: {group.title}")
-        if group.code in REREAD_FINDINGS and 0 < len(group.packed) // 8 <= MOST_REREAD:
-            text = self.tr("Re-read")
+        if group.code in REREAD_FINDINGS and group.packed:
+            text = self.tr("Re-read {count}").format(count=words.number(len(group.packed) // 8))
             button = bar.add_action(text, lambda: self.reread_pressed.emit(group), f"reread_{group.code}")
             button.setToolTip(self.tr("Asks the billing company whether these services were ended there"))
-            button.setAccessibleName(self.tr("Re-read from billing: {title}").format(title=group.title))
+            button.setAccessibleName(self.tr("{text} from billing: {title}").format(text=text, title=group.title))
+            button.setEnabled(not self._is_rereading)
+            self._reread_buttons.append(button)
 
     def _add_bar(self, tone: Tone, title: str, text: str) -> InfoBar:
         bar = InfoBar(tone, self._groups, stacked=True)
@@ -197,6 +206,7 @@ class CheckPanel(QWidget):
             bar.hide()
             bar.deleteLater()
         self._bars.clear()
+        self._reread_buttons.clear()
         self._shown_report = None
 
     def _show_error(self, error: Exception | None) -> None:

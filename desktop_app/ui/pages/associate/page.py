@@ -12,7 +12,6 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from desktop_app.association.model import (
     AssociationRequest,
-    AtBilling,
     FindingGroup,
     PickedDevices,
     Reread,
@@ -31,6 +30,7 @@ from desktop_app.ui.pages.associate.device_list import DeviceListPanel
 from desktop_app.ui.pages.associate.paste import LinesDialog, PasteDialog, summary
 from desktop_app.ui.pages.associate.request_panel import RequestPanel
 from desktop_app.ui.pages.device_record import DeviceRecordDialog
+from desktop_app.ui.pages.rereading import show_answer
 from desktop_app.ui.palette import Tone
 from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.card import Card, Line
@@ -181,7 +181,7 @@ class AssociatePage(QWidget):
 
         def found(rows: tuple[object, ...]) -> None:
             if rows:
-                DeviceRecordDialog.open_for(self, self._context, rows[0])
+                DeviceRecordDialog.open_for(self, self._context, rows[0], self._check_again)
 
         self._context.background.run(
             lambda cancel: desk.device_rows(array("q", [device]).tobytes()),
@@ -343,30 +343,28 @@ class AssociatePage(QWidget):
     def _reread(self, group: FindingGroup) -> None:
         desk, devices = self._context.desk, PickedDevices(group.packed)
         self.list.tell(Tone.INFO, self.tr("Asking the billing company…"), "", ())
+        self.check.show_rereading(True)
         self._context.background.run(
             lambda cancel: desk.reread_billing(devices, cancel),
             done=self._reread_done,
-            failed=self._not_located,
-            key="reread",
+            failed=self._reread_failed,
             owner=self,
             lane=Lane.LONG,
         )
 
     def _reread_done(self, answer: Reread) -> None:
-        told = (
-            (AtBilling.ENDED, self.tr("{n} ended")),
-            (AtBilling.ACTIVE, self.tr("{n} still active")),
-            (AtBilling.ABSENT, self.tr("{n} not listed there: look them up at billing")),
-            (AtBilling.IN_WORK, self.tr("{n} left alone, a job is working on them")),
-        )
-        parts = [text.format(n=words.number(n)) for which, text in told if (n := answer.count(which))]
-        if answer.not_permitted:
-            parts.append(self.tr("{n} not yours to ask about").format(n=words.number(answer.not_permitted)))
-        if answer.orphans:
-            parts.append(self.tr("{n} known to billing alone").format(n=words.number(len(answer.orphans))))
-        title = self.tr("Re-read from billing, {n} services:").format(n=words.number(len(answer.services)))
-        self.list.tell(Tone.INFO if answer.is_whole else Tone.WARNING, title, " · ".join(parts), ())
-        self.flow.run_now()
+        self.check.show_rereading(False)
+        show_answer(self.list.info, answer, self)
+        self._check_again()
+
+    def _reread_failed(self, error: Exception) -> None:
+        self.check.show_rereading(False)
+        self._not_located(error)
+
+    def _check_again(self) -> None:
+        """Billing was re-read: the check may say something else now."""
+        if self.flow.state is not CheckState.WAITING:
+            self.flow.run_now()
 
     def _export_check(self) -> None:
         answer = self.flow.answer
