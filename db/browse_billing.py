@@ -34,11 +34,12 @@ class ServiceRecord(NamedTuple):
 
 
 class ReferenceRecord(NamedTuple):
-    """One work order that may have made a billing service: what it sent as its reference."""
+    """One work order that may have made a billing service: what it sent as its reference, and how it stands."""
 
     reference: str
     tracking_number: str
     iccid: str
+    state: str
 
 
 def credentials(uow: UnitOfWork) -> list[CredentialRecord]:
@@ -82,7 +83,7 @@ def services(uow: UnitOfWork, billing_credential_id: int) -> list[ServiceRecord]
 def references(uow: UnitOfWork, billing_credential_id: int) -> list[ReferenceRecord]:
     """The references that work orders of the credential's jobs may have sent."""
     rows = uow.connection.execute(
-        select(work_order.c.reference, job.c.tracking_number, work_order.c.iccid)
+        select(work_order.c.reference, job.c.tracking_number, work_order.c.iccid, work_order.c.state)
         .select_from(work_order.join(job, job.c.id == work_order.c.job_id))
         .where(job.c.billing_credential_id == billing_credential_id, work_order.c.reference.is_not(None))
     )

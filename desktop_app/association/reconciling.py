@@ -23,10 +23,14 @@ class KnownService(NamedTuple):
 
 
 class Sender(NamedTuple):
-    """The work order that a reference was made for."""
+    """The work order that a reference was made for; ``is_open``: it is still being worked on."""
 
     tracking_number: str
     iccid: str
+    is_open: bool = False
+
+
+_NOBODY = Sender("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +94,23 @@ class Reconciliation:
 
 
 def reconcile(
-    found: Iterable[BillingServiceFound], known: Iterable[KnownService], senders: Mapping[str, Sender]
+    found: Iterable[BillingServiceFound],
+    known_before: Iterable[KnownService],
+    known_after: Iterable[KnownService],
+    senders: Mapping[str, Sender],
 ) -> Reconciliation:
     """Compares every service that billing lists with every one that the database knows.
 
+    While billing is asked, jobs may go on: missing is only what was known before, orphaned only what is not known after
+    and is nobody's open work.
+
     Args:
+        known_before, known_after: as the database stood before billing was asked, and after it.
         senders: reference → the work order that it was made for.
     """
     at_billing = {service.service_id: service for service in found}
-    in_database = {service.service_id: service for service in known}
+    in_database = {service.service_id: service for service in known_before}
+    known = {service.service_id for service in known_after} | in_database.keys()
     active = [service for service in at_billing.values() if service.is_active]
     return Reconciliation(
         at_billing=len(active),
@@ -109,10 +121,10 @@ def reconcile(
                 service.billing_customer_id,
                 service.number,
                 service.reference,
-                *(senders.get(service.reference) or Sender("", "")),
+                *senders.get(service.reference, _NOBODY)[:2],
             )
             for service in active
-            if service.service_id not in in_database
+            if service.service_id not in known and not senders.get(service.reference, _NOBODY).is_open
         ),
         duplicates=_duplicates(active),
         missing=tuple(

@@ -27,7 +27,7 @@ def known(service_id: str, *, customer: str | None = "77", is_active: bool = Tru
 
 
 def differences(found: list[BillingServiceFound], held: list[KnownService]) -> Reconciliation:
-    return reconcile(found, held, SENDERS)
+    return reconcile(found, held, held, SENDERS)
 
 
 def test_same_on_both_sides() -> None:
@@ -85,3 +85,10 @@ def test_two_services_for_one_number_of_one_customer() -> None:
         at_billing("3", number="49", customer="78"),
     ]
     assert differences(found, [known("1")]).duplicates == (Duplicate("", "49", ("1", "2")),)
+
+
+def test_what_happens_while_billing_is_asked_is_no_difference() -> None:
+    senders = {**SENDERS, "AJ-1-3-x": Sender("AJ-1", "8988303000000012361", is_open=True)}
+    found = [at_billing("7", reference="AJ-1-1-x"), at_billing("8", reference="AJ-1-3-x")]
+    result = reconcile(found, [], [known("7"), known("9")], senders)
+    assert (result.orphans, result.missing) == ((), ())
