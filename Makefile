@@ -77,6 +77,15 @@ lint: setup
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+# The guide's pictures too: make screenshots SHOTS="--guide"
+SHOTS ?=
+
+.PHONY: screenshots
+screenshots: setup
+	@$(PY) scripts/screenshots.py build/screenshots $(SHOTS)
+
 # --- bench ------------------------------------------------------------------------------------------------------------
 
 # Some twenty minutes; with BENCH_ARGS=--quick about two, and the page is left as it is.
