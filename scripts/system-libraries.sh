@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sees to it that the system libraries which no Python package brings are there.
 #
-#   scripts/system-libraries.sh GROUP...     groups: python offscreen window odbc freeze
+#   scripts/system-libraries.sh GROUP...     groups: python offscreen window odbc freeze node
 #
 # Asks dpkg (or the linker's cache, where there is no dpkg) first: nothing missing, nothing done. As root on a Debian or
 # Ubuntu the missing ones are installed; anybody else is told the exact command, and the script ends with 1.
@@ -18,6 +18,7 @@ window="libxcb-cursor0=libxcb-cursor.so.0 libxcb-icccm4=libxcb-icccm.so.4 libxcb
         libxcb-image0=libxcb-image.so.0 libxcb-render-util0=libxcb-render-util.so.0"
 odbc="libodbc2=libodbc.so.2"
 freeze="binutils=/usr/bin/objdump"
+node="npm=/usr/bin/npm"
 
 [ "$(uname -s)" = Linux ] || exit 0
 [ -z "${SKIP_SYSTEM_LIBRARIES:-}" ] || exit 0
