@@ -15,6 +15,7 @@ from db.counters import send_to_finishing
 from db.finishing import FinishingJob
 from db.unit_of_work import Store, UnitOfWork
 from desktop_app.association.completion import Cause, RunFacts, final_state, statistics
+from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.states import JobState
 from desktop_app.engine.crash_points import commit
 
@@ -40,7 +41,12 @@ def finish_due(store: Store, *, notify: bool) -> int:
         def finish(uow: UnitOfWork, job_id: int = job_id) -> bool:
             return _finish(uow, job_id, notify=notify)
 
-        finished += commit(store, "finish", finish)
+        try:
+            finished += commit(store, "finish", finish)
+        except EnvironmentFault:
+            raise
+        except Exception:  # noqa: BLE001 - one job that cannot be finished must not hold up those behind it
+            _log.exception("A job could not be finished; it is tried again")
     return finished
 
 

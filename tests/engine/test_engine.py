@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from desktop_app.association.model import Proof
+from desktop_app.association.model import AskedLines, Proof
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.states import JobState, PauseCause, StepState, WorkOrderState
 from desktop_app.engine.engine import Engine, EngineConfig
@@ -16,7 +16,7 @@ from desktop_app.engine.outbox import Sent
 from desktop_app.engine.pool import ThreadPool
 from desktop_app.engine.recorder import Recorder
 from desktop_app.engine.runner import NotCalled, run
-from tests.engine.conftest import World, wait_for
+from tests.engine.conftest import World, only, wait_for
 from tests.helpers.billing_ledger import BUSY, CUT_AFTER, CUT_BEFORE, GONE, REFUSED
 
 
@@ -171,18 +171,21 @@ def test_a_job_of_which_nothing_can_run_ends_in_a_final_state(world: World) -> N
     assert world.job(number).job.counts.rejected == 20
 
 
-def _refuse_ownership_of(world: World, iccid: str) -> None:
-    """From now on the database refuses an ownership of this device, as a rule of its data would."""
-    sqlite = """CREATE TRIGGER refuse BEFORE INSERT ON device_ownership
-        WHEN NEW.device_id IN (SELECT id FROM device WHERE iccid = '{iccid}')
-        BEGIN SELECT RAISE(ABORT, 'refused'); END"""
-    postgres = """CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN
-        IF NEW.device_id IN (SELECT id FROM device WHERE iccid = '{iccid}')
-        THEN RAISE EXCEPTION 'refused' USING ERRCODE = '23514'; END IF; RETURN NEW; END $$ LANGUAGE plpgsql;
-        CREATE TRIGGER refuse BEFORE INSERT ON device_ownership FOR EACH ROW EXECUTE FUNCTION refuse()"""
+def _refuse(world: World, change: str, condition: str) -> None:
+    """From now on the database refuses such a change, as a rule of its data would."""
+    sqlite = f"CREATE TRIGGER refuse BEFORE {change} WHEN {condition} BEGIN SELECT RAISE(ABORT, 'refused'); END"
+    postgres = f"""CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN
+        IF {condition} THEN RAISE EXCEPTION 'refused' USING ERRCODE = '23514'; END IF; RETURN NEW; END
+        $$ LANGUAGE plpgsql;
+        CREATE TRIGGER refuse BEFORE {change} FOR EACH ROW EXECUTE FUNCTION refuse()"""
     with world.store.begin() as uow:
-        uow.connection.execute(text((sqlite if uow.dialect == "sqlite" else postgres).format(iccid=iccid)))
+        uow.connection.execute(text(sqlite if uow.dialect == "sqlite" else postgres))
         uow.commit()
+
+
+def _refuse_ownership_of(world: World, iccid: str) -> None:
+    condition = f"NEW.device_id IN (SELECT id FROM device WHERE iccid = '{iccid}')"
+    _refuse(world, "INSERT ON device_ownership", condition)
 
 
 @pytest.mark.parametrize("billing", [True, False])
@@ -305,3 +308,19 @@ def test_the_environment_of_one_call_does_not_fail_a_device(world: World) -> Non
     world.work()
     job = world.job(number).job
     assert (job.state, job.counts.failed) == (JobState.COMPLETED, 0)
+
+
+def test_a_job_that_cannot_be_finished_does_not_hold_up_the_one_behind_it(world: World) -> None:
+    request = world.request(20, billing=False)
+    assert isinstance(request.devices, AskedLines)
+    lines = request.devices.lines
+    first = world.submit(only(lines[:10], request))
+    second = world.submit(only(lines[10:], request), key="another")
+    _refuse(world, "UPDATE ON job", f"NEW.tracking_number = '{first}' AND NEW.state = 'completed'")
+    engine = world.engine()
+    engine.start()
+    try:
+        wait_for(lambda: world.job(second).job.state is JobState.COMPLETED)
+    finally:
+        engine.stop()
+    assert world.job(first).job.state is JobState.FINISHING
