@@ -57,6 +57,13 @@ def credentials(uow: UnitOfWork) -> list[CredentialRecord]:
     return [CredentialRecord._make(row) for row in rows]
 
 
+def credential_of_job(uow: UnitOfWork, tracking_number: str) -> int | None:
+    """Handle of the credential that a job needs; None: it needs none, or there is no such job."""
+    return uow.connection.execute(
+        select(job.c.billing_credential_id).where(job.c.tracking_number == tracking_number)
+    ).scalar_one_or_none()
+
+
 def services(uow: UnitOfWork, billing_credential_id: int) -> list[ServiceRecord]:
     """All billing services of the credential, ended ones too."""
     rows = uow.connection.execute(

@@ -220,7 +220,8 @@ def _carrier_plan_not_offered(case: Case, request: RequestFacts) -> str | None:
     if case.carrier_plan is not None:
         return None
     name = request.service_providers[case.device.service_provider_id].name
-    codes = " or ".join(f"“{plan.code}”" for plan in request.carrier_rate_plans.values())
+    # plans of several service providers may bear the same code
+    codes = " or ".join(dict.fromkeys(f"“{plan.code}”" for plan in request.carrier_rate_plans.values()))
     return f"{name} does not offer {codes}."
 
 

@@ -17,6 +17,9 @@ _LOGIN = "ASSOCIATION_BILLING_LOGIN"
 _PASSWORD = "ASSOCIATION_BILLING_PASSWORD"
 _SUBSCRIPTION_KEY = "ASSOCIATION_BILLING_SUBSCRIPTION_KEY"
 _CREDENTIAL = "ASSOCIATION_BILLING_CREDENTIAL"
+_NOTIFY_SECRET = "ASSOCIATION_NOTIFY_SECRET"
+#: User name under which the keyring holds the secret that notifications are signed with.
+NOTIFY_USER = "notify"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -77,6 +80,25 @@ def can_open(kind: str, credential: str, *, is_default: bool, environ: Mapping[s
     except EnvironmentFault:
         return False
     return True
+
+
+def open_notify_secret(environ: Mapping[str, str] | None = None) -> str:
+    """The secret that notifications are signed with: from ``ASSOCIATION_NOTIFY_SECRET``, else from the keyring.
+
+    Returns:
+        "" where there is none here: the notifications wait in the outbox, and say so.
+    """
+    environ = os.environ if environ is None else environ
+    given = environ.get(_NOTIFY_SECRET, "")
+    if given:
+        return given
+    import keyring
+    import keyring.errors
+
+    try:
+        return keyring.get_password(KEYRING_SERVICE, NOTIFY_USER) or ""
+    except (keyring.errors.KeyringError, OSError, RuntimeError):
+        return ""
 
 
 def _from_environment(environ: Mapping[str, str], credential: str) -> BillingLogin | None:

@@ -69,6 +69,11 @@ class Billing:
                 self._unopened = (time.monotonic() + _SECRETS_LOOK_S, frozenset(closed))
             return self._unopened[1]
 
+    def unopened_codes(self) -> list[str]:
+        """The same by their codes, for people."""
+        unopened = self.unopened()
+        return [one.code for one in self.credentials() if one.billing_credential_id in unopened]
+
     def client(self, billing_credential_id: int) -> BillingPort:
         """The billing company as this credential sees it.
 
@@ -110,6 +115,19 @@ class Billing:
             timeout_s=self._settings.billing_timeout_s,
             before_further_page=lambda: take(governor),
         )
+
+    def require(self, tracking_number: str) -> None:
+        """Refuses where this machine cannot do what a job has at billing: it would wait for an engine that can.
+
+        Raises:
+            EnvironmentFault: the secret of the job's credential is not here; it says where it has to be.
+        """
+        from db import browse_billing
+
+        with self._store.read() as uow:
+            needed = browse_billing.credential_of_job(uow, tracking_number)
+        if needed is not None:
+            self.account(needed)
 
     def account(self, billing_credential_id: int) -> str:
         """The login behind the credential; several credentials may share one, and with it what billing lists.
@@ -181,14 +199,16 @@ _sandboxes: list[subprocess.Popen[bytes]] = []
 def notifier(settings: Settings) -> Send | None:
     """What announces finished jobs to the newer system; None where there is none."""
     from desktop_app.billing.notify import NotifyVerdict, send_notification
+    from desktop_app.billing.secrets import open_notify_secret
     from desktop_app.engine.outbox import Sent
 
     if not settings.notify_url:
         return None
 
     def send(event_id: str, body: bytes) -> Sent:
-        secret = os.environ.get("ASSOCIATION_NOTIFY_SECRET", "")
-        result = send_notification(settings.notify_url, body, secret, event_id, settings.billing_timeout_s)
+        result = send_notification(
+            settings.notify_url, body, open_notify_secret(), event_id, settings.billing_timeout_s
+        )
         return Sent(
             taken=result.verdict is NotifyVerdict.TAKEN,
             again=result.verdict is NotifyVerdict.AGAIN,

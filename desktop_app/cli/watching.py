@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.states import FINAL_JOBS, JobState, PauseCause, WorkOrderState
 from desktop_app.cli.output import Output
 
@@ -28,8 +29,17 @@ def finish_job(call: Call, opened: Opened, tracking_number: str) -> tuple[int, J
     Returns:
         The exit code: 0 all succeeded, 1 some failed or were rejected, or the job waits for a person; 3 the job paused
         itself since billing or the database cannot be reached. And the job as it stands.
+
+    Raises:
+        EnvironmentFault: this machine cannot open the job's billing credential; the job stays in the queue.
     """
     desk, out = opened.desk, call.out
+    try:
+        opened.billing.require(tracking_number)
+    except EnvironmentFault as fault:
+        raise EnvironmentFault(
+            fault.code, f"{fault.message} Job {tracking_number} is submitted and waits.", fault.what_to_do
+        ) from fault
     opened.start_engine()
     try:
         with progress(out, tracking_number) as show:

@@ -45,6 +45,8 @@ def work(
     with call.open(engine="work") as opened, _asked_to_stop() as stop:
         seen = _Seen(call, opened.desk)
         opened.start_engine()
+        for code in opened.billing.unopened_codes():
+            call.out.note(f"The billing credential {code!r} cannot be opened here; its jobs are left to others.")
         call.out.line("Working until nothing is left to do." if until_idle else "Working; Ctrl+C ends it.")
         try:
             while not stop.wait(_LOOK_S):

@@ -84,6 +84,18 @@ def test_data_folder_that_cannot_be_made(program: Program) -> None:
     assert (result.code, result.error["code"]) == (3, "DATA_DIR_UNUSABLE")
 
 
+def test_fault_in_the_program_is_called_one_and_leaves_its_trace_in_the_log(demo: Program) -> None:
+    with sqlite3.connect(demo.data_dir / "desk.db") as connection:
+        connection.execute("DROP TABLE job_log")
+    connection.close()
+    number = demo("jobs", "--limit", 1, "--json").json["jobs"][0]["tracking_number"]
+    result = demo("show", number, "--json")
+    assert (result.code, result.error["code"]) == (70, "INTERNAL_ERROR")
+    assert "Traceback" not in result.err
+    assert "Traceback" in (demo.data_dir / "logs" / "association-desk.jsonl").read_text()
+    assert "job_log" in demo("db", "check").out
+
+
 # --- who sits at the desk --------------------------------------------------------------------------------------------
 
 

@@ -140,6 +140,25 @@ def test_no_billing_server_pauses_the_job_and_ends_with_3(listed: Listed, monkey
     assert program("show", number, "--json").json["counts"]["succeeded"] == 36
 
 
+def test_credential_without_its_secret_is_said_and_the_job_waits(
+    listed: Listed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, path, job = listed
+    monkeypatch.setenv("ASSOCIATION_BILLING_KIND", "revio")
+    result = submit(program, path, job, "--wait")
+    assert (result.code, result.error["code"]) == (3, "NO_KEYRING")
+    assert "ASSOCIATION_BILLING_LOGIN" in result.error["what_to_do"]
+    number = program("jobs", "--limit", 1, "--json").json["jobs"][0]["tracking_number"]
+    assert number in result.error["message"]
+    assert program("show", number, "--json").json["counts"]["queued"] == 36
+    with program.running("work") as process:
+        assert process.stderr is not None
+        assert "left to others" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
 def test_refused_login_pauses_the_job(listed: Listed, monkeypatch: pytest.MonkeyPatch) -> None:
     program, path, job = listed
     for name in ("LOGIN", "PASSWORD", "SUBSCRIPTION_KEY"):
