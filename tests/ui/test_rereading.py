@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QTabWidget, QWidget
+from PySide6.QtWidgets import QLabel, QTabWidget, QWidget
 
 from desktop_app.association.errors import EnvironmentFault, RequestRefused
 from desktop_app.association.model import AtBilling, OrphanService
@@ -125,7 +125,8 @@ def test_what_a_person_has_to_look_at_is_listed_first(ui):
     assert ui.find(InfoBar, "deviceInfo")._tone is Tone.WARNING
     ui.press("showRereadButton")
     dialog = ui.find(RereadDialog, "rereadDialog")
-    model = dialog.findChild(TableView, "rereadTable").row_model()
+    table = dialog.findChild(TableView, "rereadTable")
+    model = table.row_model()
     listed = [[model.cell(row, column).text for column in (0, 1, 2)] for row in range(model.row_total())]
     assert listed == [
         ["Known to billing alone", "88001", iccid_of(25)],
@@ -134,7 +135,10 @@ def test_what_a_person_has_to_look_at_is_listed_first(ui):
         ["Active", service_id_of(100), iccid_of(100)],
         ["Ended", service_id_of(25), iccid_of(25)],
     ]
-    assert model.cell(2, 5).text == "Job AJ-20261124-0001 is working on its device. Re-read when that is finished."
+    follows = dialog.findChild(QLabel, "rereadFollows")
+    assert follows.text() == "It is not taken over. Find out at billing what it is for."
+    table.set_current_row(2)
+    assert follows.text() == "Job AJ-20261124-0001 is working on its device. Re-read when that is finished."
     ui.click(dialog.findChild(QWidget, "rereadClose"))
     ui.until(lambda: not ui.window.findChildren(Dialog))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QWidget
 
 from desktop_app.association.model import AtBilling, OrphanService, Reread, RereadService
@@ -10,6 +10,7 @@ from desktop_app.ui import words
 from desktop_app.ui.palette import Tone
 from desktop_app.ui.widgets.dialogs import Dialog
 from desktop_app.ui.widgets.info_bar import InfoBar
+from desktop_app.ui.widgets.labels import label
 from desktop_app.ui.widgets.table import Cell, Column, RowModel, TableView, width_of
 from desktop_app.ui.widgets.toast import announce
 from desktop_app.ui.words import translate
@@ -89,13 +90,18 @@ class _ServicesModel(RowModel):
             Column("state", self.tr("At billing"), width_of("Known to billing alone", strong=True, icon=True)),
             Column("service", self.tr("Service"), 90),
             Column("device", self.tr("Device"), width_of("0" * 20)),
-            Column("customer", self.tr("Customer"), 120, stretch=1),
+            Column("customer", self.tr("Customer"), 160, stretch=1),
             Column("number", self.tr("Number"), width_of("+1 000 000 0000")),
-            Column("follows", self.tr("What follows"), 240, stretch=2),
         )
         super().__init__(columns, parent)
         services = sorted(answer.services, key=lambda one: _ORDER.index(one.at_billing))
-        self._cells = [*(self._orphan(one) for one in answer.orphans), *(self._service(one) for one in services)]
+        self._cells = [*map(self._orphan, answer.orphans), *map(self._service, services)]
+        told = self.tr("It is not taken over. Find out at billing what it is for.")
+        self._follows = [*(told for _ in answer.orphans), *map(what_follows, services)]
+
+    def follows(self, row: int) -> str:
+        """What was done, and what a person does now."""
+        return self._follows[row] if row >= 0 else ""
 
     def _orphan(self, one: OrphanService) -> tuple[Cell, ...]:
         return (
@@ -104,7 +110,6 @@ class _ServicesModel(RowModel):
             Cell(one.iccid),
             Cell(),
             Cell(words.service_number(one.number)),
-            Cell(self.tr("It is not taken over. Find out there what it is for."), muted=True),
         )
 
     def _service(self, one: RereadService) -> tuple[Cell, ...]:
@@ -120,7 +125,6 @@ class _ServicesModel(RowModel):
             Cell(one.iccid),
             Cell(one.customer),
             Cell(words.service_number(one.number)),
-            Cell(what_follows(one), muted=True),
         )
 
     def row_total(self) -> int:
@@ -134,9 +138,16 @@ class RereadDialog(Dialog):
     """Each service of a re-read."""
 
     def __init__(self, parent: QWidget, answer: Reread) -> None:
-        super().__init__(parent, self.tr("Re-read from billing"), "rereadDialog", width=980)
+        super().__init__(parent, self.tr("Re-read from billing"), "rereadDialog", width=860)
         self.setMinimumHeight(380)
         view = TableView("rereadTable", self.tr("Re-read from billing"))
-        view.setModel(_ServicesModel(answer, view))
+        model = _ServicesModel(answer, view)
+        view.setModel(model)
         self.body.addWidget(view, 1)
+        follows = label("", "muted", wrap=True)
+        follows.setObjectName("rereadFollows")
+        self.body.addWidget(follows)
+        view.current_changed.connect(lambda row: follows.setText(model.follows(row)))
+        view.set_current_row(0)
+        view.setFocus(Qt.FocusReason.OtherFocusReason)
         self.add_button(self.tr("Close"), self.accept, kind="primary", default=True, name="rereadClose")
