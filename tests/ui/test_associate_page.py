@@ -376,7 +376,7 @@ def test_the_check_runs_by_itself_and_shows_verdicts(ui):
     ui.choose_customer()
     ui.until_checked()
     assert ui.associate.submit_button.text() == "Submit 48 devices…"
-    assert ui.associate.summary.text() == "44 ready + 4 with a warning · Ctrl+Enter\n2 blocked are skipped"
+    assert ui.associate.summary.text() == "44 ready + 4 with a warning\n2 blocked are skipped · Ctrl+Enter"
     verdicts = model(ui)._verdicts
     assert [verdicts.of(device) for device in (1, 10, 25, 51)] == [
         Verdict.READY,

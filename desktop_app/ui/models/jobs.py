@@ -58,9 +58,9 @@ class JobTableModel(GrowingModel[JobRow]):
         columns = (
             Column("state", self.tr("State"), width_of("Partly completed", strong=True, icon=True)),
             Column("tracking_number", self.tr("Tracking no."), width_of("AJ-20261124-0000")),
-            Column("customer", self.tr("Customer"), 160, stretch=3, rank=2),
-            Column("action", self.tr("Action"), 150, stretch=4, rank=5),
-            Column("progress", self.tr("Progress"), 130, stretch=3, rank=1),
+            Column("customer", self.tr("Customer"), 160, stretch=1, rank=2),
+            Column("action", self.tr("Action"), 150, stretch=6, rank=5),
+            Column("progress", self.tr("Progress"), 130, stretch=1, rank=1),
             Column("devices", self.tr("Devices"), width_of("10,000 / 10,000"), right=True, rank=3),
             Column("failed", self.tr("Failed"), width_of("Failed "), right=True),
             Column("time", self.tr("Time"), width_of("Cancelled 23 Nov"), rank=4),

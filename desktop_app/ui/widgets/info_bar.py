@@ -81,6 +81,7 @@ class InfoBar(QWidget):
         for button in self._actions:
             self._action_box.removeWidget(button)
             button.hide()
+            button.setObjectName("")  # it lives until the event loop turns; its name is free at once
             button.deleteLater()
         self._actions.clear()
 

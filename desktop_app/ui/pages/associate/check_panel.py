@@ -203,6 +203,7 @@ class CheckPanel(QWidget):
     def _clear_groups(self) -> None:
         for bar in self._bars:
             self._group_column.removeWidget(bar)
+            bar.clear_actions()
             bar.hide()
             bar.deleteLater()
         self._bars.clear()

@@ -270,7 +270,9 @@ class AssociatePage(QWidget):
             else self.tr("No devices selected")
         )
         self.check.show_missing(
-            devices=count > 0, customer=self.request.customer is not None, more=self.request.missing()
+            devices=count > 0,
+            customer=self.request.customer is not None,
+            more=self.request.missing() if count else "",
         )
         self.check.show_flow(self.flow)
         report = self.flow.answer.report if self.flow.answer and self.flow.state is CheckState.FRESH else None
@@ -289,10 +291,10 @@ class AssociatePage(QWidget):
             parts = [self.tr("{n} ready").format(n=words.number(report.ready))]
             if report.warnings:
                 parts.append(self.tr("{n} with a warning").format(n=words.number(report.warnings)))
-            skipped = (
-                self.tr("{n} blocked are skipped").format(n=words.number(report.blocked)) if report.blocked else ""
-            )
-            self.summary.setText("\n".join(filter(None, (f"{' + '.join(parts)} · Ctrl+Enter", skipped))))
+            rest = "Ctrl+Enter"
+            if report.blocked:
+                rest = self.tr("{n} blocked are skipped").format(n=words.number(report.blocked)) + f" · {rest}"
+            self.summary.setText(f"{' + '.join(parts)}\n{rest}")
         self.export_button.setVisible(report is not None)
 
     def _why_not(self) -> str:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop_app.association.states import FINAL_JOBS, JobState, PauseCause, WorkOrderState
@@ -39,6 +39,8 @@ GROUPS: dict[str, tuple[WorkOrderState, ...]] = {
 }
 #: Causes are shown side by side, two in a row, and no more than this.
 MOST_CAUSES = 4
+#: From this width on (pixels) each cause says what to do.
+WIDE = 760
 DETAIL_DEBOUNCE_MS = 250
 
 
@@ -126,6 +128,7 @@ class JobDetailPanel(Card):
         self._cause_grid.setContentsMargins(0, 0, 0, 0)
         self._cause_grid.setSpacing(8)
         self._cause_bars: list[InfoBar] = []
+        self._shown_causes: list[CauseGroup] = []
         self._cause_area.hide()
         top.addWidget(self._cause_area)
         column.addLayout(top)
@@ -303,21 +306,35 @@ class JobDetailPanel(Card):
     def _show_causes(self, causes: tuple[CauseGroup, ...]) -> None:
         for bar in self._cause_bars:
             self._cause_grid.removeWidget(bar)
+            bar.clear_actions()
             bar.hide()
             bar.deleteLater()
         self._cause_bars.clear()
+        self._shown_causes.clear()
         for place, cause in enumerate(sorted(causes, key=_urgency)[:MOST_CAUSES]):
             tone = Tone.ERROR if cause.state is WorkOrderState.FAILED and not cause.retryable else Tone.WARNING
             bar = InfoBar(tone, self._cause_area, stacked=True)
-            bar.show_message(words.devices_that(cause.count, cause.title), cause.what_to_do)
+            bar.setToolTip(cause.what_to_do)
             text = self.tr("Show {count}").format(count=words.number(cause.count))
             button = bar.add_action(text, partial(self._show_cause, cause), f"cause_{cause.code}")
             button.setAccessibleName(f"{text}: {cause.title}")
             self._cause_grid.addWidget(bar, place // 2, place % 2)
             self._cause_bars.append(bar)
+            self._shown_causes.append(cause)
         for column in (0, 1):
             self._cause_grid.setColumnStretch(column, 1 if column < len(causes) else 0)
+        self._write_causes()
         self._cause_area.setVisible(bool(causes))
+
+    def _write_causes(self) -> None:
+        """Says what to do where there is room for it; else that is the tool tip, and stands in the list."""
+        has_room = self.width() >= WIDE
+        for bar, cause in zip(self._cause_bars, self._shown_causes, strict=True):
+            bar.show_message(words.devices_that(cause.count, cause.title), cause.what_to_do if has_room else "")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._write_causes()
 
     def _show_cause(self, cause: CauseGroup) -> None:
         self._cause, self._cause_count = cause.code, cause.count
