@@ -12,7 +12,15 @@ import pytest
 
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.billing.sandbox import api
-from desktop_app.billing.secrets import KEYRING_SERVICE, SANDBOX_LOGIN, BillingLogin, can_open, open_login
+from desktop_app.billing.secrets import (
+    KEYRING_SERVICE,
+    NOTIFY_USER,
+    SANDBOX_LOGIN,
+    BillingLogin,
+    can_open,
+    open_login,
+    open_notify_secret,
+)
 
 ENVIRONMENT = {
     "ASSOCIATION_BILLING_LOGIN": "me@company",
@@ -133,3 +141,12 @@ def test_a_keyring_that_does_not_help(
 def test_a_login_does_not_show_its_secrets() -> None:
     assert repr(FROM_ENVIRONMENT) == "BillingLogin(login='me@company')"
     assert f"{FROM_ENVIRONMENT}" == "BillingLogin(login='me@company')"
+
+
+def test_the_notifications_secret_comes_from_the_environment_else_from_the_keyring(ring: MemoryKeyring) -> None:
+    assert open_notify_secret({}) == ""
+    ring.set_password(KEYRING_SERVICE, NOTIFY_USER, "kept")
+    assert open_notify_secret({}) == "kept"
+    assert open_notify_secret({"ASSOCIATION_NOTIFY_SECRET": "given"}) == "given"
+    ring.error = keyring.errors.NoKeyringError("hush")
+    assert open_notify_secret({}) == ""
