@@ -14,12 +14,12 @@ from desktop_app.cli import database, demo, jobs, reconcile, requests, selftest,
 from desktop_app.cli.call import AsJson, Call, DatabaseUrl, DataDir, Flags, Operator, guarded
 from desktop_app.cli.output import Output, flush, print_error
 
-_ABOUT = """\
-Connects devices (SIMs) to customers: checks, bills, records and proves each one.
-
-Without a command the desktop opens. Exit codes: 0 all succeeded, 1 some devices failed or were rejected,
-2 refused (bad input, no right), 3 environment (database or billing unreachable).
-"""
+_ABOUT = (
+    "Connects devices (SIMs) to customers: checks, bills, records and proves each one.\n\n"
+    "Without a command the desktop opens.\n\n"
+    "Exit codes: 0 all succeeded; 1 some devices failed or were rejected; 2 refused (bad input, no right); "
+    "3 environment (database or billing unreachable)."
+)
 
 app = typer.Typer(
     name="association-desk",
@@ -63,7 +63,11 @@ for part in (requests, jobs, steering, work, reconcile, demo, database):
     part.register(app)
 
 
-@app.command("billing-sandbox", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    "billing-sandbox",
+    rich_help_panel="Run",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
 def billing_sandbox(context: typer.Context) -> int:
     """The billing server that comes with the program, until it is stopped (see its own --help)."""
     from desktop_app.cli.sandbox import sandbox

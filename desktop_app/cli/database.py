@@ -12,7 +12,7 @@ from desktop_app.cli.call import Call, command
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     db = typer.Typer(help="The database: create or upgrade it, fill it with demo data, check it.", no_args_is_help=True)
-    app.add_typer(db, name="db")
+    app.add_typer(db, name="db", rich_help_panel="Run")
     command(db)(upgrade)
     command(db)(demo)
     command(db)(check)

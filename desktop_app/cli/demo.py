@@ -32,7 +32,7 @@ _PRODUCTS = (Step.CARRIER_PLAN_PRODUCT, Step.CUSTOMER_PLAN_PRODUCT)
 
 def register(app: typer.Typer) -> None:
     """Adds the command of this module."""
-    command(app)(demo)
+    command(app, rich_help_panel="Try out")(demo)
 
 
 def demo(

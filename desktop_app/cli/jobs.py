@@ -27,10 +27,10 @@ _PAGE = 2_000
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
-    command(app)(jobs)
-    command(app)(show)
-    command(app)(device)
-    command(app)(export)
+    command(app, rich_help_panel="Look")(jobs)
+    command(app, rich_help_panel="Look")(show)
+    command(app, rich_help_panel="Look")(device)
+    command(app, rich_help_panel="Look")(export)
 
 
 def jobs(

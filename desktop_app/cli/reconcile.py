@@ -9,7 +9,7 @@ from desktop_app.cli.call import Call, command
 
 def register(app: typer.Typer) -> None:
     """Adds the command of this module."""
-    command(app)(reconcile)
+    command(app, rich_help_panel="Run")(reconcile)
 
 
 def reconcile(call: Call) -> int:

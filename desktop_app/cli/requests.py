@@ -66,8 +66,8 @@ Reassign = Annotated[bool, typer.Option("--reassign", help="Take devices over fr
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
-    command(app)(check)
-    command(app)(associate)
+    command(app, rich_help_panel="Associate devices")(check)
+    command(app, rich_help_panel="Associate devices")(associate)
 
 
 def check(

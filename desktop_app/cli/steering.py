@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     for function in (retry, pause, resume, cancel, resolve):
-        command(app)(function)
+        command(app, rich_help_panel="Steer jobs")(function)
 
 
 def retry(

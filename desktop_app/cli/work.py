@@ -24,7 +24,7 @@ _LOOK_S = 0.25
 
 def register(app: typer.Typer) -> None:
     """Adds the command of this module."""
-    command(app)(work)
+    command(app, rich_help_panel="Run")(work)
 
 
 def work(
