@@ -15,10 +15,7 @@ from desktop_app.ui import words
 from desktop_app.ui.background import Background
 from desktop_app.ui.bridge import Bridge
 from desktop_app.ui.context import Context
-from desktop_app.ui.pages.associate import AssociatePage
-from desktop_app.ui.pages.history import HistoryPage
-from desktop_app.ui.pages.jobs import JobsPage
-from desktop_app.ui.pages.settings import SettingsPage
+from desktop_app.ui.pages.page import Page
 from desktop_app.ui.palette import Tone
 from desktop_app.ui.status_bar import StatusBar
 from desktop_app.ui.theme import Theme, ThemeMode
@@ -30,8 +27,6 @@ from desktop_app.ui.widgets.toast import Toast
 ASSOCIATE, JOBS, HISTORY, SETTINGS = "associate", "jobs", "history", "settings"
 PAGES = (ASSOCIATE, JOBS, HISTORY, SETTINGS)
 DEFAULT_SIZE, LEAST_SIZE = (1440, 900), (1100, 700)
-#: Lists of devices are read again at most this often while jobs change devices.
-DEVICES_RELOAD_MS = 2_000
 
 
 class MainWindow(QMainWindow):
@@ -48,7 +43,7 @@ class MainWindow(QMainWindow):
     def __init__(self, background: Background, theme: Theme) -> None:
         super().__init__()
         self._background, self._theme = background, theme
-        self._pages: dict[str, QWidget] = {}
+        self._pages: dict[str, Page] = {}
         self._bridge: Bridge | None = None
         self._context: Context | None = None
         self._finished: set[tuple[str, int]] = set()
@@ -57,14 +52,9 @@ class MainWindow(QMainWindow):
         self.setMinimumSize(*LEAST_SIZE)
         self.resize(*DEFAULT_SIZE)
         self._build()
-        self._devices_timer = QTimer(self)
-        self._devices_timer.setSingleShot(True)
-        self._devices_timer.setInterval(DEVICES_RELOAD_MS)
-        self._devices_timer.timeout.connect(self._devices_changed)
         self._build_timer = QTimer(self)
         self._build_timer.setInterval(0)
         self._build_timer.timeout.connect(self._build_next)
-        self._is_begun = False
         self.show_opening()
 
     # --- building -----------------------------------------------------------------------------------------------------
@@ -171,7 +161,7 @@ class MainWindow(QMainWindow):
         if notices:
             self.toast.show_message("\n".join(notices), Tone.INFO)
 
-    def _built(self, key: str) -> QWidget:
+    def _built(self, key: str) -> Page:
         """The page with that key; it is built when it is wanted, or when there is time for it."""
         page = self._pages.get(key)
         if page is None:
@@ -180,20 +170,26 @@ class MainWindow(QMainWindow):
             self._stack.addWidget(page)
         return page
 
-    def _build_page(self, key: str, context: Context) -> QWidget:
+    def _build_page(self, key: str, context: Context) -> Page:
+        """Pages are imported when they are built: the first window does not wait for them."""
         match key:
             case "associate":
+                from desktop_app.ui.pages.associate import AssociatePage
+
                 associate = AssociatePage(context)
                 associate.list.listed.connect(self._devices_listed)
-                associate.start()
                 return associate
             case "jobs":
-                jobs = JobsPage(context)
-                jobs.start()
-                return jobs
+                from desktop_app.ui.pages.jobs import JobsPage
+
+                return JobsPage(context)
             case "history":
+                from desktop_app.ui.pages.history import HistoryPage
+
                 return HistoryPage(context)
             case _:
+                from desktop_app.ui.pages.settings import SettingsPage
+
                 settings = SettingsPage(context, self._theme.mode)
                 settings.theme_picked.connect(self._theme_picked)
                 return settings
@@ -223,28 +219,19 @@ class MainWindow(QMainWindow):
         if self._context is None:
             return
         page = self._built(key)
-        if isinstance(page, HistoryPage | SettingsPage):
-            page.start()
-        self._title.setText(
-            {
-                ASSOCIATE: self.tr("Associate devices to a customer"),
-                JOBS: self.tr("Jobs"),
-                HISTORY: self.tr("History"),
-                SETTINGS: self.tr("Settings"),
-            }[key]
-        )
+        self._title.setText(page.title())
         self.rail.show_current(key)
         self._stack.setCurrentWidget(page)
-        if isinstance(page, AssociatePage) and not self._is_begun:
-            self._is_begun = True
-            page.list.focus_search()
+        page.shown()
 
-    def page(self, key: str) -> QWidget:
+    def page(self, key: str) -> Page:
         """The page with that key: ``associate, jobs, history, settings``."""
         return self._built(key)
 
     def show_job(self, tracking_number: str) -> None:
         """Shows the Jobs page at one job."""
+        from desktop_app.ui.pages.jobs import JobsPage
+
         self.show_page(JOBS)
         jobs = self._pages.get(JOBS)
         if isinstance(jobs, JobsPage):
@@ -252,12 +239,8 @@ class MainWindow(QMainWindow):
 
     def _refresh(self) -> None:
         page = self._stack.currentWidget()
-        if isinstance(page, AssociatePage):
-            page.devices_changed()
-        elif isinstance(page, JobsPage | HistoryPage):
-            page.reload()
-        elif isinstance(page, SettingsPage):
-            page.start()
+        if isinstance(page, Page):
+            page.refresh()
 
     def _theme_picked(self, mode: ThemeMode) -> None:
         self._theme.set_mode(mode)
@@ -268,11 +251,8 @@ class MainWindow(QMainWindow):
     def _take_changes(self, changes: Changes) -> None:
         self.rail.button(JOBS).set_count(changes.active_jobs)
         self.status.show_work(changes)
-        jobs = self._pages.get(JOBS)
-        if isinstance(jobs, JobsPage):
-            jobs.take_changes(changes)
-        if changes.devices_changed and not self._devices_timer.isActive():
-            self._devices_timer.start()
+        for page in self._pages.values():
+            page.take_changes(changes)
         for job in changes.jobs:
             self._tell_finished(job)
 
@@ -296,11 +276,6 @@ class MainWindow(QMainWindow):
         show: Callable[[], None] = lambda: self.show_job(job.tracking_number)  # noqa: E731 - one line, typed
         self.toast.show_message(text, tone, action=self.tr("Show job"), run=show)
 
-    def _devices_changed(self) -> None:
-        associate = self._pages.get(ASSOCIATE)
-        if isinstance(associate, AssociatePage):
-            associate.devices_changed()
-
     def _connection_lost(self, error: Exception) -> None:
         trouble = words.trouble(error)
         self.status.show_connection(False, trouble.message)
@@ -315,7 +290,6 @@ class MainWindow(QMainWindow):
         """Asks nothing more; the first step of closing."""
         if self._bridge is not None:
             self._bridge.stop()
-        self._devices_timer.stop()
         for timer in self.findChildren(QTimer):
             timer.stop()
 

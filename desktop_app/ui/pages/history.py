@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QStackedWidget, QVBoxLayou
 from desktop_app.desk.protocol import HistoryFilter
 from desktop_app.ui.context import Context
 from desktop_app.ui.models.history import DeviceHistoryModel, JobHistoryModel
+from desktop_app.ui.pages.page import Page
 from desktop_app.ui.widgets.card import Card
 from desktop_app.ui.widgets.chips import ChipRow
 from desktop_app.ui.widgets.empty_state import EmptyState
@@ -21,7 +22,7 @@ SEARCH_DEBOUNCE_MS = 250
 BY_JOB, BY_DEVICE = "job", "device"
 
 
-class HistoryPage(QWidget):
+class HistoryPage(Page):
     """Search what happened, by job or by device, within a period and of one operator."""
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
@@ -106,10 +107,14 @@ class HistoryPage(QWidget):
 
     # --- what others call ---------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """The page is shown: reads what it shows."""
-        if not self._is_started:
-            self._is_started = True
+    def title(self) -> str:
+        return self.tr("History")
+
+    def refresh(self) -> None:
+        self.reload()
+
+    def shown(self) -> None:
+        self._is_started = True
         desk = self._context.desk
         self._context.background.run(
             lambda cancel: desk.operators(),

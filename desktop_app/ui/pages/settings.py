@@ -10,6 +10,7 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from desktop_app.ui.context import Context
+from desktop_app.ui.pages.page import Page
 from desktop_app.ui.theme import ThemeMode
 from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.card import Card
@@ -21,7 +22,7 @@ from desktop_app.ui.widgets.scroll import PageScroll
 DATA_FOLDER = "data folder"
 
 
-class SettingsPage(QWidget):
+class SettingsPage(Page):
     """The theme to choose, and the settings in force to read.
 
     Signals:
@@ -118,8 +119,13 @@ class SettingsPage(QWidget):
             shown.setAccessibleName(f"{name}: {value or '–'}")
             grid.addWidget(shown, row, 1)
 
-    def start(self) -> None:
-        """The page is shown: reads the settings in force."""
+    def title(self) -> str:
+        return self.tr("Settings")
+
+    def shown(self) -> None:
+        self.refresh()
+
+    def refresh(self) -> None:
         desk = self._context.desk
         self._context.background.run(
             lambda cancel: desk.settings(),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Signal
+from PySide6.QtCore import QMargins, QSize, Signal
 from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QPushButton, QSizePolicy, QWidget
-from superqt import QFlowLayout
 
 from desktop_app.ui import fonts
+from desktop_app.ui.widgets.flow import FlowLayout
 
 
 class Chip(QPushButton):
@@ -64,9 +64,8 @@ class ChipRow(QWidget):
         self.setAccessibleName(accessible)
         self._exclusive = exclusive
         self._chips: dict[str, Chip] = {}
-        self._flow = QFlowLayout(self)
-        self._flow.setContentsMargins(0, 2, 0, 2)  # as high as a search field beside it
-        self._flow.setSpacing(6)
+        # as high as a search field beside it
+        self._flow = FlowLayout(self, spacing=6, margins=QMargins(0, 2, 0, 2))
 
     def add(self, key: str, word: str, *, on: bool = False) -> Chip:
         """Adds a chip at the end."""
@@ -100,15 +99,8 @@ class ChipRow(QWidget):
 
     def show_only(self, *keys: str) -> None:
         """Shows these chips and hides the others; a hidden one leaves no gap."""
-        shown = [key for key, chip in self._chips.items() if not chip.isHidden()]
-        if shown == [key for key in self._chips if key in keys]:
-            return
         for key, chip in self._chips.items():
-            self._flow.removeWidget(chip)
             chip.setVisible(key in keys)
-        for key, chip in self._chips.items():
-            if key in keys:
-                self._flow.addWidget(chip)
 
     def set_counts(self, counts: dict[str, int]) -> None:
         """Writes the counts that are given."""

@@ -92,6 +92,7 @@ class InfoBar(QWidget):
         self._actions.append(button)
         side = Qt.AlignmentFlag.AlignRight if self._is_stacked else Qt.AlignmentFlag.AlignVCenter
         self._action_box.addWidget(button, 0, side)
+        button.show()
         return button
 
     def _closed_by_person(self) -> None:

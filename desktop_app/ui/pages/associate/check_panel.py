@@ -198,6 +198,7 @@ class CheckPanel(QWidget):
         bar.show_message(title, text)
         self._bars.append(bar)
         self._group_column.addWidget(bar)
+        bar.show()
         return bar
 
     def _clear_groups(self) -> None:

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
@@ -18,7 +18,7 @@ from desktop_app.association.model import (
     Submitted,
     unpack,
 )
-from desktop_app.desk.protocol import Located
+from desktop_app.desk.protocol import Changes, Located
 from desktop_app.ui import words
 from desktop_app.ui.background import Cancel, Lane
 from desktop_app.ui.context import Context
@@ -30,6 +30,7 @@ from desktop_app.ui.pages.associate.device_list import DeviceListPanel
 from desktop_app.ui.pages.associate.paste import LinesDialog, PasteDialog, summary
 from desktop_app.ui.pages.associate.request_panel import RequestPanel
 from desktop_app.ui.pages.device_record import DeviceRecordDialog
+from desktop_app.ui.pages.page import Page
 from desktop_app.ui.pages.rereading import show_answer
 from desktop_app.ui.palette import Tone
 from desktop_app.ui.widgets.buttons import Button
@@ -42,9 +43,11 @@ from desktop_app.ui.widgets.toast import announce
 #: Above this many devices, and always in production, submit asks first.
 CONFIRM_ABOVE = 1_000
 SIDE_WIDTH = 388
+#: The list is read again at most this often while jobs change devices.
+DEVICES_RELOAD_MS = 2_000
 
 
-class AssociatePage(QWidget):
+class AssociatePage(Page):
     """Find devices, say what is asked, see what the check says, submit."""
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
@@ -60,7 +63,13 @@ class AssociatePage(QWidget):
         row.addWidget(self.list, 1)
         row.addWidget(self._build_side())
         self._connect()
+        self._reload_timer = QTimer(self)
+        self._reload_timer.setSingleShot(True)
+        self._reload_timer.setInterval(DEVICES_RELOAD_MS)
+        self._reload_timer.timeout.connect(self.list.refresh)
+        self._is_begun = False
         self._write_all()
+        self.list.start()
 
     # --- building -----------------------------------------------------------------------------------------------------
 
@@ -135,13 +144,20 @@ class AssociatePage(QWidget):
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(run)
 
-    def start(self) -> None:
-        """Fetches what the page shows first."""
-        self.list.start()
+    def title(self) -> str:
+        return self.tr("Associate devices to a customer")
 
-    def devices_changed(self) -> None:
-        """Devices have changed somewhere: lists them again."""
+    def shown(self) -> None:
+        if not self._is_begun:
+            self._is_begun = True
+            self.list.focus_search()
+
+    def refresh(self) -> None:
         self.list.refresh()
+
+    def take_changes(self, changes: Changes) -> None:
+        if changes.devices_changed and not self._reload_timer.isActive():
+            self._reload_timer.start()
 
     # --- selection ----------------------------------------------------------------------------------------------------
 

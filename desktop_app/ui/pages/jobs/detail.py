@@ -319,6 +319,7 @@ class JobDetailPanel(Card):
             button = bar.add_action(text, partial(self._show_cause, cause), f"cause_{cause.code}")
             button.setAccessibleName(f"{text}: {cause.title}")
             self._cause_grid.addWidget(bar, place // 2, place % 2)
+            bar.show()
             self._cause_bars.append(bar)
             self._shown_causes.append(cause)
         for column in (0, 1):

@@ -13,6 +13,7 @@ from desktop_app.ui.context import Context
 from desktop_app.ui.models.jobs import JobTableModel
 from desktop_app.ui.pages.jobs.detail import JobDetailPanel
 from desktop_app.ui.pages.jobs.device_panel import DevicePanel
+from desktop_app.ui.pages.page import Page
 from desktop_app.ui.widgets.card import Card
 from desktop_app.ui.widgets.chips import ChipRow
 from desktop_app.ui.widgets.empty_state import EmptyState
@@ -23,7 +24,7 @@ SEARCH_DEBOUNCE_MS = 200
 RELOAD_MS = 300
 
 
-class JobsPage(QWidget):
+class JobsPage(Page):
     """Watch and steer jobs."""
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
@@ -60,6 +61,7 @@ class JobsPage(QWidget):
             shortcut = QShortcut(QKeySequence(keys), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(run)
+        self.reload()
 
     def _timer(self, after_ms: int, run: object) -> QTimer:
         timer = QTimer(self)
@@ -109,8 +111,10 @@ class JobsPage(QWidget):
 
     # --- what others call ---------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Fetches what the page shows first."""
+    def title(self) -> str:
+        return self.tr("Jobs")
+
+    def refresh(self) -> None:
         self.reload()
 
     def reload(self) -> None:
@@ -136,7 +140,6 @@ class JobsPage(QWidget):
         self.table.setFocus()
 
     def take_changes(self, changes: Changes) -> None:
-        """Shows what has changed."""
         if not changes.jobs:
             return
         is_filtered = self._filter() is not JobFilter.ALL
