@@ -129,7 +129,10 @@ QScrollBar::add-line, QScrollBar::sub-line { width: 0px; height: 0px; background
 QScrollBar::add-page, QScrollBar::sub-page { background: none; }
 
 QMenu { background: $surface; border: 1px solid $edge; padding: 4px; }
-QMenu::item { padding: 6px 24px 6px 12px; border-radius: 4px; }
+QMenu::item { padding: 6px 24px 6px 32px; border-radius: 4px; }
+QMenu::indicator { width: 16px; height: 16px; left: 8px; }
+QMenu::indicator:checked { image: url("$tick"); }
+QMenu::indicator:unchecked { image: none; }
 QMenu::item:selected { background: $selection; color: $selection_text; }
 QMenu::item:disabled { color: $muted; }
 QMenu::separator { height: 1px; background: $border; margin: 4px 8px; }
@@ -151,6 +154,8 @@ QCalendarWidget QToolButton { background: transparent; color: $text; border: 1px
 QCalendarWidget QToolButton:hover { background: $hover; }
 QCalendarWidget QToolButton:focus { border: 2px solid $accent; padding: 3px 7px; }
 QCalendarWidget QToolButton::menu-indicator { image: none; }
+QCalendarWidget QToolButton#qt_calendar_prevmonth { qproperty-icon: url("$chevron_left"); }
+QCalendarWidget QToolButton#qt_calendar_nextmonth { qproperty-icon: url("$chevron_right"); }
 QCalendarWidget QAbstractItemView { background: $surface; color: $text; selection-background-color: $accent;
     selection-color: $on_accent; border-radius: 0px; }
 QCalendarWidget QAbstractItemView:disabled { color: $edge; }
@@ -168,6 +173,9 @@ def style_sheet(colours: Palette) -> str:
         {name: getattr(colours, name) for name in Palette.__slots__},
         chevron=image("chevron-down"),
         chevron_disabled=image("chevron-down-disabled"),
+        chevron_left=image("chevron-left"),
+        chevron_right=image("chevron-right"),
+        tick=image("tick"),
         check=image("check"),
         check_disabled=image("check-disabled"),
         minus=image("minus"),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop_app.desk.protocol import HistoryFilter
 from desktop_app.ui.context import Context
@@ -14,6 +14,7 @@ from desktop_app.ui.models.history import DeviceHistoryModel, JobHistoryModel
 from desktop_app.ui.pages.page import Page
 from desktop_app.ui.widgets.card import Card
 from desktop_app.ui.widgets.chips import ChipRow
+from desktop_app.ui.widgets.combo import combo_box
 from desktop_app.ui.widgets.empty_state import EmptyState
 from desktop_app.ui.widgets.search_field import SearchField
 from desktop_app.ui.widgets.table import RowModel, TableView
@@ -80,9 +81,7 @@ class HistoryPage(Page):
         self.search.textChanged.connect(lambda: self._timer.start())
         self.search.down_pressed.connect(lambda: self.table.setFocus())
         top.addWidget(self.search, 1)
-        self.period = QComboBox()
-        self.period.setObjectName("historyPeriod")
-        self.period.setAccessibleName(self.tr("Period"))
+        self.period = combo_box("historyPeriod", self.tr("Period"))
         for text, days in (
             (self.tr("Today"), 1),
             (self.tr("Last 7 days"), 7),
@@ -95,9 +94,7 @@ class HistoryPage(Page):
         self.period.setFixedWidth(150)
         self.period.currentIndexChanged.connect(self.reload)
         top.addWidget(self.period)
-        self.operator = QComboBox()
-        self.operator.setObjectName("historyOperator")
-        self.operator.setAccessibleName(self.tr("Operator"))
+        self.operator = combo_box("historyOperator", self.tr("Operator"))
         self.operator.addItem(self.tr("All operators"), "")
         self.operator.setFixedWidth(150)
         self.operator.currentIndexChanged.connect(self.reload)

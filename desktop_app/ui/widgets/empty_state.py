@@ -10,6 +10,8 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from desktop_app.ui import icons, theme
 from desktop_app.ui.widgets.buttons import Button
 
+WIDTH = 380  #: of the sentence, in pixels
+
 
 class EmptyState(QWidget):
     """Icon, title, sentence and buttons in the middle of the free room."""
@@ -23,7 +25,7 @@ class EmptyState(QWidget):
         self._sentence = QLabel()
         self._sentence.setProperty("kind", "muted")
         self._sentence.setWordWrap(True)
-        self._sentence.setFixedWidth(380)
+        self._sentence.setFixedWidth(WIDTH)
         column = QVBoxLayout(self)
         column.setSpacing(6)
         column.addStretch(1)
@@ -46,6 +48,7 @@ class EmptyState(QWidget):
         """Sets the texts, and the icon if one is given."""
         self._title.setText(title)
         self._sentence.setText(sentence)
+        self._sentence.setFixedHeight(max(16, self._sentence.heightForWidth(WIDTH)))
         self.setAccessibleName(f"{title}. {sentence}")
         if icon:
             self._icon_name = icon

@@ -57,15 +57,13 @@ class FlowLayout(QLayout):
     def _place(self, rect: QRect, *, move: bool) -> int:
         """Lays the items out in ``rect``; the height that they take."""
         inner = rect.marginsRemoved(self.contentsMargins())
-        left, top, row_height = inner.left(), inner.top(), 0
-        for item in self._items:
-            if item.isEmpty():
-                continue
-            size = item.sizeHint()
+        shown = [(item, item.sizeHint()) for item in self._items if not item.isEmpty()]
+        row_height = max((size.height() for _, size in shown), default=0)
+        left, top = inner.left(), inner.top()
+        for item, size in shown:
             if left > inner.left() and left + size.width() > inner.left() + inner.width():
-                left, top, row_height = inner.left(), top + row_height + self.spacing(), 0
+                left, top = inner.left(), top + row_height + self.spacing()
             if move:
-                item.setGeometry(QRect(QPoint(left, top), size))
+                item.setGeometry(QRect(QPoint(left, top + (row_height - size.height()) // 2), size))
             left += size.width() + self.spacing()
-            row_height = max(row_height, size.height())
         return top + row_height - rect.top() + self.contentsMargins().bottom()

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from PySide6.QtCore import QDate, QLocale, Qt, Signal
+from PySide6.QtCore import QDate, Qt, Signal
 from PySide6.QtWidgets import (
     QButtonGroup,
     QCheckBox,
     QComboBox,
-    QDateEdit,
     QGridLayout,
     QHBoxLayout,
     QLineEdit,
@@ -29,6 +28,7 @@ from desktop_app.association.model import (
 from desktop_app.desk.protocol import CustomerRow, RatePlanRow, ServiceProviderRow, SiteRow
 from desktop_app.ui import words
 from desktop_app.ui.context import Context
+from desktop_app.ui.widgets.combo import combo_box, date_edit
 from desktop_app.ui.widgets.labels import field_label, label
 from desktop_app.ui.widgets.search_combo import Choice, SearchCombo
 
@@ -84,10 +84,10 @@ class RequestPanel(QWidget):
         self._column.addWidget(self._facts)
         self._column.addSpacing(4)
 
-        self.site_combo = _combo("siteCombo")
+        self.site_combo = combo_box("siteCombo")
         self.site_combo.setPlaceholderText(self.tr("Default site"))
         self.site_combo.setEnabled(False)
-        self.provider_combo = _combo("serviceProviderCombo")
+        self.provider_combo = combo_box("serviceProviderCombo")
         self.provider_combo.addItem(self.tr("Each device’s own"), None)
         grid = QGridLayout()
         grid.setHorizontalSpacing(12)
@@ -110,7 +110,7 @@ class RequestPanel(QWidget):
         self.customer_check = _check(self.tr("Add c&ustomer rate plan"), "addCustomerRatePlanCheck")
         self._carrier_plans = _CarrierPlans(self._context)
         self._carrier_plans.changed.connect(self.changed)
-        self.customer_plan_combo = _combo("customerRatePlanCombo")
+        self.customer_plan_combo = combo_box("customerRatePlanCombo")
         self.customer_plan_combo.setAccessibleName(self.tr("Customer rate plan"))
         self.customer_plan_combo.setPlaceholderText(self.tr("Choose a customer first"))
         self.customer_plan_combo.currentIndexChanged.connect(self.changed)
@@ -153,15 +153,8 @@ class RequestPanel(QWidget):
         both.addButton(self.on_activation_radio)
         self.on_activation_radio.setChecked(True)
         today = self._context.capabilities.today
-        self.date_edit = QDateEdit(QDate(today.year, today.month, today.day))
-        self.date_edit.setObjectName("effectiveDateEdit")
-        self.date_edit.setAccessibleName(self.tr("Effective date"))
-        line = self.date_edit.findChild(QLineEdit)
-        if line is not None:
-            line.setAccessibleName(self.tr("Effective date"))
-        self.date_edit.setLocale(QLocale(QLocale.Language.English))
-        self.date_edit.setDisplayFormat("dd MMM yyyy")
-        self.date_edit.setCalendarPopup(True)
+        self.date_edit = date_edit("effectiveDateEdit", self.tr("Effective date"))
+        self.date_edit.setDate(QDate(today.year, today.month, today.day))
         self.date_edit.setEnabled(False)
         self.date_edit.setFixedSize(150, 30)
         row = QHBoxLayout()
@@ -466,14 +459,14 @@ class _CarrierPlans(QWidget):
         self._combos.clear()
         self._names = {code: name for code, (name, _) in self._wanted.items()}
         if not self._wanted:
-            empty = _combo("carrierRatePlanCombo")
+            empty = combo_box("carrierRatePlanCombo")
             empty.setPlaceholderText(self.tr("Select devices first"))
             empty.setAccessibleName(self.tr("Carrier rate plan"))
             empty.setEnabled(False)
             self._column.addWidget(empty)
             return
         for place, (code, (name, count)) in enumerate(self._wanted.items()):
-            combo = _combo("carrierRatePlanCombo" if place == 0 else f"carrierRatePlanCombo_{code}")
+            combo = combo_box("carrierRatePlanCombo" if place == 0 else f"carrierRatePlanCombo_{code}")
             combo.setAccessibleName(self.tr("Carrier rate plan for {provider}").format(provider=name))
             combo.setPlaceholderText(self.tr("Choose a plan…"))
             if len(self._wanted) > 1:
@@ -505,15 +498,6 @@ class _CarrierPlans(QWidget):
         else:
             self._chosen.pop(code, None)
         self.changed.emit()
-
-
-def _combo(name: str) -> QComboBox:
-    combo = QComboBox()
-    combo.setObjectName(name)
-    combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(8)
-    return combo
 
 
 def _check(text: str, name: str) -> QCheckBox:

@@ -1,0 +1,38 @@
+"""Combo boxes and date fields that look like the rest."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QLocale, Qt
+from PySide6.QtGui import QTextCharFormat
+from PySide6.QtWidgets import QComboBox, QDateEdit, QLineEdit, QSizePolicy, QStyledItemDelegate
+
+
+def combo_box(name: str, accessible: str = "") -> QComboBox:
+    """A combo box that is as wide as its place, whatever its entries are."""
+    combo = QComboBox()
+    combo.setObjectName(name)
+    if accessible:
+        combo.setAccessibleName(accessible)
+    combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(8)
+    combo.setItemDelegate(QStyledItemDelegate(combo))  # the box's own one passes the style sheet by
+    return combo
+
+
+def date_edit(name: str, accessible: str) -> QDateEdit:
+    """A date field with a calendar; weekends look like the other days."""
+    edit = QDateEdit()
+    edit.setObjectName(name)
+    edit.setAccessibleName(accessible)
+    line = edit.findChild(QLineEdit)
+    if line is not None:
+        line.setAccessibleName(accessible)
+    edit.setLocale(QLocale(QLocale.Language.English))
+    edit.setDisplayFormat("dd MMM yyyy")
+    edit.setCalendarPopup(True)
+    calendar = edit.calendarWidget()
+    calendar.setFirstDayOfWeek(Qt.DayOfWeek.Monday)
+    for weekday in (Qt.DayOfWeek.Saturday, Qt.DayOfWeek.Sunday):
+        calendar.setWeekdayTextFormat(weekday, QTextCharFormat())
+    return edit
