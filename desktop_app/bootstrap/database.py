@@ -44,7 +44,7 @@ def open_store(settings: Settings, notices: list[str]) -> Iterator[Store]:
                 notices.append(f"A new database was made: {settings.database_shown}")
             elif done.before != done.after:
                 notices.append(f"The database was brought up to date; its copy from before is {done.backup_path}")
-            store.run(lambda uow: _first_administrator(uow, notices))
+            _see_to_administrator(store, notices)
         else:
             maintenance.require_current(store)
         yield store
@@ -65,7 +65,7 @@ def upgrade_database(settings: Settings) -> tuple[Upgraded, list[str]]:
     with Store(settings.database_url) as store:
         done = maintenance.upgrade(store)
         if done.before is None or settings.uses_embedded_default:
-            store.run(lambda uow: _first_administrator(uow, notices))
+            _see_to_administrator(store, notices)
     return done, notices
 
 
@@ -94,7 +94,7 @@ def make_demo_data(
         if not is_empty and only_if_empty:
             return None, notices
         made = generate(store, devices, customers=customers)
-        store.run(lambda uow: _first_administrator(uow, notices))
+        _see_to_administrator(store, notices)
     return made, notices
 
 
@@ -111,15 +111,23 @@ def check_database(settings: Settings) -> tuple[Violation, ...]:
         return integrity.check(store)
 
 
-def _first_administrator(uow: UnitOfWork, notices: list[str]) -> None:
+def _see_to_administrator(store: Store, notices: list[str]) -> None:
     """The user of this machine becomes administrator of a database that has none."""
     from db import operators
 
-    if operators.has_administrator(uow):
-        return
+    with store.read() as uow:  # nearly always there is one: looking must not wait for somebody who writes
+        if operators.has_administrator(uow):
+            return
     login = os_user()
-    operators.add_administrator(uow, login, login)
-    notices.append(f"You ({login}) are the administrator of this database.")
+
+    def add(uow: UnitOfWork) -> bool:
+        if operators.has_administrator(uow):
+            return False
+        operators.add_administrator(uow, login, login)
+        return True
+
+    if store.run(add):
+        notices.append(f"You ({login}) are the administrator of this database.")
 
 
 def os_user() -> str:
