@@ -128,10 +128,15 @@ def command(app: typer.Typer, name: str | None = None, **options: Any) -> Callab
         keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
         run.__signature__ = inspect.Signature([context, *keyword_only, *common])  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in (context, *keyword_only, *common)}
-        app.command(typed, **options)(run)
+        app.command(typed, help=_paragraphs(function), **options)(run)
         return function
 
     return decorate
+
+
+def _paragraphs(function: Callable[..., object]) -> str:
+    """The function's text with each paragraph in one line: the help breaks lines where its own width wants it."""
+    return "\n\n".join(" ".join(part.split()) for part in (inspect.getdoc(function) or "").split("\n\n"))
 
 
 def guarded(call: Call, work: Callable[[], int]) -> int:
