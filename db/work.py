@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
+    Select,
     String,
     and_,
     bindparam,
@@ -87,54 +89,54 @@ def due_jobs(uow: UnitOfWork, unopened: Collection[int] = (), limit: int = 20) -
             no billing is due here.
         limit: most jobs.
     """
-    now = uow.now()
+    statement = _DUE_JOBS
+    if unopened:
+        statement = statement.where(
+            or_(
+                job.c.billing_credential_id.is_(None),
+                job.c.billing_credential_id.not_in(sorted(unopened)),
+                _FIRST_ACTION == "none",
+            )
+        )
+    rows = uow.connection.execute(statement, {"now": uow.now(), "most": limit})
+    return [DueJob(*row) for row in rows]
+
+
+def _due_jobs() -> Select[Any]:
+    now = bindparam("now", type_=_wo.changed_at.type)
     retry = exists().where(
         _wo.job_id == job.c.id, is_state(_wo.state, WorkOrderState.WAITING_RETRY), _wo.next_attempt_at <= now
     )
     check = exists().where(
         _wo.job_id == job.c.id, is_state(_wo.state, WorkOrderState.OUTCOME_UNKNOWN), _wo.check_at <= now
     )
-    condition = and_(
-        job.c.state.in_(("queued", "running")),
-        or_(
-            job.c.queued > 0,
-            and_(job.c.waiting_retry > 0, retry),
-            and_(job.c.outcome_unknown > 0, check),
-        ),
-    )
-    if unopened:
-        first_action = (
-            select(_wo.billing_action)
-            .where(_wo.job_id == job.c.id, _wo.state == WorkOrderState.QUEUED)
-            .order_by(_wo.line)
-            .limit(1)
-            .scalar_subquery()
+    return (
+        select(
+            job.c.id, job.c.tracking_number, job.c.run_no, job.c.billing_credential_id, job.c.cancel_requested,
+            job.c.total, job.c.queued, job.c.waiting_retry, job.c.outcome_unknown,
         )
-        condition = and_(
-            condition,
+        .where(
+            job.c.state.in_(("queued", "running")),
             or_(
-                job.c.billing_credential_id.is_(None),
-                job.c.billing_credential_id.not_in(sorted(unopened)),
-                first_action == "none",
+                job.c.queued > 0,
+                and_(job.c.waiting_retry > 0, retry),
+                and_(job.c.outcome_unknown > 0, check),
             ),
         )
-    rows = uow.connection.execute(
-        select(
-            job.c.id,
-            job.c.tracking_number,
-            job.c.run_no,
-            job.c.billing_credential_id,
-            job.c.cancel_requested,
-            job.c.total,
-            job.c.queued,
-            job.c.waiting_retry,
-            job.c.outcome_unknown,
-        )
-        .where(condition)
         .order_by(case((job.c.turn_at.is_(None), 0), else_=1), job.c.turn_at, job.c.id)
-        .limit(limit)
-    )
-    return [DueJob(*row) for row in rows]
+        .limit(bindparam("most"))
+    )  # fmt: skip
+
+
+_DUE_JOBS = _due_jobs()
+#: What the next queued work order of a job does at billing; all of a job do something there, or none does.
+_FIRST_ACTION = (
+    select(_wo.billing_action)
+    .where(_wo.job_id == job.c.id, _wo.state == WorkOrderState.QUEUED)
+    .order_by(_wo.line)
+    .limit(1)
+    .scalar_subquery()
+)
 
 
 def instructions(uow: UnitOfWork, job_id: int) -> Mapping[str, Any]:
@@ -162,17 +164,19 @@ def standings(uow: UnitOfWork, job_ids: Collection[int]) -> dict[int, JobStandin
     """How these jobs stand, by handle."""
     found: dict[int, JobStanding] = {}
     for part in parts(sorted(job_ids)):
-        rows = uow.connection.execute(select(job.c.id, job.c.state, job.c.cancel_requested).where(job.c.id.in_(part)))
+        rows = uow.connection.execute(_STANDINGS, {"ids": part})
         for job_id, state, cancel_requested in rows:
             found[job_id] = JobStanding(state in {"queued", "running"}, cancel_requested)
     return found
 
 
+_STANDINGS = select(job.c.id, job.c.state, job.c.cancel_requested).where(job.c.id.in_(bindparam("ids", expanding=True)))
+
+
 # --- claiming --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class StepRow:
+class StepRow(NamedTuple):
     """What is written of one step of a work order; the columns of its row."""
 
     state: StepState
@@ -185,8 +189,7 @@ class StepRow:
     answer: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedOrder:
+class ClaimedOrder(NamedTuple):
     """A work order under this engine's lease, with all that is needed to work on it.
 
     Attributes:
@@ -213,7 +216,7 @@ class ClaimedOrder:
     kept_service_id: str | None
     attempts: int
     started_at: datetime
-    steps: Mapping[Step, StepRow] = field(default_factory=dict)
+    steps: Mapping[Step, StepRow]
 
 
 def claim(uow: UnitOfWork, engine_id: str, due: DueJob, limit: int, lease_until: datetime) -> list[ClaimedOrder]:
@@ -225,6 +228,7 @@ def claim(uow: UnitOfWork, engine_id: str, due: DueJob, limit: int, lease_until:
     Returns:
         What this engine holds now; fewer than asked for where another engine was faster.
     """
+    # Rows here are tuples, not dataclasses: thousands of them are made a second.
     candidates = _candidates(uow, due, limit)
     won = _take(uow, engine_id, candidates, lease_until)
     if not won:
@@ -253,36 +257,36 @@ def claim(uow: UnitOfWork, engine_id: str, due: DueJob, limit: int, lease_until:
 
 
 def _candidates(uow: UnitOfWork, due: DueJob, limit: int) -> list[Any]:
-    now = uow.now()
-    sources = []
-    if due.outcome_unknown:
-        sources.append((is_state(_wo.state, WorkOrderState.OUTCOME_UNKNOWN), _wo.check_at <= now, _wo.check_at))
-    if due.waiting_retry:
-        sources.append(
-            (is_state(_wo.state, WorkOrderState.WAITING_RETRY), _wo.next_attempt_at <= now, _wo.next_attempt_at)
-        )
-    if due.queued:
-        sources.append((_wo.state == WorkOrderState.QUEUED, _wo.billing_action != "none", _wo.line))
-    columns = (
-        _wo.id, _wo.state, _wo.lease_epoch, _wo.iccid, _wo.msisdn, _wo.service_provider_id, _wo.effective_date,
-        _wo.billing_action, _wo.reference, _wo.attempts, _wo.started_at, billing_service.c.service_id,
-    )  # fmt: skip
+    counts = (due.outcome_unknown, due.waiting_retry, due.queued)
+    parameters = {"of_job": due.job_id, "now": uow.now(), "most": limit}
     found = [
-        list(
-            uow.connection.execute(
-                select(*columns)
-                .select_from(work_order.outerjoin(billing_service, billing_service.c.id == _wo.billing_service_id))
-                .where(_wo.job_id == due.job_id, state, when)
-                .order_by(order)
-                .limit(limit)
-                .with_for_update(skip_locked=True, of=work_order)
-                .with_hint(work_order, "WITH (UPDLOCK, READPAST)", "mssql")
-            )
-        )
-        for state, when, order in sources
+        uow.connection.execute(statement, parameters).all()
+        for statement, count in zip(_CANDIDATES, counts, strict=True)
+        if count
     ]
     in_turn = [row for rows in zip_longest(*found) for row in rows if row is not None]
     return in_turn[:limit]
+
+
+_NOW = bindparam("now", type_=_wo.changed_at.type)
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_CANDIDATES = tuple(
+    select(
+        _wo.id, _wo.state, _wo.lease_epoch, _wo.iccid, _wo.msisdn, _wo.service_provider_id, _wo.effective_date,
+        _wo.billing_action, _wo.reference, _wo.attempts, _wo.started_at, billing_service.c.service_id,
+    )
+    .select_from(work_order.outerjoin(billing_service, billing_service.c.id == _wo.billing_service_id))
+    .where(_wo.job_id == bindparam("of_job"), state, when)
+    .order_by(order)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True, of=work_order)
+    .with_hint(work_order, "WITH (UPDLOCK, READPAST)", "mssql")
+    for state, when, order in (
+        (is_state(_wo.state, WorkOrderState.OUTCOME_UNKNOWN), _wo.check_at <= _NOW, _wo.check_at),
+        (is_state(_wo.state, WorkOrderState.WAITING_RETRY), _wo.next_attempt_at <= _NOW, _wo.next_attempt_at),
+        (_wo.state == WorkOrderState.QUEUED, _wo.billing_action != "none", _wo.line),
+    )
+)  # fmt: skip
 
 
 def _take(uow: UnitOfWork, engine_id: str, rows: Sequence[Any], lease_until: datetime) -> list[Any]:
@@ -292,21 +296,10 @@ def _take(uow: UnitOfWork, engine_id: str, rows: Sequence[Any], lease_until: dat
     for (state, epoch), group in grouped(rows, lambda row: (row.state, row.lease_epoch)):
         for part in parts(group):
             ids = [row.id for row in part]
-            taken = uow.connection.execute(
-                update(work_order)
-                .where(_wo.id.in_(ids), _wo.state == state, _wo.lease_epoch == epoch)
-                .values(
-                    state=WorkOrderState.RUNNING,
-                    engine_id=engine_id,
-                    lease_epoch=epoch + 1,
-                    lease_until=lease_until,
-                    started_at=func.coalesce(_wo.started_at, now),
-                    next_attempt_at=None,
-                    check_at=None,
-                    changed_at=now,
-                    revision=_wo.revision + 1,
-                )
-            ).rowcount
+            parameters = {
+                "ids": ids, "from_state": state, "epoch": epoch, "engine": engine_id, "until": lease_until, "now": now,
+            }  # fmt: skip
+            taken = uow.connection.execute(_TAKE, parameters).rowcount
             if taken == len(ids):
                 won.extend(part)
             elif taken:
@@ -315,26 +308,43 @@ def _take(uow: UnitOfWork, engine_id: str, rows: Sequence[Any], lease_until: dat
     return won
 
 
+_UNTIL = bindparam("until", type_=_wo.lease_until.type)
+_TAKE = (
+    update(work_order)
+    .where(_wo.id.in_(_IDS), _wo.state == bindparam("from_state"), _wo.lease_epoch == bindparam("epoch"))
+    .values(
+        state=WorkOrderState.RUNNING,
+        engine_id=bindparam("engine"),
+        lease_epoch=_wo.lease_epoch + 1,
+        lease_until=_UNTIL,
+        started_at=func.coalesce(_wo.started_at, _NOW),
+        next_attempt_at=None,
+        check_at=None,
+        changed_at=_NOW,
+        revision=_wo.revision + 1,
+    )
+)
+
+
 def _steps_of(uow: UnitOfWork, ids: Sequence[int]) -> dict[int, dict[Step, StepRow]]:
-    table = work_order_step.c
     steps: dict[int, dict[Step, StepRow]] = defaultdict(dict)
     for part in parts(ids):
-        rows = uow.connection.execute(
-            select(
-                table.work_order_id, table.step, table.state, table.attempts, table.reference, table.intent_at,
-                table.finished_at, table.http_status, table.billing_id, table.answer,
-            ).where(table.work_order_id.in_(part))
-        )  # fmt: skip
-        for work_order_id, step, state, *rest in rows:
+        for work_order_id, step, state, *rest in uow.connection.execute(_STEPS_OF, {"ids": part}):
             steps[work_order_id][Step(step)] = StepRow(StepState(state), *rest)
     return steps
+
+
+_step = work_order_step.c
+_STEPS_OF = select(
+    _step.work_order_id, _step.step, _step.state, _step.attempts, _step.reference, _step.intent_at, _step.finished_at,
+    _step.http_status, _step.billing_id, _step.answer,
+).where(_step.work_order_id.in_(_IDS))  # fmt: skip
 
 
 # --- recording -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """This engine's lease on one work order."""
 
     work_order_id: int
@@ -353,25 +363,27 @@ def hold(uow: UnitOfWork, engine_id: str, leases: Sequence[Held], lease_until: d
     for epoch, group in grouped(leases, lambda lease: lease.epoch):
         for part in parts(group):
             ids = [lease.work_order_id for lease in part]
-            renewed = uow.connection.execute(
-                update(work_order)
-                .where(_wo.id.in_(ids), *_mine(engine_id, epoch))
-                .values(lease_until=lease_until, changed_at=now, revision=_wo.revision + 1)
-            ).rowcount
+            parameters = {"ids": ids, "epoch": epoch, "engine": engine_id, "until": lease_until, "now": now}
+            renewed = uow.connection.execute(_HOLD, parameters).rowcount
             kept.update(ids if renewed == len(ids) else _held(uow, engine_id, epoch, ids))
     return kept
 
 
-def _mine(engine_id: str, epoch: int) -> tuple[ColumnElement[bool], ...]:
-    return (_wo.state == WorkOrderState.RUNNING, _wo.engine_id == engine_id, _wo.lease_epoch == epoch)
-
-
 def _held(uow: UnitOfWork, engine_id: str, epoch: int, ids: Sequence[int]) -> set[int]:
-    return set(uow.connection.scalars(select(_wo.id).where(_wo.id.in_(ids), *_mine(engine_id, epoch))))
+    return set(uow.connection.scalars(_HELD, {"ids": ids, "epoch": epoch, "engine": engine_id}))
 
 
-@dataclass(frozen=True, slots=True)
-class StepWrite:
+_MINE = (
+    _wo.id.in_(_IDS),
+    _wo.state == WorkOrderState.RUNNING,
+    _wo.engine_id == bindparam("engine"),
+    _wo.lease_epoch == bindparam("epoch"),
+)
+_HELD = select(_wo.id).where(*_MINE)
+_HOLD = update(work_order).where(*_MINE).values(lease_until=_UNTIL, changed_at=_NOW, revision=_wo.revision + 1)
+
+
+class StepWrite(NamedTuple):
     """One step's row as it is to be. ``is_new``: there is none yet."""
 
     work_order_id: int
@@ -414,8 +426,7 @@ _STEP_COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class OrderWrite:
+class OrderWrite(NamedTuple):
     """One work order as it is to be.
 
     Attributes:
@@ -486,8 +497,7 @@ def record_failures(uow: UnitOfWork, ids: Sequence[int]) -> None:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceMade:
+class ServiceMade(NamedTuple):
     """A billing service that a work order made (or found to be made by it).
 
     ``reference``: ours; None for a service that somebody else made.

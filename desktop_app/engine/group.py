@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
@@ -227,8 +227,7 @@ class Group:
         is_over = state in SETTLED_STEPS or state is StepState.REFUSED
         draft.set(
             step,
-            replace(
-                before,
+            before._replace(
                 state=state,
                 finished_at=self.now if is_over else None,
                 http_status=decision.http_status if decision.http_status is not None else before.http_status,
@@ -320,6 +319,7 @@ class Group:
         """
         room -= len(self.to_call)
         if room <= 0:
+            self.is_full = True
             return
         due_jobs = [due for due in work.due_jobs(self.uow, unopened) if due.job_id not in self.pauses]
         self.look_at(due.job_id for due in due_jobs)
