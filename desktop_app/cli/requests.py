@@ -247,7 +247,7 @@ def show_report(out: Output, report: CheckReport) -> None:
         if finding.line == 0:
             out.line(f"  {_word(finding.severity)}  {finding.message} {finding.what_to_do}", _style(finding.severity))
     for group in report.groups:
-        if 0 in group.lines:
+        if not any(group.lines):  # about the request as a whole: said above
             continue
         out.line(f"  {_word(group.severity)}  {group.count:,} {group.title}", _style(group.severity))
         out.line(f"           {group.what_to_do} (lines {_lines_of(group.lines)})")

@@ -137,6 +137,9 @@ def test_request_that_is_blocked_as_a_whole_is_refused(demo: Program) -> None:
     assert check.json["blocked"] == 2
     submit = demo("associate", "--devices", "-", "--customer", "10482", "--operator", "viewer", "--json", stdin=stdin)
     assert (submit.code, submit.error["code"]) == (2, "NOT_PERMITTED")
+    for_people = demo("check", "--devices", "-", "--customer", "10482", "--operator", "viewer", stdin=stdin).out
+    assert for_people.count("blocked  ") == 1, "the cause is said once"
+    assert "(lines )" not in for_people
 
 
 @pytest.mark.parametrize(
