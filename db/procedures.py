@@ -14,7 +14,21 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import Insert, and_, bindparam, exists, false, insert, literal, not_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    and_,
+    bindparam,
+    exists,
+    false,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from db.schema import (
     billing_service,
@@ -25,6 +39,7 @@ from db.schema import (
     device_service_link,
     work_order,
 )
+from db.work import is_state
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
@@ -123,15 +138,18 @@ def sync_device_service_links(uow: UnitOfWork, job_id: int | None = None) -> tup
     """
     now = uow.now()
     own = device_ownership.c
-    is_right = and_(
-        _service.is_active == true(),
-        exists().where(
+
+    def is_owned(state: str) -> ColumnElement[bool]:
+        # The unique index on a device's ownership of one state is named by this; by the customer, who may own most of
+        # the devices, it would take the square of the time.
+        return exists().where(
             own.device_id == _service.device_id,
-            own.customer_id == _service.customer_id,
-            own.state.in_(("active", "scheduled")),
+            is_state(own.state, state),
             own.is_deleted == false(),
-        ),
-    )
+            own.customer_id == _service.customer_id,
+        )
+
+    is_right = and_(_service.is_active == true(), or_(is_owned("active"), is_owned("scheduled")))
 
     def of_job(device_id: Any) -> tuple[Any, ...]:
         if job_id is None:
