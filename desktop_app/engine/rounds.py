@@ -1,8 +1,9 @@
 """The recorder thread's rounds: gather outcomes, write a group, hand out what may be called next.
 
-A group is written when 256 outcomes are there, 50 ms after its first one, or when no call is on its way any more. So
-that no thread of the pool waits meanwhile, a few more work orders are held than are called at a time: as many as two
-groups are large, which is little where calls are slow or the quota is small.
+A group is written when 256 outcomes are there, 50 ms after its first one, or when there is no call left to hand out:
+the pool would wait for it. So that it does not come to that, more work orders are held than are called at a time. This
+reserve grows when it runs dry, and shrinks while much of it is left, which is where calls are slow or the quota is
+small.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ MOST_IN_GROUP = 256
 LINGER_S = 0.05
 #: Most work orders that one engine holds at a time.
 MOST_HELD = 512
+#: Fewest work orders that are held beside those that are called.
+LEAST_RESERVE = 2
 #: Seconds between looks for due work while nothing was found; a wake cuts it short.
 POLL_S = 0.5
 #: Seconds between looks at the leases of what waits to be called.
@@ -76,7 +79,7 @@ class Rounds:
         self._pending: list[Item] = []
         self._bulk: deque[int] = deque()
         self._out = 0  # handed to the calls, not back yet
-        self._group_size = float(size) / 2
+        self._reserve = 2.0 * size
         self._more = True
         self._poll_at = time.monotonic()
         self._renew_at = time.monotonic() + RENEW_S
@@ -124,8 +127,9 @@ class Rounds:
             self._take(self.outcomes.get(timeout=0 if has_work else max(0.0, self._poll_at - time.monotonic())))
             linger_until = time.monotonic() + LINGER_S
             while len(self._pending) < MOST_IN_GROUP:
-                # Nobody waits for company that cannot come.
-                wait = 0.0 if self._out == 0 or self._bulk or not self._pending else linger_until - time.monotonic()
+                # Nobody waits for company while the pool has nothing to call.
+                waits = self._pending and not self._bulk and len(self._calls)
+                wait = linger_until - time.monotonic() if waits else 0.0
                 self._take(self.outcomes.get(timeout=max(0.0, wait)))
         except queue.Empty:
             pass
@@ -139,8 +143,7 @@ class Rounds:
 
     def _room(self) -> int:
         """For how many more work orders there is room in hand."""
-        target = min(MOST_HELD, self._size + 2 + round(2 * self._group_size))
-        return target - self.held
+        return min(MOST_HELD, self._size + round(self._reserve)) - self.held
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -167,19 +170,25 @@ class Rounds:
         room = max(0, self._room() + len(items)) if claim else 0
         unopened = self._gateway.unopened() if room else ()
         recorded = self._recorder.record(items, room, unopened, self._calls.jobs())
-        outcomes = sum(isinstance(item, Outcome) for item in items)
-        if outcomes:
-            self._group_size += 0.3 * (outcomes - self._group_size)
+        if recorded.to_call:
+            self._fit_reserve(left=len(self._calls))
         self._pending = [*recorded.settled, *self._pending[len(items) :]]
         self._out += len(recorded.to_call)
         self._calls.put(recorded.to_call)
         if claim:
-            self._more = recorded.is_full
+            self._more = recorded.is_full or not room
         if recorded.stopped:
             self._take_back(recorded.stopped)
         self._bulk.extend(job_id for job_id in recorded.bulk if job_id not in self._bulk)
         if recorded.ended:
             self._on_ended()
+
+    def _fit_reserve(self, left: int) -> None:
+        """``left``: calls that were still to be handed out when the group was written."""
+        if not left:
+            self._reserve = min(MOST_HELD, 2 * self._reserve)
+        elif left > self._reserve / 2:
+            self._reserve = max(LEAST_RESERVE, 0.9 * self._reserve)
 
     def _write_bulk(self) -> None:
         job_id = self._bulk.popleft()
