@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import socket
 import ssl
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import trustme
+from urllib3.util.retry import Retry
 
-from desktop_app.billing import transport as transport_module
+from desktop_app.billing import wire
+from desktop_app.billing.addresses import Addresses
+from desktop_app.billing.exchange import CURRENT, Exchange
 from desktop_app.billing.transport import MAX_ANSWER_BYTES, MAX_IDLE_S, CallFailed, Stage, Transport
 from tests.billing.raw_server import RawServer, answer, hang_up, reset
 
@@ -167,7 +174,7 @@ def test_connections_that_are_no_longer_needed_are_closed(server: RawServer, mak
     transport.call("GET", "/x")
     for _ in range(3):
         gone.acquire()  # each of the three came to its end, though the transport lives on
-    assert len(transport._open) == 1
+    assert len(transport._idle) == 1
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
@@ -177,11 +184,84 @@ def test_redirects_are_not_followed(server: RawServer, make_transport: MakeTrans
     assert server.requests == 1
 
 
-def test_a_header_cannot_smuggle_another_one(server: RawServer, make_transport: MakeTransport) -> None:
+def test_a_redirect_is_not_read_further_than_any_other_answer(server: RawServer, make_transport: MakeTransport) -> None:
+    server.use(server.drips(b"HTTP/1.1 302 Found\r\nLocation: http://[broken/\r\n\r\n", b" " * 4_000_000))
+    got = make_transport(server.url, timeout_s=60).call("POST", "/Services", body=b"{}")
+    assert (got.status, got.is_complete) == (302, False)
+    assert len(got.body) < MAX_ANSWER_BYTES + 1_000_000
+
+
+@pytest.mark.parametrize("value", ["1\r\nY: 2", "1\nY: 2", "€"])
+def test_a_header_cannot_smuggle_another_one(server: RawServer, make_transport: MakeTransport, value: str) -> None:
     server.use(server.answers(CREATED))
-    with pytest.raises(ValueError, match="line break"):
-        make_transport(server.url).call("POST", "/Services", headers={"X": "1\r\nY: 2"})
+    with pytest.raises(ValueError, match="line break") as caught:
+        make_transport(server.url).call("POST", "/Services", headers={"X": value})
+    assert value not in "".join(traceback.format_exception(caught.value)).replace(repr(value), "")
     assert server.connections == 0
+
+
+def test_nothing_comes_from_the_environment(
+    server: RawServer, monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, nobody)
+        monkeypatch.setenv(name.lower(), nobody)
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login me password secret")
+    monkeypatch.setenv("NETRC", str(netrc))
+    server.use(server.answers(CREATED))
+    assert make_transport(server.url).call("POST", "/Services", body=b"{}").status == 201
+    assert b"authorization" not in server.received[0].lower()
+
+
+def test_no_cookie_is_kept(server: RawServer, make_transport: MakeTransport) -> None:
+    server.use(server.answers(*[answer("200 OK", b"", "Set-Cookie: a=1; Path=/")] * 2))
+    transport = make_transport(server.url)
+    for _ in range(2):
+        transport.call("GET", "/Services")
+    assert (server.connections, server.requests) == (1, 2)
+    assert b"cookie" not in server.received[1].lower()
+    ((session, _),) = transport._idle
+    assert not session.cookies
+
+
+def test_an_interim_answer_is_not_taken_for_the_next_requests(server: RawServer, make_transport: MakeTransport) -> None:
+    def hints_and_answers_late(connection: socket.socket) -> None:
+        server.read(connection)
+        connection.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        if server.read(connection):
+            connection.sendall(answer("201 Created", b"of the first request"))
+
+    server.use(hints_and_answers_late, server.answers(answer("201 Created", b"of the second")))
+    transport = make_transport(server.url)
+    assert transport.call("POST", "/Services", body=b"{}").status == 103
+    assert transport.call("POST", "/Services", body=b"{}").body == b"of the second"
+
+
+@pytest.mark.parametrize("status", ["429 Too Many", "503 Unavailable"])
+def test_who_is_told_to_come_again_does_not(server: RawServer, make_transport: MakeTransport, status: str) -> None:
+    server.use(server.answers(answer(status, b"", "Retry-After: 0")))
+    assert make_transport(server.url).call("GET", "/Services").status == int(status[:3])
+    assert server.requests == 1
+
+
+def test_the_address_stands_in_no_log(
+    server: RawServer, make_transport: MakeTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records: list[logging.LogRecord] = []
+
+    class Log(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [Log()])
+    # the library warns of such an answer
+    server.use(server.answers(b"HTTP/1.1 200 OK\r\nno header\r\nContent-Length: 0\r\n\r\n"))
+    make_transport(f"{server.url}/hook?key=hush").call("POST", "", body=b"{}")
+    assert not [record for record in records if "hush" in record.getMessage()]
 
 
 # ------------------------------------------------------------------------------------------------------------ no answer
@@ -226,19 +306,25 @@ def test_the_deadline_counts_the_time_that_the_machine_slept(server: RawServer, 
     assert fails(make_transport(server.url, timeout_s=3600, clock=lambda: now[0])).stage is Stage.SENT
 
 
-def test_no_time_left_after_connecting_sends_nothing(
-    server: RawServer, monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport
-) -> None:
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
+    """A clock; to connect takes ten seconds of it."""
     now = [1000.0]
 
-    class Slow(transport_module._PlainSocket):
+    class Slow(wire._Socket):
         def connect(self, address: object) -> None:
             super().connect(address)  # type: ignore[arg-type]
             now[0] += 10
 
-    monkeypatch.setattr(transport_module, "_PlainSocket", Slow)
+    monkeypatch.setattr(wire, "_Socket", Slow)
+    return lambda: now[0]
+
+
+def test_no_time_left_after_connecting_sends_nothing(
+    server: RawServer, slow: Callable[[], float], make_transport: MakeTransport
+) -> None:
     server.use(server.answers(CREATED))
-    failed = fails(make_transport(server.url, timeout_s=6.0, clock=lambda: now[0]), may_send=never_asked)
+    failed = fails(make_transport(server.url, timeout_s=6.0, clock=slow), may_send=never_asked)
     assert (failed.stage, server.requests) == (Stage.NOT_SENT, 0)
 
 
@@ -264,13 +350,23 @@ def test_a_broken_answer_is_no_answer_and_nothing_is_sent_twice(
     assert (server.connections, server.requests) == (1, 1)
 
 
-def test_a_reset_after_the_request_is_no_answer(server: RawServer, make_transport: MakeTransport) -> None:
+def test_an_answer_of_two_lengths_is_no_answer_and_leaves_nothing_open(
+    server: RawServer, make_transport: MakeTransport
+) -> None:
+    two = ("Content-Length: 3", "Connection: close")
+    server.use(server.answers(answer("201 Created", b"{}", *two)))
+    assert fails(make_transport(server.url)).stage is Stage.SENT
+    gc.collect()  # a socket that nobody closed makes itself heard
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_a_reset_after_the_request_is_no_answer(server: RawServer, make_transport: MakeTransport, method: str) -> None:
     def script(connection: socket.socket) -> None:
         server.read(connection)
         reset(connection)
 
     server.use(script)
-    assert fails(make_transport(server.url)).stage is Stage.SENT
+    assert fails(make_transport(server.url), method).stage is Stage.SENT
     assert (server.connections, server.requests) == (1, 1)
 
 
@@ -354,14 +450,63 @@ def test_a_permission_that_takes_all_the_time_sends_nothing(server: RawServer, m
     assert (failed.stage, server.requests) == (Stage.NOT_SENT, 0)
 
 
-def test_a_permission_that_breaks_sends_nothing(server: RawServer, make_transport: MakeTransport) -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, OSError, TimeoutError, ValueError])
+def test_a_permission_that_breaks_sends_nothing(
+    server: RawServer, make_transport: MakeTransport, kind: type[Exception]
+) -> None:
     def broken() -> bool:
-        raise RuntimeError("a bug")
+        raise kind("a bug")
 
     server.use(server.answers(CREATED))
-    with pytest.raises(RuntimeError, match="a bug"):
+    with pytest.raises(kind, match="a bug"):
         make_transport(server.url).call("POST", "/Services", may_send=broken)
     assert server.requests == 0
+
+
+def test_what_was_closed_while_permission_was_asked_is_not_sent(
+    server: RawServer, make_transport: MakeTransport
+) -> None:
+    transport = make_transport(server.url)
+
+    def closes() -> bool:
+        transport.close()
+        return True
+
+    server.use(server.answers(CREATED))
+    assert fails(transport, may_send=closes).stage is Stage.NOT_SENT
+    assert server.requests == 0
+
+
+def test_the_library_cannot_send_what_was_not_permitted(server: RawServer) -> None:
+    """Whatever a later release of it does between its pool and the socket."""
+    server.use(server.answers(CREATED))
+    exchange = Exchange(Addresses(time.monotonic), 5, time.monotonic)
+    before = CURRENT.set(exchange)
+    connection = wire._Connection("127.0.0.1", server.port)
+    try:
+        connection.connect()
+        with pytest.raises(RuntimeError, match="permitted"):
+            connection.request("POST", "/v1/Services", body=b"{}")
+    finally:
+        connection.close()
+        CURRENT.reset(before)
+    assert server.requests == 0
+
+
+def test_the_library_cannot_send_twice(server: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even told to."""
+
+    def reads_and_resets(connection: socket.socket) -> None:
+        server.read(connection)
+        reset(connection)
+
+    server.use(reads_and_resets)
+    monkeypatch.setattr(wire, "Retry", lambda *_: Retry(5, backoff_factor=0, allowed_methods=None))
+    transport = Transport(server.url, timeout_s=5)
+    with pytest.raises(RuntimeError, match="once"):
+        transport.call("POST", "/Services", body=b"{}")
+    transport.close()
+    assert server.requests == 1
 
 
 def test_nobody_listens(make_transport: MakeTransport) -> None:
@@ -464,10 +609,13 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
 
 def test_calls_over_tls(server: RawServer, make_transport: MakeTransport, authority: trustme.CA) -> None:
     over_tls(server, authority, server.answers(CREATED, CREATED))
-    transport = make_transport(server.url.replace("http", "https"), tls=trusting(authority))
+    trusted = trusting(authority)
+    known = trusted.cert_store_stats()
+    transport = make_transport(server.url.replace("http", "https"), tls=trusted)
     for _ in range(2):
         assert transport.call("POST", "/Services", body=b"{}").status == 201
     assert (server.connections, server.requests) == (1, 2)
+    assert trusted.cert_store_stats() == known  # nobody else is trusted than before
 
 
 def test_a_certificate_that_nobody_vouches_for(
@@ -495,6 +643,14 @@ def test_a_handshake_that_never_ends(server: RawServer, make_transport: MakeTran
     assert (failed.stage, failed.reason) == (Stage.UNREACHED, "could not be reached in time")
 
 
+def test_no_time_left_after_connecting_begins_no_handshake(
+    server: RawServer, slow: Callable[[], float], make_transport: MakeTransport, authority: trustme.CA
+) -> None:
+    over_tls(server, authority, server.answers(CREATED))
+    url = server.url.replace("http", "https")
+    assert fails(make_transport(url, timeout_s=6.0, clock=slow, tls=trusting(authority))).stage is Stage.UNREACHED
+
+
 def test_a_dripping_server_is_cut_over_tls_too(
     server: RawServer, make_transport: MakeTransport, authority: trustme.CA
 ) -> None:
@@ -519,7 +675,7 @@ def test_through_a_proxy(
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:pass%40word@127.0.0.1:{server.port}")
     transport = make_transport("https://billing.example/v1", tls=trusting(authority))
     assert transport.call("POST", "/Services", body=b"{}").status == 201
-    assert server.received[0].startswith(b"CONNECT billing.example:443 HTTP/1.1\r\n")
+    assert server.received[0].startswith(b"CONNECT billing.example:443 HTTP/1.")
     assert b"Proxy-Authorization: Basic bWU6cGFzc0B3b3Jk" in server.received[0]
 
 
@@ -532,15 +688,55 @@ def test_a_proxy_that_refuses(
     assert (failed.stage, failed.reason) == (Stage.UNREACHED, "could not be reached (the proxy answered 407)")
 
 
-@pytest.mark.parametrize("url", ["", "ftp://host", "https://", "host/v1", "http:///v1"])
+@pytest.mark.parametrize("proxy", ["https://127.0.0.1:1", "socks5://127.0.0.1:1"])
+def test_a_proxy_that_would_bring_its_own_sockets_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport, proxy: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    failed = fails(make_transport("https://billing.example/v1"))
+    assert failed.stage is Stage.UNREACHED
+    assert "proxy" in failed.reason
+
+
+def test_a_proxy_whose_address_is_none(monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@")
+    failed = fails(make_transport("https://billing.example/v1"))
+    assert failed.stage is Stage.UNREACHED
+    assert "secret" not in failed.reason
+
+
+def test_this_machine_is_not_reached_through_a_proxy(
+    server: RawServer, monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport, authority: trustme.CA
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    over_tls(server, authority, server.answers(CREATED))
+    transport = make_transport(server.url.replace("http", "https"), tls=trusting(authority))
+    assert transport.call("POST", "/Services", body=b"{}").status == 201
+
+
+def test_a_proxy_never_carries_a_request_in_clear(
+    server: RawServer, monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
+    assert fails(make_transport("http://billing.example/v1")).stage is Stage.UNREACHED
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize(
+    "url", ["", "ftp://host", "https://", "host/v1", "http:///v1", "http://[::1/v1", "http://a:b/"]
+)
 def test_an_address_that_is_none(url: str) -> None:
     with pytest.raises(ValueError, match="address"):
         Transport(url, timeout_s=1)
 
 
 def _until_the_idle_connection_is_dead(transport: Transport) -> None:
-    (idle, _), *_ = transport._idle
-    while not transport_module._is_readable(idle):
+    ((session, _),) = transport._idle
+    pools = session.get_adapter("http://").poolmanager.pools  # type: ignore[attr-defined]
+    (key,) = pools.keys()
+    (connection,) = pools[key].pool.queue
+    while connection.is_connected:
         time.sleep(0.005)
 
 
