@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 
 from desktop_app.association.errors import AssociationError
-from desktop_app.cli.output import Output
 
 
 def desktop(arguments: Sequence[str]) -> int:
@@ -24,6 +23,8 @@ def desktop(arguments: Sequence[str]) -> int:
             operator=given.get("operator"),
         )
     except AssociationError as error:
+        from desktop_app.cli.output import Output  # the first window need not wait for what writes errors
+
         return Output(as_json=False).error(error)
 
 
