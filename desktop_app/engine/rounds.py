@@ -79,7 +79,7 @@ class Rounds:
         self._pending: list[Item] = []
         self._bulk: deque[int] = deque()
         self._out = 0  # handed to the calls, not back yet
-        self._reserve = 2.0 * size
+        self._reserve = 4.0 * size
         self._more = True
         self._poll_at = time.monotonic()
         self._renew_at = time.monotonic() + RENEW_S

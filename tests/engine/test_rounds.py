@@ -1,0 +1,94 @@
+"""The recorder thread's rounds: how many work orders are held, so that the pool always has something to call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from desktop_app.association.processing import ProcessingRules
+from desktop_app.engine.calls import Calls
+from desktop_app.engine.group import Recorded
+from desktop_app.engine.recorder import Recorder
+from desktop_app.engine.rounds import MOST_HELD, Rounds
+from desktop_app.engine.runner import NotCalled, Outcome, run
+from tests.engine.conftest import World
+from tests.helpers.billing_ledger import BillingLedger, OneLedger
+
+SIZE = 4
+
+
+class EndlessQueue:
+    """A recorder with as many work orders to claim as there is room for, each with one call.
+
+    What the pool does meanwhile is done in here, so that nothing depends on time.
+    """
+
+    def __init__(self, groups: int, meanwhile: Callable[[], None]) -> None:
+        self.held: list[int] = []
+        self.stopping = threading.Event()
+        self.rounds: Any = None
+        self._groups = groups
+        self._meanwhile = meanwhile
+
+    def any_due(self, unopened: object) -> bool:
+        return True
+
+    def record(self, items: tuple[Any, ...], room: int, unopened: object, watched: object) -> Recorded:
+        if self.stopping.is_set():
+            return Recorded(ended=len(items))
+        self._meanwhile()
+        self.held.append(self.rounds.held - len(items) + room)
+        if len(self.held) == self._groups:
+            self.stopping.set()
+        return Recorded(to_call=tuple(an_order() for _ in range(room)), claimed=room, is_full=True, ended=len(items))
+
+
+def an_order() -> Any:
+    lease = SimpleNamespace(outlives=lambda _seconds: True)
+    return SimpleNamespace(
+        job=SimpleNamespace(billing_credential_id=1), order=SimpleNamespace(job_id=1), lease=lease, call=object()
+    )
+
+
+def held_over(groups: int, calls_meanwhile: int | None) -> list[int]:
+    """How many work orders are held in each round, where the pool makes so many calls meanwhile (None: all)."""
+    gateway = OneLedger(BillingLedger())
+    calls = Calls(gateway.governor, timeout_s=1.0)
+
+    def call() -> None:
+        made = 0
+        while (calls_meanwhile is None or made < calls_meanwhile) and (order := calls.get_nowait()) is not None:
+            queue.rounds.outcomes.put(Outcome(order, NotCalled()))
+            made += 1
+
+    queue = EndlessQueue(groups, call)
+    queue.rounds = Rounds(queue, calls, gateway, size=SIZE, lease_s=60.0)  # type: ignore[arg-type]
+    queue.rounds.run(queue.stopping)
+    return queue.held
+
+
+def test_more_is_held_where_the_pool_runs_dry() -> None:
+    held = held_over(12, None)
+    assert held == sorted(held)
+    assert held[0] > SIZE
+    assert held[-1] == MOST_HELD
+
+
+def test_little_is_held_where_calls_are_slow() -> None:
+    held = held_over(60, 1)
+    assert SIZE < held[-1] <= SIZE + 4
+
+
+def test_a_group_without_room_says_that_there_may_be_more(world: World) -> None:
+    world.submit(world.request(6))
+    recorder = Recorder(world.store, "an-engine", ProcessingRules(timedelta(seconds=1)), lease_s=60.0)
+    first = recorder.record((), 3)
+    assert first.claimed == 3
+    going_on = [run(order, world.ledger, 1.0, lambda: False) for order in first.to_call]
+    second = recorder.record(going_on, 3)
+    assert len(second.to_call) == 3
+    assert second.claimed == 0
+    assert second.is_full
