@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Table, bindparam, false, func, insert, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex, DropIndex
 
+from db.types import UtcDateTime
+
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
 
@@ -128,10 +130,25 @@ def _converted(connection: Connection, table: Table, columns: Sequence[str], row
     for position, name in enumerate(columns):
         processor = table.c[name].type.dialect_impl(dialect).bind_processor(dialect)
         if processor is not None:
-            converters.append((position, processor))
+            is_instant = isinstance(table.c[name].type, UtcDateTime)
+            converters.append((position, _remembering(processor) if is_instant else processor))
     if not converters:
         return rows
     return _convert(rows, converters)
+
+
+def _remembering(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same conversion, not done again for the very same value: most rows of a transaction share its instant."""
+    last: Any = None
+    converted: Any = None
+
+    def remembered(value: Any) -> Any:
+        nonlocal last, converted
+        if value is not last:
+            last, converted = value, convert(value)
+        return converted
+
+    return remembered
 
 
 def _convert(rows: Iterable[Row], converters: list[tuple[int, Callable[[Any], Any]]]) -> Iterator[Row]:

@@ -441,7 +441,7 @@ class _Builder:
             billed["billing_answer"] = func.coalesce(said.scalar_subquery(), _wo.billing_answer)
         self.statements.append(
             update(work_order)
-            .where(IN_BATCH, _wo.state == WorkOrderState.RUNNING)
+            .where(IN_BATCH, _wo.state.in_((WorkOrderState.RUNNING, WorkOrderState.QUEUED)))
             .values(
                 **billed,
                 state=WorkOrderState.SUCCEEDED,

@@ -46,11 +46,10 @@ class HeldBatch:
 class DueBatch:
     """Queued work orders of one job that need no billing, by their lines (first and last included).
 
-    They are claimed and finished in the same transaction. By lines, since a batch of thousands that fails on its data
-    is halved until the culprit stands alone.
+    They are claimed and finished in the same transaction, so that nobody ever sees them running. By lines, since a
+    batch of thousands that fails on its data is halved until the culprit stands alone.
     """
 
-    engine_id: str
     job_id: int
     first_line: int
     last_line: int
@@ -58,7 +57,7 @@ class DueBatch:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A work order whose frozen facts are not true any more; it is still under the lease, nothing of it was applied."""
+    """A work order whose frozen facts are not true any more; nothing of it was applied, its state is as it was."""
 
     work_order_id: int
     job_id: int
@@ -103,7 +102,7 @@ def apply_effects(uow: UnitOfWork, batch: HeldBatch | DueBatch) -> Applied:
     """Applies every local effect of the batch and makes its work orders ``succeeded``; the caller commits.
 
     A work order that another engine has is left alone. One whose frozen facts have become untrue (another owner since,
-    a deleted device) is refused and left under the lease for the caller to fail. The jobs' counters are the caller's.
+    a deleted device) is refused and left to the caller to fail. The jobs' counters are the caller's.
 
     Raises:
         sqlalchemy.exc.IntegrityError: the data of one of them breaks a rule; the caller rolls back and halves.
@@ -127,8 +126,8 @@ def _stamp(uow: UnitOfWork, batch: HeldBatch | DueBatch, token: str) -> None:
         uow.connection.execute(
             _STAMP_DUE,
             {
-                "token": token, "now": uow.now(), "engine": batch.engine_id, "of_job": batch.job_id,
-                "first": batch.first_line, "last": batch.last_line,
+                "token": token, "now": uow.now(), "of_job": batch.job_id, "first": batch.first_line,
+                "last": batch.last_line,
             },
         )  # fmt: skip
         return
@@ -148,10 +147,7 @@ _STAMP_DUE = (
     )
     .values(
         commit_token=bindparam("token"),
-        state=WorkOrderState.RUNNING,
-        engine_id=bindparam("engine"),
         lease_epoch=_wo.lease_epoch + 1,
-        lease_until=NOW,
         started_at=func.coalesce(_wo.started_at, NOW),
         attempts=_wo.attempts + 1,
         changed_at=NOW,

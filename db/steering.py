@@ -16,7 +16,7 @@ from sqlalchemy import and_, case, exists, false, func, select, true, update
 from db.counters import Counters
 from db.finishing import write_log
 from db.schema import billing_service, job, work_order, work_order_step
-from db.work import ServiceMade, record_services
+from db.work import record_services
 from desktop_app.association.errors import NotFound, RequestRefused
 from desktop_app.association.model import BillingAction
 from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState
@@ -261,11 +261,7 @@ def _take_service(uow: UnitOfWork, work_order_id: int, service_id: str, *, was_s
     ).one()
     reference = order.reference if was_sent else None
     _refuse_what_is_known(uow, order, service_id, reference)
-    number = order.msisdn or order.iccid
-    made = ServiceMade(
-        work_order_id, order.billing_credential_id, order.customer_id, service_id, number, reference
-    )  # fmt: skip
-    record_services(uow, [made])
+    record_services(uow, [work_order_id])
     if not was_sent:
         # Products may be on it already: they are looked at before anything is posted, as on any service that is kept.
         uow.connection.execute(

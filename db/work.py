@@ -33,6 +33,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    true,
     update,
 )
 
@@ -497,88 +498,62 @@ def record_failures(uow: UnitOfWork, ids: Sequence[int]) -> None:
         )  # fmt: skip
 
 
-class ServiceMade(NamedTuple):
-    """A billing service that a work order made (or found to be made by it).
+def record_services(uow: UnitOfWork, ids: Sequence[int]) -> None:
+    """Writes the billing services of these work orders, as their steps say; one that is known already is only linked.
 
-    ``reference``: ours; None for a service that somebody else made.
-    """
+    Known is a service of the same device and customer, and of the same reference where both have one. A service that
+    was made carries our reference; one that is kept (a person named it) was made by somebody else and carries none.
 
-    work_order_id: int
-    billing_credential_id: int
-    customer_id: int
-    service_id: str
-    number: str
-    reference: str | None
-
-
-def record_services(uow: UnitOfWork, made: Sequence[ServiceMade]) -> None:
-    """Writes billing services of work orders that this engine holds; one that is known already is only linked.
-
-    Known is a service of the same device and customer, and of the same reference where both have one.
+    Args:
+        ids: work orders that this engine holds, or that a person settles; the step ``billing_service`` of each is
+            settled and written.
 
     Raises:
         sqlalchemy.exc.IntegrityError: billing's id, or our reference, is known for something else.
     """
-    for of_credential, group in grouped(made, lambda one: one.billing_credential_id):
-        for part in parts(group):
-            _record_services(uow, of_credential, part)
+    for part in parts(ids):
+        uow.connection.execute(_NEW_SERVICES, {"ids": part, "now": uow.now()})
+        uow.connection.execute(_LINK_SERVICES, {"ids": part})
 
 
-def _record_services(uow: UnitOfWork, credential_id: int, made: Sequence[ServiceMade]) -> None:
-    table = billing_service.c
-    orders = {
-        row.id: row
-        for row in uow.connection.execute(
-            select(_wo.id, _wo.device_id, _wo.effective_date).where(_wo.id.in_([one.work_order_id for one in made]))
-        )
-    }
-    existing = {
-        row.service_id: row
-        for row in uow.connection.execute(
-            select(table.id, table.service_id, table.customer_id, table.device_id, table.reference).where(
-                table.billing_credential_id == credential_id, table.service_id.in_([one.service_id for one in made])
-            )
-        )
-    }
-
-    def is_known(one: ServiceMade) -> bool:
-        row = existing.get(one.service_id)
-        return (
-            row is not None
-            and (row.customer_id, row.device_id) == (one.customer_id, orders[one.work_order_id].device_id)
-            and (None in {row.reference, one.reference} or row.reference == one.reference)
-        )
-
-    new = [one for one in made if not is_known(one)]
-    now = uow.now()
-    insert_rows(
-        uow,
-        billing_service,
-        ("billing_credential_id", "service_id", "reference", "device_id", "customer_id", "number", "is_active",
-         "effective_date", "work_order_id", "created_at"),
-        [
-            (
-                credential_id, one.service_id, one.reference, orders[one.work_order_id].device_id, one.customer_id,
-                one.number, True, orders[one.work_order_id].effective_date, one.work_order_id, now,
-            )
-            for one in new
-        ],
-    )  # fmt: skip
-    by_service_id = (
-        select(table.id)
-        .where(table.billing_credential_id == credential_id, table.service_id == bindparam("service"))
+_service = billing_service.c
+_REFERENCE = case((_step.state == StepState.DONE, _wo.reference), else_=None)
+_OF_SERVICE_STEP = (
+    _step.work_order_id == _wo.id, _step.step == Step.BILLING_SERVICE, job.c.id == _wo.job_id,
+)  # fmt: skip
+_KNOWN_SERVICE = (
+    _service.billing_credential_id == job.c.billing_credential_id,
+    _service.service_id == _step.billing_id,
+    _service.customer_id == job.c.customer_id,
+    _service.device_id == _wo.device_id,
+    or_(_service.reference.is_(None), _step.state != StepState.DONE, _service.reference == _wo.reference),
+)
+_NEW_SERVICES = insert(billing_service).from_select(
+    ["billing_credential_id", "service_id", "reference", "device_id", "customer_id", "number", "is_active",
+     "effective_date", "work_order_id", "created_at"],
+    select(
+        job.c.billing_credential_id,
+        _step.billing_id,
+        _REFERENCE,
+        _wo.device_id,
+        job.c.customer_id,
+        func.coalesce(_wo.msisdn, _wo.iccid),
+        true(),
+        _wo.effective_date,
+        _wo.id,
+        _NOW,
+    ).where(_wo.id.in_(_IDS), *_OF_SERVICE_STEP, ~exists().where(*_KNOWN_SERVICE)),
+)  # fmt: skip
+_LINK_SERVICES = (
+    update(work_order)
+    .where(_wo.id.in_(_IDS))
+    .values(
+        billing_service_id=select(_service.id)
+        .where(*_OF_SERVICE_STEP, *_KNOWN_SERVICE)
+        .correlate(work_order)
         .scalar_subquery()
     )
-    by_reference = select(table.id).where(table.reference == _wo.reference).scalar_subquery()
-    set_based = [one.work_order_id for one in new if one.reference is not None]
-    if set_based:
-        uow.connection.execute(update(work_order).where(_wo.id.in_(set_based)).values(billing_service_id=by_reference))
-    rest = [one for one in made if one.work_order_id not in set(set_based)]
-    if rest:
-        uow.connection.execute(
-            update(work_order).where(_wo.id == bindparam("of_order")).values(billing_service_id=by_service_id),
-            [{"of_order": one.work_order_id, "service": one.service_id} for one in rest],
-        )
+)
 
 
 def fail_queued(uow: UnitOfWork, job_id: int, line: int, problem_of: Callable[[str], Problem]) -> bool:

@@ -94,7 +94,8 @@ FINAL_JOBS: frozenset[JobState] = frozenset(
 _W = WorkOrderState
 WORK_ORDER_TRANSITIONS: dict[WorkOrderState, frozenset[WorkOrderState]] = {
     _W.REJECTED: frozenset({_W.QUEUED}),  # a retry that passes the check now
-    _W.QUEUED: frozenset({_W.RUNNING, _W.CANCELLED}),
+    # to succeeded or failed at once: work without billing is claimed and done in one transaction
+    _W.QUEUED: frozenset({_W.RUNNING, _W.CANCELLED, _W.SUCCEEDED, _W.FAILED}),
     _W.RUNNING: frozenset(
         # back to queued: the lease ended with no intent open, or the environment failed before anything was sent
         {_W.QUEUED, _W.WAITING_RETRY, _W.OUTCOME_UNKNOWN, _W.SUCCEEDED, _W.FAILED, _W.CANCELLED}

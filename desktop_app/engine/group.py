@@ -15,7 +15,7 @@ from random import Random
 from db import effects, steering, work
 from db.counters import Counters
 from db.unit_of_work import UnitOfWork
-from db.work import DueJob, JobStanding, OrderWrite, ServiceMade, StepRow, StepWrite
+from db.work import DueJob, JobStanding, OrderWrite, StepRow, StepWrite
 from desktop_app.association.errors import Problem
 from desktop_app.association.model import BillingAction
 from desktop_app.association.processing import (
@@ -144,7 +144,7 @@ class Group:
         self.standings: dict[int, JobStanding] = {}
         self.drafts: list[Draft] = []
         self.orders: list[OrderWrite] = []
-        self.services: list[ServiceMade] = []
+        self.services: list[int] = []
         self.to_apply: list[Draft] = []
         self.to_call: list[tuple[Draft, NextCall]] = []
         self.settled: list[OrderInHand] = []
@@ -238,20 +238,7 @@ class Group:
         if state is StepState.DONE:
             self.counters.progressed(draft.in_hand.order.job_id)
             if step is Step.BILLING_SERVICE and decision.billing_id is not None and self.with_service:
-                self._made(draft.in_hand, decision.billing_id)
-
-    def _made(self, one: OrderInHand, service_id: str) -> None:
-        assert one.job.billing_credential_id is not None
-        self.services.append(
-            ServiceMade(
-                one.order.work_order_id,
-                one.job.billing_credential_id,
-                one.job.instructions.customer_id,
-                service_id,
-                one.terms.number,
-                one.terms.reference,
-            )
-        )
+                self.services.append(draft.in_hand.order.work_order_id)
 
     def _settle_without_call(self, draft: Draft) -> None:
         for step, record in settled_without_call(draft.in_hand.terms, draft.steps).items():

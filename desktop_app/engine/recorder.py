@@ -155,7 +155,7 @@ class Recorder:
             standing = work.standings(uow, [job_id]).get(job_id)
             if standing is None or not standing.may_go_on or standing.cancel_requested:
                 return 0
-            applied = effects.apply_effects(uow, effects.DueBatch(self._engine_id, job_id, first, last))
+            applied = effects.apply_effects(uow, effects.DueBatch(job_id, first, last))
             counters = Counters()
             counters.took_turn(job_id)
             counters.moved(job_id, WorkOrderState.QUEUED, WorkOrderState.SUCCEEDED, applied.succeeded.get(job_id, 0))

@@ -26,7 +26,7 @@ from db.schema import (
     work_order_step,
 )
 from db.unit_of_work import Store
-from db.work import ClaimedOrder, Held, ServiceMade, StepRow, StepWrite
+from db.work import ClaimedOrder, Held, StepRow, StepWrite
 from desktop_app.association.model import CarrierPlanChoice
 from desktop_app.association.states import Step, StepState, WorkOrderState
 from desktop_app.engine.finishing import finish_due
@@ -35,7 +35,6 @@ from tests.helpers.jobs import ENGINE, assert_counters_equal_rows, claim, day, s
 from tests.helpers.stores import fresh_store
 from tests.helpers.world import (
     CARRIER_PLAN,
-    CREDENTIAL,
     CUSTOMER_PLAN,
     DEPOT,
     FABRIKAM,
@@ -90,10 +89,7 @@ def settle_billing(world: World, orders: list[ClaimedOrder]) -> None:
                 uow, [StepWrite(order.work_order_id, step, row, order.epoch, True) for step, row in rows.items()]
             )
             if not is_kept:
-                made = ServiceMade(
-                    order.work_order_id, CREDENTIAL, NORTHWIND, service_id, order.msisdn or "", order.reference
-                )
-                work.record_services(uow, [made])
+                work.record_services(uow, [order.work_order_id])
         uow.commit()
 
 
@@ -144,7 +140,7 @@ def test_each_action_does_what_it_says_beside_all_others(world: World, is_ahead:
         )  # fmt: skip
     first = min(row.id for row in world.rows(job))
     with world.store.begin() as uow:
-        due = apply_effects(uow, DueBatch(ENGINE, first, 1, 4))
+        due = apply_effects(uow, DueBatch(first, 1, 4))
         uow.commit()
     assert due.refused == ()
     succeed(world, WorkOrderState.QUEUED, dict(due.succeeded))
@@ -236,7 +232,7 @@ def test_work_that_was_claimed_first_comes_to_the_same_as_work_that_is_done_at_o
         for number, (when, plans, devices) in enumerate(asked):
             job_id = submit(world, *devices, key=f"{number}", reassign=True, effective_date=when, **plans)
             with world.store.begin() as uow:
-                batch: DueBatch | HeldBatch = DueBatch(ENGINE, job_id, 1, len(ACTIONS))
+                batch: DueBatch | HeldBatch = DueBatch(job_id, 1, len(ACTIONS))
                 if claims:
                     _lease(uow.connection, job_id)
                     batch = HeldBatch(ENGINE, [Held(row.id, job_id, 1) for row in _orders(uow.connection, job_id)])
@@ -296,7 +292,7 @@ def test_no_statement_takes_more_than_sql_server_does_however_many_are_refused(w
 
     event.listen(world.store.engines.write, "before_cursor_execute", look)
     with world.store.begin() as uow:
-        applied = apply_effects(uow, DueBatch(ENGINE, job_id, 1, count))
+        applied = apply_effects(uow, DueBatch(job_id, 1, count))
         uow.commit()
     assert len(applied.refused) == count
     assert applied.succeeded == {}

@@ -21,13 +21,12 @@ from db.schema import (
     work_order_step,
 )
 from db.unit_of_work import Store
-from db.work import Held, ServiceMade
+from db.work import Held
 from desktop_app.association.model import CarrierPlanChoice
 from desktop_app.association.states import Step, StepState
 from tests.helpers.jobs import ENGINE, apply_all, assert_counters_equal_rows, claim, day, submit, write_step
 from tests.helpers.world import (
     CARRIER_PLAN,
-    CREDENTIAL,
     CUSTOMER_PLAN,
     DEPOT,
     FABRIKAM,
@@ -260,7 +259,7 @@ def test_a_work_order_whose_facts_changed_is_refused_alone(world: World, change:
     (refused,) = applied.refused
     assert (refused.work_order_id, refused.device) == (world.order_of(one).id, world.iccid_of(one))
     assert applied.succeeded == {job_id: 1}
-    assert world.order_of(one).state == "running"
+    assert world.order_of(one).state == "queued"
     assert world.order_of(one).commit_token is None
     assert events(world, one) == []
     assert steps(world, one) == {}
@@ -285,11 +284,8 @@ def billed(world: World, *devices: int, **options: Any) -> list[work.ClaimedOrde
     orders = claim(world)
     for number, order in enumerate(orders):
         write_step(world, order, Step.BILLING_SERVICE, StepState.DONE, billing_id=f"S{number}", attempts=1)
-        made = ServiceMade(
-            order.work_order_id, CREDENTIAL, NORTHWIND, f"S{number}", order.msisdn or "", order.reference
-        )
         with world.store.begin() as uow:
-            work.record_services(uow, [made])
+            work.record_services(uow, [order.work_order_id])
             uow.commit()
     return orders
 
@@ -351,7 +347,7 @@ def test_a_batch_of_lines_takes_only_what_is_queued(world: World) -> None:
     job_id = submit(world, one, cancelled)
     world.change(work_order, world.order_of(cancelled).id, state="cancelled")
     with world.store.begin() as uow:
-        applied = apply_effects(uow, DueBatch(ENGINE, job_id, 1, 100))
+        applied = apply_effects(uow, DueBatch(job_id, 1, 100))
         uow.commit()
     assert applied.succeeded == {job_id: 1}
     assert ownerships(world, cancelled) == []
@@ -372,7 +368,7 @@ def test_leaving_without_commit_leaves_nothing(world: World) -> None:
     one = world.device()
     job_id = submit(world, one, **PLANS)
     with world.store.begin() as uow:
-        apply_effects(uow, DueBatch(ENGINE, job_id, 1, 1))
+        apply_effects(uow, DueBatch(job_id, 1, 1))
     assert ownerships(world, one) == []
     assert world.rows(device_history) == []
     assert world.order_of(one).state == "queued"

@@ -15,7 +15,7 @@ from db.integrity import check
 from db.schema import billing_service, device_history, job, work_order, work_order_step
 from db.taking_back import TakenByAnother, any_expired, take_back
 from db.unit_of_work import Store, UnitOfWork
-from db.work import ClaimedOrder, DueJob, Held, OrderWrite, ServiceMade, StepRow, StepWrite
+from db.work import ClaimedOrder, DueJob, Held, OrderWrite, StepRow, StepWrite
 from desktop_app.association.errors import ErrorKind, Problem
 from desktop_app.association.states import Step, StepState, WorkOrderState
 from tests.helpers.jobs import ENGINE, assert_counters_equal_rows, claim, submit, write_step
@@ -348,20 +348,29 @@ def test_a_parked_work_order_holds_no_lease(world: World, state: WorkOrderState,
 # --- billing services ------------------------------------------------------------------------------------------------
 
 
-def record(world: World, *made: ServiceMade) -> None:
+def record(world: World, *made: tuple[int, str], state: StepState = StepState.DONE) -> None:
+    """Writes that these work orders have these services, and records the services."""
+    world.put(
+        work_order_step,
+        *(
+            {"work_order_id": one, "step": "billing_service", "state": state, "billing_id": service_id}
+            for one, service_id in made
+        ),
+    )
     with world.store.begin() as uow:
-        work.record_services(uow, made)
+        work.record_services(uow, [one for one, _ in made])
         uow.commit()
 
 
 def test_a_made_service_is_written_and_linked_to_its_work_order(world: World) -> None:
     _, orders = job_of(world, 2)
+    world.change(work_order, orders[0], msisdn=None)  # billed under its ICCID
     rows = [order(world, one) for one in orders]
-    record(world, *(ServiceMade(row.id, CREDENTIAL, NORTHWIND, f"S{row.id}", "1274", row.reference) for row in rows))
+    record(world, *((row.id, f"S{row.id}") for row in rows))
     for row in rows:
         (service,) = world.rows(billing_service, service_id=f"S{row.id}")
         assert (service.device_id, service.customer_id, service.work_order_id) == (row.device_id, NORTHWIND, row.id)
-        assert (service.reference, service.number, service.is_active) == (row.reference, "1274", True)
+        assert (service.reference, service.number, service.is_active) == (row.reference, row.msisdn or row.iccid, True)
         assert service.effective_date == row.effective_date
         assert order(world, row.id).billing_service_id == service.id
 
@@ -370,7 +379,7 @@ def test_a_service_that_is_known_already_is_only_linked(world: World) -> None:
     _, (one,) = job_of(world)
     row = order(world, one)
     known = world.service(row.device_id, service_id="S1")
-    record(world, ServiceMade(one, CREDENTIAL, NORTHWIND, "S1", "1274", row.reference))
+    record(world, (one, "S1"))
     assert [service.id for service in world.rows(billing_service)] == [known]
     assert order(world, one).billing_service_id == known
 
@@ -388,23 +397,22 @@ def test_a_service_that_is_known_for_something_else_is_never_taken(world: World,
     device_id = world.device() if values.pop("device") == "another" else row.device_id
     world.service(device_id, service_id="S9", **values)
     with pytest.raises(IntegrityError):
-        record(world, ServiceMade(one, CREDENTIAL, NORTHWIND, "S9", "1274", row.reference))
+        record(world, (one, "S9"))
     assert order(world, one).billing_service_id is None
 
 
 def test_a_service_that_a_person_names_may_carry_any_reference(world: World) -> None:
     _, (one,) = job_of(world)
     known = world.service(order(world, one).device_id, service_id="S9", reference="AJ-20260101-0001-1-aaaaaa")
-    record(world, ServiceMade(one, CREDENTIAL, NORTHWIND, "S9", "1274", None))
+    record(world, (one, "S9"), state=StepState.KEPT)
     assert order(world, one).billing_service_id == known
 
 
 def test_one_reference_never_names_two_services(world: World) -> None:
     _, (one,) = job_of(world)
-    reference = order(world, one).reference
-    record(world, ServiceMade(one, CREDENTIAL, NORTHWIND, "S1", "1274", reference))
+    world.service(world.device(), service_id="S1", reference=order(world, one).reference)
     with pytest.raises(IntegrityError):
-        record(world, ServiceMade(one, CREDENTIAL, NORTHWIND, "S2", "1274", reference))
+        record(world, (one, "S2"))
     assert len(world.rows(billing_service)) == 1
 
 

@@ -36,10 +36,9 @@ def apply_all(world: World, job_id: int) -> effects.Applied:
     with world.store.begin() as uow:
         lines = effects.due_lines(uow, job_id, 5_000)
         assert lines is not None
-        applied = effects.apply_effects(uow, effects.DueBatch(ENGINE, job_id, *lines))
+        applied = effects.apply_effects(uow, effects.DueBatch(job_id, *lines))
         counters = Counters()
         counters.moved(job_id, WorkOrderState.QUEUED, WorkOrderState.SUCCEEDED, applied.succeeded.get(job_id, 0))
-        counters.moved(job_id, WorkOrderState.QUEUED, WorkOrderState.RUNNING, len(applied.refused))
         counters.write(uow)
         uow.commit()
     return applied
