@@ -76,11 +76,12 @@ class Time:
 
 
 class LaggingLedger(BillingLedger):
-    """A billing company whose search does not show what is younger than :data:`LAG_S`."""
+    """A billing company whose search does not show what is younger than ``lag_s``."""
 
     def __init__(self, time: Time) -> None:
         super().__init__()
         self.time = time
+        self.lag_s = LAG_S
         self.made_at: dict[str, datetime] = {}
 
     def _post(self, order: Any, book: dict[str, Any], may_send: Callable[[], bool]) -> PostResult:
@@ -90,7 +91,7 @@ class LaggingLedger(BillingLedger):
         return result
 
     def _shows(self, made: str) -> bool:
-        return self.time.now - self.made_at[made] >= timedelta(seconds=LAG_S)
+        return self.time.now - self.made_at[made] >= timedelta(seconds=self.lag_s)
 
     def find_services(self, billing_customer_id: str, *, reference: str = "", number: str = "") -> ServiceLookup:
         found = super().find_services(billing_customer_id, reference=reference, number=number)
@@ -121,10 +122,7 @@ class Scene:
         """One process, from its start until every job is over (or it crashes)."""
         self.lives += 1
         engine_id = f"engine-{self.lives}"
-        rules = ProcessingRules(timedelta(seconds=self.settle_s), RetryRules(first_wait_s=0.5))
-        recorder = Recorder(
-            self.world.store, engine_id, rules, lease_s=LEASE_S, new_lease=self.time.lease, rng=Random(1)
-        )
+        recorder, rules = self.recorder(engine_id), self.rules()
         housekeeping = Housekeeping(
             self.world.store, OneLedger(self.ledger), rules, engine_id=engine_id, send=self._send, rng=Random(1)
         )
@@ -142,6 +140,14 @@ class Scene:
                 housekeeping.run_once(rules)
                 return
         raise AssertionError("something never came to an end")
+
+    def rules(self) -> ProcessingRules:
+        return ProcessingRules(timedelta(seconds=self.settle_s), RetryRules(first_wait_s=0.5))
+
+    def recorder(self, engine_id: str) -> Recorder:
+        return Recorder(
+            self.world.store, engine_id, self.rules(), lease_s=LEASE_S, new_lease=self.time.lease, rng=Random(1)
+        )
 
     def live_until_over(self) -> int:
         """Lives until no process crashes any more; how many crashed."""
@@ -249,6 +255,20 @@ def test_a_process_that_dies_again_and_again_gets_there(world: World) -> None:
                 continue
     scene.live()
     assert scene.lives > 3
+    scene.assert_sound()
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_what_was_sent_at_the_end_of_a_lease_is_searched_for_after_the_settle_time(world: World) -> None:
+    """The lease is over soon after, but the search does not show it yet."""
+    scene = scene_with_jobs(world, settle_s=10.0)
+    scene.ledger.lag_s = 9.0
+    in_hand = scene.recorder("the-first").record((), 1).to_call[0]
+    scene.time.pass_by(LEASE_S - TIMEOUT_S - 0.1)
+    run(in_hand, scene.ledger, TIMEOUT_S, lambda: False)
+    assert scene.ledger.posts == 1
+    scene.time.pass_by(TIMEOUT_S + 0.2)  # nobody records the answer
+    scene.live()
     scene.assert_sound()
 
 
