@@ -1,0 +1,180 @@
+"""What an engine does while its surroundings fail it: the database is gone or locked, the quota is used up."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from db.engines import sqlite_path
+from db.schema import job, work_order, work_order_step
+from db.unit_of_work import Store
+from desktop_app.association.states import JobState, PauseCause
+from desktop_app.engine.engine import Engine, EngineConfig
+from desktop_app.engine.pool import ThreadPool
+from tests.engine.conftest import World, only, wait_for
+from tests.helpers.billing_ledger import CUT_AFTER
+from tests.helpers.postgres import PostgresServer
+
+
+@contextmanager
+def running(engine: Engine) -> Iterator[Engine]:
+    engine.start()
+    try:
+        yield engine
+    finally:
+        engine.stop()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+def test_a_database_that_goes_and_comes_back_loses_nothing(world: World, postgres_server: PostgresServer) -> None:
+    number = world.submit(world.request(40))
+    world.ledger.faults.extend([None, None, CUT_AFTER] * 5)
+    gone, back = threading.Event(), threading.Event()
+
+    def on_post() -> None:
+        if world.ledger.posts >= 12 and not gone.is_set():
+            gone.set()
+            postgres_server.stop()
+
+    world.ledger.on_post = on_post
+    with running(world.engine()) as engine:
+        assert gone.wait(30)
+        try:
+            wait_for(lambda: engine.fault is not None)
+            assert engine.fault is not None
+            assert engine.fault.code == "DATABASE_UNREACHABLE"
+        finally:
+            postgres_server.start()
+            back.set()
+        wait_for(lambda: world.job(number).job.state is JobState.COMPLETED)
+        wait_for(lambda: engine.fault is None)
+    assert world.job(number).job.counts.succeeded == 40
+    world.assert_sound()
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_a_database_that_another_program_locks_is_waited_for(world: World) -> None:
+    number = world.submit(world.request(8))
+    impatient = Store(world.store.url, lock_timeout_s=0.1)
+    config = EngineConfig("work", timeout_s=2.0, settle_s=0.2, lease_s=30.0, first_wait_s=0.05)
+    path = sqlite_path(world.store.url)
+    assert path is not None
+    with running(Engine(impatient, world.gateway, ThreadPool(2), config)) as engine:
+        wait_for(lambda: world.ledger.posts > 0)
+        other = sqlite3.connect(path, isolation_level=None)
+        try:
+            other.execute("BEGIN EXCLUSIVE")
+            wait_for(lambda: engine.fault is not None)
+            assert engine.fault is not None
+            assert engine.fault.code == "DATABASE_LOCKED"
+        finally:
+            other.close()
+        wait_for(lambda: world.job(number).job.state is JobState.COMPLETED)
+    impatient.close()
+    world.assert_sound()
+
+
+def test_leases_are_renewed_while_calls_wait_for_the_quota(world: World) -> None:
+    number = world.submit(world.request(3))
+    world.gateway.limit.wait_s = 50.0
+    config = EngineConfig("work", timeout_s=1.0, settle_s=0.2, lease_s=3.0)
+    with running(Engine(world.store, world.gateway, ThreadPool(2), config)):
+        wait_for(lambda: world.job(number).job.counts.running == 3)
+        (before,) = {row.lease_until for row in leases(world, number)}
+        wait_for(lambda: all(row.lease_until > before for row in leases(world, number)))
+        first_renewal = max(row.lease_until for row in leases(world, number))
+        wait_for(lambda: all(row.lease_until > first_renewal for row in leases(world, number)))
+        assert world.job(number).job.state is JobState.RUNNING
+        assert world.ledger.posts == 0
+        world.gateway.limit.wait_s = 0.0
+        wait_for(lambda: world.job(number).job.state is JobState.COMPLETED)
+    assert {row.lease_epoch for row in leases(world, number)} == {1}, "nothing was taken back and claimed again"
+    world.assert_sound()
+
+
+def leases(world: World, number: str) -> list[Any]:
+    with world.store.read() as uow:
+        return list(
+            uow.connection.execute(
+                select(work_order.c.lease_until, work_order.c.lease_epoch)
+                .join(job, job.c.id == work_order.c.job_id)
+                .where(job.c.tracking_number == number, work_order.c.device_id.is_not(None))
+            )
+        )
+
+
+@pytest.mark.parametrize("what", ["pause", "cancel"])
+def test_what_was_not_called_yet_is_given_back_at_once(world: World, what: str) -> None:
+    number = world.submit(world.request(4))
+    world.gateway.limit.wait_s = 50.0
+    with running(world.engine()) as engine:
+        wait_for(lambda: world.job(number).job.counts.running == 4)
+        getattr(world.desk, what)(number)
+        engine.wake()
+        wait_for(lambda: world.job(number).job.counts.running == 0)
+        counts = world.job(number).job.counts
+        assert world.ledger.posts == 0
+        if what == "pause":
+            assert counts.queued == 4
+            with world.store.read() as uow:
+                states = uow.connection.scalars(
+                    select(work_order_step.c.state)
+                    .join(work_order, work_order.c.id == work_order_step.c.work_order_id)
+                    .join(job, job.c.id == work_order.c.job_id)
+                    .where(job.c.tracking_number == number)
+                )
+                assert set(states) == {"not_sent"}
+            world.gateway.limit.wait_s = 0.0
+            world.desk.resume(number)
+            wait_for(lambda: world.job(number).job.state is JobState.COMPLETED)
+        else:
+            wait_for(lambda: world.job(number).job.state is JobState.CANCELLED)
+            assert world.job(number).job.counts.cancelled == 4
+    world.assert_sound()
+
+
+def test_a_small_job_does_not_wait_for_a_large_one(world: World) -> None:
+    request = world.request(206)
+    lines = request.devices.lines  # type: ignore[union-attr]
+    large = world.submit(only(lines[:200], request), "large")
+    small = world.submit(only(lines[200:], request), "small")
+    world.work(pool=ThreadPool(2))
+    first, last = world.job(large).job, world.job(small).job
+    assert last.finished_at is not None
+    assert first.finished_at is not None
+    with world.store.read() as uow:
+        done_before = uow.connection.execute(
+            select(work_order.c.id)
+            .join(job, job.c.id == work_order.c.job_id)
+            .where(
+                job.c.tracking_number == large,
+                work_order.c.completed_at
+                < select(job.c.finished_at).where(job.c.tracking_number == small).scalar_subquery(),
+            )
+        ).all()
+    assert len(done_before) < 100, "the job of six was finished before half of the large one was"
+
+
+def test_instructions_of_a_newer_program_pause_their_job_and_no_other(world: World) -> None:
+    request = world.request(4)
+    lines = request.devices.lines  # type: ignore[union-attr]
+    strange = world.submit(only(lines[:2], request), "strange")
+    plain = world.submit(only(lines[2:], request), "plain")
+    with world.store.begin() as uow:
+        uow.connection.execute(update(job).where(job.c.tracking_number == strange).values(instructions={"version": 99}))
+        uow.commit()
+    with running(world.engine()):
+        wait_for(lambda: world.job(plain).job.state is JobState.COMPLETED)
+        with world.store.read() as uow:
+            state, cause, reason = uow.connection.execute(
+                select(job.c.state, job.c.pause_cause, job.c.pause_reason).where(job.c.tracking_number == strange)
+            ).one()
+    assert (state, cause) == (JobState.PAUSED, PauseCause.ENVIRONMENT)
+    assert "newer program" in reason
