@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 
-from db.schema import job
+from db.finishing import write_log
+from db.schema import job, work_order
 from db.work import parts
-from desktop_app.association.states import JobState, WorkOrderState
+from desktop_app.association.states import JobState, PauseCause, WorkOrderState
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
@@ -60,6 +61,53 @@ class Counters:
                 update(job).where(job.c.id == job_id).values(**values, changed_at=now, revision=job.c.revision + 1)
             )
         send_to_finishing(uow, self.jobs)
+        for job_id in self.jobs:
+            change = self._changes[job_id]
+            failed = change[WorkOrderState.FAILED]
+            if failed > 0:
+                _pause_over_threshold(uow, job_id, failed, failed + change[WorkOrderState.SUCCEEDED])
+
+
+def _pause_over_threshold(uow: UnitOfWork, job_id: int, failed: int, done: int) -> None:
+    """Pauses a job that just went over the installation's threshold, before one wrong plan fails ten thousand devices.
+
+    Only where it was not over it before: a person who resumes it has decided, and is not asked again.
+
+    Args:
+        failed, done: devices that failed, and that were finished at all, in this unit of work.
+    """
+    settings = uow.settings()
+    percent, least = settings.abort_failed_percent, settings.abort_least_done
+    all_done = job.c.succeeded + job.c.failed
+    is_open = job.c.queued + job.c.running + job.c.waiting_retry + job.c.outcome_unknown > 0
+    was_below = or_(
+        all_done - done < least,
+        (job.c.failed - failed) * 100 <= (all_done - done) * percent,
+    )
+    paused = uow.connection.execute(
+        update(job)
+        .where(
+            job.c.id == job_id, job.c.state.in_((JobState.QUEUED, JobState.RUNNING)), is_open, all_done >= least,
+            job.c.failed * 100 > all_done * percent, was_below,
+        )
+        .values(state=JobState.PAUSED, pause_cause=PauseCause.THRESHOLD, resume_at=None)
+    ).rowcount  # fmt: skip
+    if not paused:
+        return
+    row = uow.connection.execute(select(job.c.run_no, job.c.failed, all_done).where(job.c.id == job_id)).one()
+    causes = uow.connection.execute(
+        select(work_order.c.error_code, func.count())
+        .where(work_order.c.job_id == job_id, work_order.c.state == WorkOrderState.FAILED)
+        .group_by(work_order.c.error_code)
+        .order_by(func.count().desc(), work_order.c.error_code)
+        .limit(3)
+    )
+    reason = (
+        f"{row.failed:,} of {row[2]:,} finished devices failed, more than {percent} %: "
+        f"{', '.join(f'{code} {count:,}' for code, count in causes)}. Correct the cause, then resume or cancel the job."
+    )
+    uow.connection.execute(update(job).where(job.c.id == job_id).values(pause_reason=reason[:400]))
+    write_log(uow, job_id, row.run_no, "paused", f"Paused by itself: {reason}", level="warning")
 
 
 def _nothing_open() -> ColumnElement[bool]:
