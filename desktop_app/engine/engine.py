@@ -65,8 +65,8 @@ class EngineConfig:
     first_wait_s: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.lease_s < 1.5 * self.timeout_s:
-            raise ValueError("A lease must outlast a call by half of its time-out at the least.")
+        if self.lease_s <= self.timeout_s:
+            raise ValueError("A lease must outlast a call.")
 
 
 class Engine:
@@ -116,6 +116,7 @@ class Engine:
         )  # fmt: skip
         self._rounds = Rounds(
             self._recorder, self._calls, gateway, size=pool.size, lease_s=config.lease_s,
+            timeout_s=config.timeout_s,
             on_ended=self._housekeeping.wake,
         )  # fmt: skip
         self._stopping = threading.Event()

@@ -55,6 +55,7 @@ class Rounds:
         *,
         size: int,
         lease_s: float,
+        timeout_s: float = 0.0,
         on_ended: Callable[[], None] = lambda: None,
     ) -> None:
         """
@@ -64,6 +65,7 @@ class Rounds:
             gateway: says which credentials cannot be opened here.
             size: calls at a time.
             lease_s: how long a work order is held without renewing.
+            timeout_s: wall-clock seconds of one call: a lease is renewed before it is too short for one.
             on_ended: called when work orders have left this engine's hand: a job may have to be finished.
         """
         #: What the pool's threads bring; None: there may be new work.
@@ -74,7 +76,7 @@ class Rounds:
         self._calls = calls
         self._gateway = gateway
         self._size = size
-        self._lease_s = lease_s
+        self._renew_below_s = (lease_s + timeout_s) / 2
         self._on_ended = on_ended
         self._pending: list[Item] = []
         self._bulk: deque[int] = deque()
@@ -211,7 +213,7 @@ class Rounds:
                 )
                 self._out -= len(back)
                 self._pending += [Outcome(one, NotCalled(wait_s)) for one in back]
-        ending = self._calls.take_back(lambda one: not one.lease.outlives(self._lease_s / 2))
+        ending = self._calls.take_back(lambda one: not one.lease.outlives(self._renew_below_s))
         self._out -= len(ending)
         self._pending += ending
 

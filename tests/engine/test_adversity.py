@@ -84,7 +84,8 @@ def test_a_database_that_another_program_locks_is_waited_for(world: World) -> No
 def test_leases_are_renewed_while_calls_wait_for_the_quota(world: World) -> None:
     number = world.submit(world.request(3))
     world.gateway.limit.wait_s = 50.0
-    config = EngineConfig("work", timeout_s=1.0, settle_s=0.2, lease_s=3.0)
+    # A call may take most of the lease: it is renewed before it is too short for one.
+    config = EngineConfig("work", timeout_s=2.0, settle_s=0.2, lease_s=3.5)
     with running(Engine(world.store, world.gateway, ThreadPool(2), config)):
         wait_for(lambda: world.job(number).job.counts.running == 3)
         (before,) = {row.lease_until for row in leases(world, number)}
