@@ -16,8 +16,9 @@ from rich.console import Console
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "build" / "bench"
 PAGE = ROOT / "docs" / "benchmarks.md"
+PICTURE = PAGE.with_suffix(".svg")
 #: In the order in which they are measured and told.
-TOPICS = ("billed_job", "quota", "no_op_orders", "unbilled_job", "submit_and_check", "recovery", "window")
+TOPICS = ("billed_job", "quota", "no_op_orders", "unbilled_job", "submit_and_check", "growth", "recovery", "window")
 NOT_MEASURED = (
     "PostgreSQL and SQL Server: all figures are those of the embedded database.",
     "Several engines on one database, and networks: billing and database are on this machine.",
@@ -47,12 +48,13 @@ def main() -> int:
 
 
 def _tell(document: dict[str, Any], console: Console, *, page: bool) -> int:
-    from bench import report
+    from bench import plot, report
 
     report.print_table(document, console)
     if page:
-        PAGE.write_text(report.page(document), encoding="utf-8")
-        console.print(f"Written: {PAGE.relative_to(ROOT)}")
+        PICTURE.write_text(plot.draw(document["figures"]), encoding="utf-8")
+        PAGE.write_text(report.page(document, PICTURE.name), encoding="utf-8")
+        console.print(f"Written: {PAGE.relative_to(ROOT)}, {PICTURE.relative_to(ROOT)}")
     return 0
 
 

@@ -15,9 +15,10 @@ _HEAD = """\
 
 Written by `make bench`; whatever is changed here by hand is lost with the next run.
 
-Measured on {date} at commit `{commit}`{changes}: {processor}, {cores} cores, {memory_gb} GB, {system}, Python {python},
-SQLite {sqlite}; one `fdatasync` of 4 KB takes {sync_us:,} µs. {load_before} processes wanted a core when the run began,
-{load_after} when it ended (average of a minute each); it took {minutes} minutes.
+Measured on {date} at commit `{commit}`{changes}, in {minutes} minutes.
+{processor}, {cores} cores, {memory_gb} GB, {system}, Python {python}, SQLite {sqlite}.
+One `fdatasync` of 4 KB takes {sync_us:,} µs. Load (processes that want a core, over a minute): {load_before} before the
+run, {load_after} after it.
 
 ## How to read it
 
@@ -47,9 +48,14 @@ def print_table(document: Document, console: Console) -> None:
     console.print(table)
 
 
-def page(document: Document) -> str:
-    """docs/benchmarks.md."""
-    lines = [_HEAD.format(**_facts(document)), f"## Figures: {_count(document)}"]
+def page(document: Document, picture: str) -> str:
+    """docs/benchmarks.md, with the picture that lies beside it."""
+    lines = [
+        _HEAD.format(**_facts(document)),
+        f"![How near jobs come to the ideal, and what a device costs as jobs grow]({picture})",
+        "",
+        f"## Figures: {_count(document)}",
+    ]
     notes: list[str] = []
     topic = ""
     for figure in document["figures"]:
@@ -65,6 +71,10 @@ def page(document: Document) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "Notes", ""]
     lines += [f"{number}. {note[0].upper()}{note[1:]}." for number, note in enumerate(notes, 1)]
+    missed = [figure for figure in document["figures"] if figure["met"] is False]
+    if missed:
+        lines += ["", "## Targets that were missed", ""]
+        lines += [f"- {_missed(figure)}" for figure in missed]
     lines += ["", "## What was not measured", ""]
     lines += [f"- {left_out}" for left_out in document["not_measured"]]
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
@@ -105,10 +115,18 @@ def _cells(figure: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _missed(figure: Mapping[str, Any]) -> str:
+    reached = f"{_number(figure['value'])} {figure['unit']}"
+    if figure["target"]["of"] == "ratio":
+        reached = f"{_ratio(figure['ratios'], figure['ratio'])} of the baseline"
+    return f"{figure['topic']}, {figure['what']}: {reached}; target {_bound(figure['target'], figure['unit'])}"
+
+
 def _ratio(ratios: Sequence[float], middle: float) -> str:
+    digits = 3 if middle < 1 else 2
     if len(ratios) == 1:
-        return f"{middle:.2f}"
-    return f"{middle:.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+        return f"{middle:.{digits}f}"
+    return f"{middle:.{digits}f} ({min(ratios):.{digits}f}–{max(ratios):.{digits}f})"
 
 
 def _bound(target: Mapping[str, Any], unit: str) -> str:

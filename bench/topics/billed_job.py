@@ -34,6 +34,8 @@ POOL_S = 3.0
 QUICK = ((20, 8, 1), (20, 32, 1), (50, 16, 1), (50, 32, 3))
 SLOW = ((20, 32, 1), (50, 16, 1), (200, 32, 1), (50, 32, 3))
 TARGET = Target(at_least=0.93)
+#: From so many calls a second on the pool's threads wait for the interpreter more than a little.
+MANY_CALLS = 1_000
 
 
 def measure(run: Run) -> list[Figure]:
@@ -56,8 +58,10 @@ def _cell(run: Run, latency_ms: int, concurrency: int, calls: int) -> list[Figur
         run.say(name)
         jobs.append(job_rate(run.worlds, latency_s, concurrency, calls, count))
         pools.append(_pool_rate(latency_s, concurrency) / calls)
+    is_fast = concurrency / latency_s >= MANY_CALLS
+    note = "there is always a call to make, but threads that wake wait for the interpreter's lock" if is_fast else ""
     return [
-        Figure(TOPIC, name, "a second", tuple(jobs), "C / (k · L)", (ideal,) * repeats, TARGET),
+        Figure(TOPIC, name, "a second", tuple(jobs), "C / (k · L)", (ideal,) * repeats, TARGET, note),
         Figure(TOPIC, name, "a second", tuple(jobs), "bare pool of the same calls", tuple(pools)),
     ]
 
@@ -89,9 +93,8 @@ def _slow_cell(run: Run, preload: str, latency_ms: int, concurrency: int, calls:
             cwd=ROOT, env={**os.environ, "LD_PRELOAD": preload}, stdout=subprocess.PIPE, text=True, check=True,
         )  # fmt: skip
         told.append(json.loads(done.stdout))
-    took = max(one["sync_s"] for one in told)
-    assert took >= WAIT_S, "the slow disk was not slow"
+    assert min(one["sync_s"] for one in told) >= WAIT_S, "the slow disk was not slow"
     return Figure(
         SLOW_TOPIC, name, "a second", tuple(one["rate"] for one in told), "C / (k · L)", (ideal,) * len(told), TARGET,
-        f"each fsync and fdatasync of the process waits {WAIT_S * 1000:.0f} ms longer ({took * 1000:.1f} ms in all)",
+        f"each fsync and fdatasync of the process waits {WAIT_S * 1000:.0f} ms longer",
     )  # fmt: skip
