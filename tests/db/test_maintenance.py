@@ -91,8 +91,14 @@ def _catalogue(store: Store) -> dict[str, str]:
             rows = connection.execute(
                 text("SELECT type || ' ' || name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_autoindex%'")
             )
-            return {str(name).replace("table alembic", "alembic"): " ".join(str(sql).split()) for name, sql in rows}
+            return {str(name).replace("table alembic", "alembic"): _in_any_order(str(sql)) for name, sql in rows}
         return _postgresql_catalogue(connection)
+
+
+def _in_any_order(sql: str) -> str:
+    """One statement with its lines sorted: in which order a table's foreign keys are written means nothing, and where
+    tables refer to each other in a circle it is not always the same."""
+    return " ".join(sorted(" ".join(line.split()).rstrip(",").rstrip() for line in sql.splitlines()))
 
 
 def _postgresql_catalogue(connection: Connection) -> dict[str, str]:
