@@ -256,6 +256,28 @@ class Finding:
     device_id: int | None = None
 
 
+#: Titles of causes go on where "2 devices" ends; one device wants another form of their first word.
+_SINGULAR = {
+    "are": "is",
+    "have": "has",
+    "were": "was",
+    "belong": "belongs",
+    "wait": "waits",
+    "keep": "keeps",
+    "live": "lives",
+    "move": "moves",
+    "start": "starts",
+    "need": "needs",
+    "do": "does",
+}
+
+
+def title_for(count: int, title: str) -> str:
+    """A cause's title as it goes on behind that many devices: "have no MSISDN", for one "has no MSISDN"."""
+    first, space, rest = title.partition(" ")
+    return f"{_SINGULAR.get(first, first)}{space}{rest}" if count == 1 else title
+
+
 @dataclass(frozen=True, slots=True)
 class FindingGroup:
     """All findings of one rule.

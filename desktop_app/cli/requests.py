@@ -19,6 +19,7 @@ from desktop_app.association.model import (
     CheckReport,
     Severity,
     Submitted,
+    title_for,
 )
 from desktop_app.cli.call import Call, command
 from desktop_app.cli.output import Output
@@ -249,7 +250,9 @@ def show_report(out: Output, report: CheckReport) -> None:
     for group in report.groups:
         if not any(group.lines):  # about the request as a whole: said above
             continue
-        out.line(f"  {_word(group.severity)}  {group.count:,} {group.title}", _style(group.severity))
+        out.line(
+            f"  {_word(group.severity)}  {group.count:,} {title_for(group.count, group.title)}", _style(group.severity)
+        )
         out.line(f"           {group.what_to_do} (lines {_lines_of(group.lines)})")
 
 

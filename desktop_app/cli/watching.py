@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from desktop_app.association.errors import EnvironmentFault
+from desktop_app.association.model import title_for
 from desktop_app.association.states import FINAL_JOBS, JobState, PauseCause, WorkOrderState
 from desktop_app.cli.output import Output
 
@@ -206,7 +207,7 @@ def show_causes(out: Output, detail: JobDetail) -> None:
     out.table(
         ("Devices", "State", "What", "What to do"),
         [
-            (cause.count, cause.state.value, f"{cause.title} ({cause.code})", cause.what_to_do)
+            (cause.count, cause.state.value, f"{title_for(cause.count, cause.title)} ({cause.code})", cause.what_to_do)
             for cause in detail.causes
         ],
         right=("Devices",),

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from PySide6.QtCore import QCoreApplication
 
 from desktop_app.association.errors import AssociationError
-from desktop_app.association.model import DeviceStatus, Proof
+from desktop_app.association.model import DeviceStatus, Proof, title_for
 from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState
 from desktop_app.desk.protocol import HistoryRow, JobCounts, JobRow
 from desktop_app.ui.palette import Tone
@@ -218,27 +218,9 @@ def devices(count: int) -> str:
     return translate("words", "{count} devices").format(count=number(count))
 
 
-#: The desk's titles go on where "2 devices" ends; one device wants another form of their first word.
-_SINGULAR = {
-    "are": "is",
-    "have": "has",
-    "were": "was",
-    "belong": "belongs",
-    "wait": "waits",
-    "keep": "keeps",
-    "live": "lives",
-    "start": "starts",
-    "need": "needs",
-    "do": "does",
-}
-
-
 def devices_that(count: int, title: str) -> str:
     """ "2 devices have no MSISDN", "1 device has no MSISDN"."""
-    if count == 1:
-        first, _, rest = title.partition(" ")
-        title = f"{_SINGULAR.get(first, first)} {rest}".rstrip()
-    return f"{devices(count)} {title}"
+    return f"{devices(count)} {title_for(count, title)}"
 
 
 def day(value: date | None) -> str:
