@@ -36,6 +36,10 @@ SLOW = ((20, 32, 1), (50, 16, 1), (200, 32, 1), (50, 32, 3))
 TARGET = Target(at_least=0.93)
 #: From so many calls a second on the pool's threads wait for the interpreter more than a little.
 MANY_CALLS = 1_000
+_WHY_LESS = (
+    "calls wait to be made throughout, so the queue is not what holds it up; threads that wake probably wait for the"
+    " interpreter's lock"
+)
 
 
 def measure(run: Run) -> list[Figure]:
@@ -59,7 +63,7 @@ def _cell(run: Run, latency_ms: int, concurrency: int, calls: int) -> list[Figur
         jobs.append(job_rate(run.worlds, latency_s, concurrency, calls, count))
         pools.append(_pool_rate(latency_s, concurrency) / calls)
     is_fast = concurrency / latency_s >= MANY_CALLS
-    note = "there is always a call to make, but threads that wake wait for the interpreter's lock" if is_fast else ""
+    note = _WHY_LESS if is_fast else ""
     return [
         Figure(TOPIC, name, "a second", tuple(jobs), "C / (k · L)", (ideal,) * repeats, TARGET, note),
         Figure(TOPIC, name, "a second", tuple(jobs), "bare pool of the same calls", tuple(pools)),
