@@ -148,3 +148,19 @@ def test_tab_order_is_the_visual_order(ui):
         "reassignCheck",
         "reasonEdit",
     ]
+
+
+@pytest.mark.parametrize("page", [ASSOCIATE, JOBS, HISTORY, SETTINGS])
+@pytest.mark.parametrize("size", [(1440, 900), (1100, 700)], ids=["1440x900", "1100x700"])
+def test_no_control_is_cut_off_by_what_it_stands_in(ui, page, size):
+    """But for what is scrolled, which is as large as it wants to be in a view that shows a part of it."""
+    ui.window.resize(*size)
+    prepare(ui, page)
+    cut = [
+        f"{widget.objectName()} {widget.geometry()} in {widget.parentWidget().size()}"
+        for widget in focusable(ui)
+        if widget.parentWidget() is not None
+        and widget.parentWidget().objectName() != "qt_scrollarea_viewport"
+        and not widget.parentWidget().rect().contains(widget.geometry())
+    ]
+    assert cut == []

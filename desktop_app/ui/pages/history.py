@@ -81,7 +81,7 @@ class HistoryPage(Page):
         self.search.textChanged.connect(lambda: self._timer.start())
         self.search.down_pressed.connect(lambda: self.table.setFocus())
         top.addWidget(self.search, 1)
-        self.period = combo_box("historyPeriod", self.tr("Period"))
+        self.period = combo_box("historyPeriod", self.tr("Period"), width=150)
         for text, days in (
             (self.tr("Today"), 1),
             (self.tr("Last 7 days"), 7),
@@ -91,12 +91,10 @@ class HistoryPage(Page):
         ):
             self.period.addItem(text, days)
         self.period.setCurrentIndex(2)
-        self.period.setFixedWidth(150)
         self.period.currentIndexChanged.connect(self.reload)
         top.addWidget(self.period)
-        self.operator = combo_box("historyOperator", self.tr("Operator"))
+        self.operator = combo_box("historyOperator", self.tr("Operator"), width=150)
         self.operator.addItem(self.tr("All operators"), "")
-        self.operator.setFixedWidth(150)
         self.operator.currentIndexChanged.connect(self.reload)
         top.addWidget(self.operator)
         self._write_placeholder()

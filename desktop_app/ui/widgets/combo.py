@@ -7,13 +7,22 @@ from PySide6.QtGui import QTextCharFormat
 from PySide6.QtWidgets import QComboBox, QDateEdit, QLineEdit, QSizePolicy, QStyledItemDelegate
 
 
-def combo_box(name: str, accessible: str = "") -> QComboBox:
-    """A combo box that is as wide as its place, whatever its entries are."""
+def combo_box(name: str, accessible: str = "", width: int | None = None) -> QComboBox:
+    """A combo box whose entries do not matter for its width.
+
+    Args:
+        width: in pixels; None: as wide as its place.
+    """
     combo = QComboBox()
     combo.setObjectName(name)
     if accessible:
         combo.setAccessibleName(accessible)
-    combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    if width is None:
+        combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    else:
+        # Beside something that stretches, a layout gives a box that ignores its hint no room at all.
+        combo.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        combo.setFixedWidth(width)
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(8)
     combo.setItemDelegate(QStyledItemDelegate(combo))  # the box's own one passes the style sheet by
