@@ -11,7 +11,13 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 from db.finishing import write_log
 from db.schema import job, work_order
 from db.work import parts
-from desktop_app.association.states import JobState, PauseCause, WorkOrderState
+from desktop_app.association.states import (
+    JobState,
+    PauseCause,
+    WorkOrderState,
+    jobs_before,
+    work_order_may_become,
+)
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
@@ -26,7 +32,13 @@ class Counters:
         self._progressed: set[int] = set()
 
     def moved(self, job_id: int, before: WorkOrderState, after: WorkOrderState, count: int = 1) -> None:
-        """``count`` work orders of the job changed their state."""
+        """``count`` work orders of the job changed their state.
+
+        Raises:
+            ValueError: the table of transitions does not have this one; the unit of work must not be committed.
+        """
+        if not work_order_may_become(before, after):
+            raise ValueError(f"A work order may not go from {before} to {after}.")
         change = self._changes[job_id]
         change[before] -= count
         change[after] += count
@@ -87,7 +99,7 @@ def _pause_over_threshold(uow: UnitOfWork, job_id: int, failed: int, done: int) 
     paused = uow.connection.execute(
         update(job)
         .where(
-            job.c.id == job_id, job.c.state.in_((JobState.QUEUED, JobState.RUNNING)), is_open, all_done >= least,
+            job.c.id == job_id, job.c.state.in_(jobs_before(JobState.PAUSED)), is_open, all_done >= least,
             job.c.failed * 100 > all_done * percent, was_below,
         )
         .values(state=JobState.PAUSED, pause_cause=PauseCause.THRESHOLD, resume_at=None)
@@ -112,7 +124,7 @@ def _pause_over_threshold(uow: UnitOfWork, job_id: int, failed: int, done: int) 
 
 def _nothing_open() -> ColumnElement[bool]:
     return and_(
-        job.c.state.in_((JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)),
+        job.c.state.in_(jobs_before(JobState.FINISHING)),
         job.c.queued == 0,
         job.c.running == 0,
         job.c.waiting_retry == 0,

@@ -19,13 +19,13 @@ from db.schema import billing_service, job, work_order, work_order_step
 from db.work import record_services
 from desktop_app.association.errors import NotFound, RequestRefused
 from desktop_app.association.model import BillingAction
-from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState
+from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState, jobs_before
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
 
 _wo = work_order.c
-_RUNNABLE = (JobState.QUEUED, JobState.RUNNING)
+_RUNNABLE = jobs_before(JobState.PAUSED)
 #: Pauses that end by themselves.
 _OWN_PAUSES = (PauseCause.ENVIRONMENT, PauseCause.QUOTA)
 

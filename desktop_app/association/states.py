@@ -58,8 +58,6 @@ class Step(StrEnum):
 
 #: The steps that call the billing company, in order. Each makes at most one POST.
 BILLING_STEPS: tuple[Step, ...] = (Step.BILLING_SERVICE, Step.CARRIER_PLAN_PRODUCT, Step.CUSTOMER_PLAN_PRODUCT)
-#: The steps that are written in ONE local transaction.
-LOCAL_STEPS: tuple[Step, ...] = (Step.OWNERSHIP, Step.CARRIER_RATE_PLAN, Step.CUSTOMER_RATE_PLAN, Step.HISTORY)
 
 
 class StepState(StrEnum):
@@ -109,7 +107,7 @@ WORK_ORDER_TRANSITIONS: dict[WorkOrderState, frozenset[WorkOrderState]] = {
 
 _J = JobState
 JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    _J.QUEUED: frozenset({_J.RUNNING, _J.PAUSED, _J.FINISHING, _J.CANCELLED}),
+    _J.QUEUED: frozenset({_J.RUNNING, _J.PAUSED, _J.FINISHING}),
     _J.RUNNING: frozenset({_J.PAUSED, _J.FINISHING}),
     _J.PAUSED: frozenset({_J.QUEUED, _J.RUNNING, _J.FINISHING}),
     _J.FINISHING: FINAL_JOBS,
@@ -120,14 +118,11 @@ JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 }
 
 
-def may_become(before: WorkOrderState | JobState, after: WorkOrderState | JobState) -> bool:
-    """Whether the transition is allowed.
+def work_order_may_become(before: WorkOrderState, after: WorkOrderState) -> bool:
+    """Whether a work order in the one state may be written into the other."""
+    return after in WORK_ORDER_TRANSITIONS[before]
 
-    Raises:
-        TypeError: the two states are not of the same kind.
-    """
-    if isinstance(before, WorkOrderState) and isinstance(after, WorkOrderState):
-        return after in WORK_ORDER_TRANSITIONS[before]
-    if isinstance(before, JobState) and isinstance(after, JobState):
-        return after in JOB_TRANSITIONS[before]
-    raise TypeError(f"{before!r} and {after!r} are not states of the same kind")
+
+def jobs_before(after: JobState) -> tuple[JobState, ...]:
+    """The states from which a job may be written into this one: what its compare-and-set asks for."""
+    return tuple(before for before in JobState if after in JOB_TRANSITIONS[before])
