@@ -21,13 +21,6 @@ from desktop_app.association.errors import RequestRefused
 from desktop_app.folders import config_file, default_data_dir
 
 ENVIRONMENT_PREFIX = "ASSOCIATION_"
-#: Environment variables of this prefix that are no settings: secrets, read where they are used.
-SECRET_VARIABLES = frozenset(
-    f"{ENVIRONMENT_PREFIX}{name}"
-    for name in (
-        "BILLING_LOGIN", "BILLING_PASSWORD", "BILLING_SUBSCRIPTION_KEY", "BILLING_CREDENTIAL", "NOTIFY_SECRET",
-    )
-)  # fmt: skip
 
 #: A lease lasts at least so many times as long as one billing call may: the call waits its turn, then is made, then it
 #: is recorded.

@@ -39,7 +39,6 @@ class CallKind(StrEnum):
     POST_PRODUCT = "post_product"  #: put one plan's product on it
     FIND_SERVICE = "find_service"  #: does billing have a service of our reference, or of the number?
     FIND_PRODUCT = "find_product"  #: does the service have the product?
-    PING = "ping"  #: is billing there, and is the credential accepted?
 
 
 #: The calls after which billing may have made something: they need a committed intent.

@@ -124,12 +124,6 @@ class OrderInHand:
         return row.billing_id if row is not None and row.state in SETTLED_STEPS else None
 
     @property
-    def made_service_id(self) -> str | None:
-        """Billing's id of the service that this work order itself made; None: it made none."""
-        row = self.steps.get(Step.BILLING_SERVICE)
-        return row.billing_id if row is not None and row.state is StepState.DONE else None
-
-    @property
     def open_since(self) -> datetime | None:
         """Since when the outcome that the call asks for is open; None: it is not, or the call is a POST of its own."""
         if self.call is None or self.call.kind in POSTS:

@@ -9,7 +9,7 @@ from PySide6.QtGui import QFont, QFontDatabase
 from desktop_app.ui.resources import resource_path
 
 FAMILY = "Inter"
-BODY, SMALL, TITLE = 13, 12, 18  # pixels
+BODY, SMALL = 13, 12  # pixels
 _FILES = ("Inter-Regular.ttf", "Inter-Medium.ttf", "Inter-SemiBold.ttf")
 
 

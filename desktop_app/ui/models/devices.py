@@ -248,11 +248,6 @@ class DeviceTableModel(PagedModel[DeviceRow]):
             case _:
                 return Cell(str(getattr(device, key)))
 
-    def spoken_row(self, row: int) -> str:
-        """The row for a screen reader."""
-        device = self.row_at(row)
-        return device.iccid if device else ""
-
 
 def _verdict_statuses() -> tuple[words.Status, ...]:
     return words.ready(), words.warning(), words.blocked()

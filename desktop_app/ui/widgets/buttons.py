@@ -44,11 +44,6 @@ class Button(QPushButton):
             self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self._recolour()
 
-    def set_icon(self, name: str) -> None:
-        """Shows another icon."""
-        self._icon_name = name
-        self._recolour()
-
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() in {QEvent.Type.PaletteChange, QEvent.Type.StyleChange}:

@@ -31,11 +31,6 @@ class Chip(QPushButton):
             self._count = count
             self._write()
 
-    def set_word(self, word: str) -> None:
-        """Writes another word on it."""
-        self._word = word
-        self._write()
-
     def _write(self) -> None:
         shown = self._word if self._count is None else f"{self._word}  {self._count:,}"
         self.setText(shown.replace("&", "&&"))
