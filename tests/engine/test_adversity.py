@@ -36,12 +36,12 @@ def running(engine: Engine) -> Iterator[Engine]:
 def test_a_database_that_goes_and_comes_back_loses_nothing(world: World, postgres_server: PostgresServer) -> None:
     number = world.submit(world.request(40))
     world.ledger.faults.extend([None, None, CUT_AFTER] * 5)
-    gone, back = threading.Event(), threading.Event()
+    going, gone = threading.Lock(), threading.Event()
 
     def on_post() -> None:
-        if world.ledger.posts >= 12 and not gone.is_set():
-            gone.set()
+        if world.ledger.posts >= 12 and going.acquire(blocking=False):
             postgres_server.stop()
+            gone.set()  # not before: the server may only be started again once it has stopped
 
     world.ledger.on_post = on_post
     with running(world.engine()) as engine:
@@ -52,7 +52,6 @@ def test_a_database_that_goes_and_comes_back_loses_nothing(world: World, postgre
             assert engine.fault.code == "DATABASE_UNREACHABLE"
         finally:
             postgres_server.start()
-            back.set()
         wait_for(lambda: world.job(number).job.state is JobState.COMPLETED)
         wait_for(lambda: engine.fault is None)
     assert world.job(number).job.counts.succeeded == 40
