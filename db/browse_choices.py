@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, false, func, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, true
 
 from db.operators import sees
 from db.schema import customer, device, device_ownership, rate_plan, service_provider, site
@@ -80,6 +80,19 @@ def customers(uow: UnitOfWork, rights: OperatorRights, text: str, limit: int) ->
             else_=4,
         )
         order.insert(1, rank)
+    rows = uow.connection.execute(_customers().where(found, sees(rights, customer.c.id)).order_by(*order).limit(limit))
+    return [CustomerRecord._make(row) for row in rows]
+
+
+def customer_by_id(uow: UnitOfWork, rights: OperatorRights, customer_id: int) -> CustomerRecord | None:
+    """One customer; None: there is none, or the operator may not see it."""
+    row = uow.connection.execute(
+        _customers().where(customer.c.id == customer_id, sees(rights, customer.c.id))
+    ).one_or_none()
+    return None if row is None else CustomerRecord._make(row)
+
+
+def _customers() -> Select[Any]:
     count = (
         select(func.count())
         .where(
@@ -93,24 +106,17 @@ def customers(uow: UnitOfWork, rights: OperatorRights, text: str, limit: int) ->
     source = customer.outerjoin(site, and_(site.c.customer_id == customer.c.id, site.c.is_default == true())).outerjoin(
         rate_plan, rate_plan.c.id == customer.c.default_customer_rate_plan_id
     )
-    rows = uow.connection.execute(
-        select(
-            customer.c.id,
-            customer.c.account_number,
-            customer.c.name,
-            customer.c.tag,
-            customer.c.is_active,
-            count,
-            customer.c.contract_until,
-            site.c.code,
-            rate_plan.c.code,
-        )
-        .select_from(source)
-        .where(found, sees(rights, customer.c.id))
-        .order_by(*order)
-        .limit(limit)
-    )
-    return [CustomerRecord._make(row) for row in rows]
+    return select(
+        customer.c.id,
+        customer.c.account_number,
+        customer.c.name,
+        customer.c.tag,
+        customer.c.is_active,
+        count,
+        customer.c.contract_until,
+        site.c.code,
+        rate_plan.c.code,
+    ).select_from(source)
 
 
 def sites(uow: UnitOfWork, rights: OperatorRights, customer_id: int) -> list[SiteRecord]:

@@ -354,6 +354,25 @@ def scheduled_changes(uow: UnitOfWork, rights: OperatorRights, device_id: int) -
     return [ScheduledChangeRecord._make(row) for row in rows]
 
 
+def ids_in_job(uow: UnitOfWork, job_id: int, states: Sequence[str], error_code: str) -> tuple[array[int], int]:
+    """Handles of a job's devices by line, and the number of lines of which no device was found.
+
+    Args:
+        states: of the work orders.
+        error_code: only those with this error; "": all of them.
+    """
+    statement = (
+        select(work_order.c.device_id)
+        .where(work_order.c.job_id == job_id, work_order.c.state.in_(list(states)))
+        .order_by(work_order.c.line)
+    )
+    if error_code:
+        statement = statement.where(work_order.c.error_code == error_code)
+    found = uow.connection.execute(statement).scalars().all()
+    ids = array("q", (handle for handle in found if handle is not None))
+    return ids, len(found) - len(ids)
+
+
 def open_tracking_number(uow: UnitOfWork, device_id: int) -> str:
     """Tracking number of the job that the device has an open work order in; "" where it has none."""
     states = sorted(state.value for state in OPEN_WORK_ORDERS)

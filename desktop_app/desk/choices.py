@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from db import browse_choices, browse_devices
+from db.browse_choices import CustomerRecord
 from desktop_app.association.model import AskedLines, DeviceSelection, PickedDevices, PlanKind, unpack
 from desktop_app.desk.devices import LocalDevices
 from desktop_app.desk.protocol import CustomerRow, IsCancelled, RatePlanRow, ServiceProviderRow, SiteRow, never
@@ -26,20 +27,7 @@ class LocalChoices:
         """Customers whose name, account number or tag holds the text, best first; only those that may be seen."""
         with self._seat.store.read() as uow:
             records = browse_choices.customers(uow, self._seat.rights(uow), text, limit)
-        return tuple(
-            CustomerRow(
-                customer_id=record.customer_id,
-                account_number=record.account_number or "",
-                name=record.name,
-                tag=record.tag,
-                is_active=record.is_active,
-                devices=record.devices,
-                contract_until=record.contract_until,
-                default_site=record.default_site,
-                default_customer_rate_plan=record.default_customer_rate_plan,
-            )
-            for record in records
-        )
+        return tuple(customer_row(record) for record in records)
 
     def sites(self, customer: int) -> tuple[SiteRow, ...]:
         """The customer's active sites, the default first."""
@@ -86,3 +74,18 @@ class LocalChoices:
         left_out = frozenset(unpack(devices.minus))
         ids = browse_devices.device_ids(uow, rights, devices.filter, "iccid", False, cancelled)
         return array("q", (key for key in ids if key not in left_out)) if left_out else ids
+
+
+def customer_row(record: CustomerRecord) -> CustomerRow:
+    """A stored customer as it is listed."""
+    return CustomerRow(
+        customer_id=record.customer_id,
+        account_number=record.account_number or "",
+        name=record.name,
+        tag=record.tag,
+        is_active=record.is_active,
+        devices=record.devices,
+        contract_until=record.contract_until,
+        default_site=record.default_site,
+        default_customer_rate_plan=record.default_customer_rate_plan,
+    )

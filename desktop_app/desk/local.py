@@ -8,6 +8,7 @@ from desktop_app.association.model import AssociationRequest, CheckReport, Devic
 from desktop_app.desk.administration import Installation, LocalAdministration
 from desktop_app.desk.choices import LocalChoices
 from desktop_app.desk.devices import LocalDevices
+from desktop_app.desk.drafts import LocalDrafts
 from desktop_app.desk.export import LocalExport
 from desktop_app.desk.history import LocalHistory
 from desktop_app.desk.jobs import LocalJobs
@@ -19,7 +20,16 @@ from desktop_app.desk.steering import LocalSteering
 from desktop_app.engine.gateway import BillingGateway
 
 
-class LocalDesk(LocalDevices, LocalChoices, LocalJobs, LocalSteering, LocalExport, LocalHistory, LocalAdministration):
+class LocalDesk(
+    LocalDevices,
+    LocalChoices,
+    LocalJobs,
+    LocalDrafts,
+    LocalSteering,
+    LocalExport,
+    LocalHistory,
+    LocalAdministration,
+):
     """Implements :class:`desktop_app.desk.protocol.Desk`; each part in a module of its own."""
 
     def __init__(

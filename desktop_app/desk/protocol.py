@@ -20,6 +20,7 @@ from typing import Protocol
 from desktop_app.association.errors import Problem
 from desktop_app.association.model import (
     AssociationRequest,
+    CarrierPlanChoice,
     CheckReport,
     DeviceFilter,
     DeviceSelection,
@@ -485,6 +486,36 @@ class Retried:
     run_no: int
 
 
+@dataclass(frozen=True, slots=True)
+class RequestDraft:
+    """What a job asked, for some of its devices: to be changed and submitted again, as a job of its own.
+
+    Attributes:
+        tracking_number: of the job.
+        packed: packed handles of the devices, by line.
+        left_out: lines of which no device was found; they cannot be asked for again by a handle.
+        customer, site, service_provider, …: as the job has them; see
+            :class:`~desktop_app.association.model.AssociationRequest`.
+    """
+
+    tracking_number: str
+    packed: bytes
+    left_out: int
+    customer: CustomerRow
+    site: str | None
+    service_provider: str | None
+    create_billing_service: bool
+    carrier_rate_plans: tuple[CarrierPlanChoice, ...]
+    customer_rate_plan: str | None
+    effective_date: date | None
+    reassign: bool
+    reason: str
+
+
+#: Work orders whose devices a person may want to ask for once more, changed.
+DRAFTED = (WorkOrderState.FAILED, WorkOrderState.REJECTED)
+
+
 class JobsDesk(Protocol):
     """Watching and steering jobs."""
 
@@ -523,6 +554,16 @@ class JobsDesk(Protocol):
 
     def retry(self, tracking_number: str) -> Retried:
         """Re-checks what failed or was rejected and queues again what passes, under the same tracking number."""
+
+    def draft(
+        self, tracking_number: str, states: Sequence[WorkOrderState] = DRAFTED, error_code: str = ""
+    ) -> RequestDraft:
+        """The job's request for those of its devices that are in these states (and, where one is named, failed or were
+        rejected for this cause), to be changed and submitted again. It changes nothing.
+
+        Raises:
+            NotFound: there is no such job, or it may not be seen.
+        """
 
     def pause(self, tracking_number: str) -> None:
         """No further work order of the job is begun; calls in flight finish."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from desktop_app.desk.protocol import Capabilities, Desk
+from desktop_app.desk.protocol import Capabilities, Desk, RequestDraft
 from desktop_app.ui import words
 from desktop_app.ui.background import Background
 from desktop_app.ui.palette import Tone
@@ -27,6 +27,7 @@ class Context:
     Attributes:
         show_job: opens the Jobs page at the job of this tracking number.
         show_associate: opens the Associate page.
+        fill_in: opens the Associate page, filled in with a job's request for some of its devices.
     """
 
     desk: Desk
@@ -36,6 +37,7 @@ class Context:
     notify: Notify
     show_job: Callable[[str], None]
     show_associate: Callable[[], None]
+    fill_in: Callable[[RequestDraft], None]
     provider_names: dict[str, str] = field(default_factory=dict)  #: of service providers, by code, as far as known
 
     def provider_name(self, code: str) -> str:

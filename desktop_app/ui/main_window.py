@@ -10,7 +10,7 @@ from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop_app.association.states import FINAL_JOBS, JobState
-from desktop_app.desk.protocol import Capabilities, Changes, Desk, JobRow
+from desktop_app.desk.protocol import Capabilities, Changes, Desk, JobRow, RequestDraft
 from desktop_app.ui import words
 from desktop_app.ui.background import Background
 from desktop_app.ui.bridge import Bridge
@@ -147,6 +147,7 @@ class MainWindow(QMainWindow):
             notify=self.toast.show_message,
             show_job=self.show_job,
             show_associate=lambda: self.show_page(ASSOCIATE),
+            fill_in=self.fill_in,
         )
         self._show_badge(capabilities.environment)
         self.status.show_desk(capabilities)
@@ -236,6 +237,15 @@ class MainWindow(QMainWindow):
         jobs = self._pages.get(JOBS)
         if isinstance(jobs, JobsPage):
             jobs.show_job(tracking_number)
+
+    def fill_in(self, draft: RequestDraft) -> None:
+        """Shows the Associate page, filled in with a job's request for some of its devices."""
+        from desktop_app.ui.pages.associate import AssociatePage
+
+        self.show_page(ASSOCIATE)
+        associate = self._pages.get(ASSOCIATE)
+        if isinstance(associate, AssociatePage):
+            associate.fill_in(draft)
 
     def _refresh(self) -> None:
         page = self._stack.currentWidget()

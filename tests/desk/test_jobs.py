@@ -398,3 +398,44 @@ def test_finished_jobs_by_period_operator_and_text(desk: LocalDesk) -> None:
     assert {row.operator for row in desk.job_history(HistoryFilter(operator=everything[0].operator))} == {
         everything[0].operator
     }
+
+
+# --- once more -------------------------------------------------------------------------------------------------------
+
+
+def test_draft_is_the_jobs_request_for_the_devices_that_were_not_done(desk: LocalDesk, demo: Store) -> None:
+    with demo.read() as uow:
+        request = pick_for_demo_job(uow, 40, 0.2).request
+    number = desk.submit(request, desk.check(request).fingerprint, "draft").tracking_number
+    rejected = desk.work_orders(number, (WorkOrderState.REJECTED,))
+    draft = desk.draft(number.lower())
+    assert draft.tracking_number == number
+    assert [row.iccid for row in desk.device_rows(draft.packed)] == [row.iccid for row in rejected if row.iccid]
+    assert len(draft.packed) // 8 + draft.left_out == len(rejected) == 8
+    assert draft.customer == desk.customers(str(request.customer))[0]
+    assert {(plan.service_provider, plan.plan) for plan in draft.carrier_rate_plans} >= {
+        (plan.service_provider, plan.plan) for plan in request.carrier_rate_plans if plan.service_provider
+    }
+    assert draft.create_billing_service == request.create_billing_service
+    assert (draft.customer_rate_plan, draft.effective_date, draft.reassign, draft.reason) == (
+        request.customer_rate_plan,
+        request.effective_date,
+        request.reassign,
+        request.reason,
+    )
+    assert draft.site in {site.code for site in desk.sites(draft.customer.customer_id)}
+    code = next(row.error.code for row in rejected if row.error is not None and row.iccid)
+    of_cause = [row.iccid for row in rejected if row.error is not None and row.error.code == code]
+    by_cause = desk.draft(number, error_code=code)
+    assert [row.iccid for row in desk.device_rows(by_cause.packed)] == [iccid for iccid in of_cause if iccid]
+    assert desk.draft(number, (WorkOrderState.SUCCEEDED,)).packed == b""
+    with pytest.raises(NotFound):
+        desk.draft("AJ-19990101-0001")
+
+
+def test_a_draft_is_not_given_to_who_may_not_see_the_customer(demo: Store) -> None:
+    limited, boss = desk_on(demo, "limited"), desk_on(demo)
+    seen = {customer.name for customer in limited.customers("", 1000)}
+    hidden = next(row for row in boss.jobs() if row.customer not in seen)
+    with pytest.raises(NotFound):
+        limited.draft(hidden.tracking_number)

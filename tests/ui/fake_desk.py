@@ -47,6 +47,7 @@ from desktop_app.association.states import (
     WorkOrderState,
 )
 from desktop_app.desk.protocol import (
+    DRAFTED,
     BillingServiceRow,
     Capabilities,
     CauseGroup,
@@ -68,6 +69,7 @@ from desktop_app.desk.protocol import (
     LocatedLine,
     OwnershipRow,
     RatePlanRow,
+    RequestDraft,
     Retried,
     ScheduledChangeRow,
     ServiceProviderRow,
@@ -132,6 +134,7 @@ class FakeJob:
 
     row: JobRow
     orders: list[FakeOrder] = field(default_factory=list)
+    request: AssociationRequest | None = None
 
     def recount(self) -> JobCounts:
         """The counters from the work orders."""
@@ -467,7 +470,7 @@ class FakeDesk:
                 needs_attention=False,
                 revision=0,
             )
-            job = FakeJob(row, orders)
+            job = FakeJob(row, orders, request)
             self.jobs_by_number[number] = job
             self._touch(job)
             return job
@@ -555,6 +558,32 @@ class FakeDesk:
         with self._lock:
             rows = [job.row for job in self.jobs_by_number.values()]
         return {wanted: sum(self._in_filter(row, wanted) for row in rows) for wanted in JobFilter}
+
+    def draft(
+        self, tracking_number: str, states: Sequence[WorkOrderState] = DRAFTED, error_code: str = ""
+    ) -> RequestDraft:
+        self._called("draft")
+        job = self._job(tracking_number)
+        asked = job.request or AssociationRequest(PickedDevices(b""), 1)
+        wanted = [
+            order.device_id
+            for order in job.orders
+            if order.state in states and error_code in {"", order.error.code if order.error else ""}
+        ]
+        return RequestDraft(
+            tracking_number=tracking_number,
+            packed=pack(wanted),
+            left_out=0,
+            customer=next(row for row in self.customers("") if row.name == job.row.customer),
+            site=asked.site,
+            service_provider=asked.service_provider,
+            create_billing_service=asked.create_billing_service,
+            carrier_rate_plans=asked.carrier_rate_plans,
+            customer_rate_plan=asked.customer_rate_plan,
+            effective_date=asked.effective_date,
+            reassign=asked.reassign,
+            reason=asked.reason,
+        )
 
     def job(self, tracking_number: str) -> JobDetail:
         self._called("job")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -11,7 +12,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QComboBox, QFileDialog, QPlainTextEdit, QWidget
 
 from desktop_app.association.errors import RequestRefused
-from desktop_app.association.model import CarrierPlanChoice, DeviceStatus, unpack
+from desktop_app.association.model import CarrierPlanChoice, DeviceStatus, PickedDevices, pack, unpack
 from desktop_app.desk.protocol import DeviceColumn
 from desktop_app.ui.models.devices import Verdict
 from desktop_app.ui.pages.associate.check_flow import CheckState
@@ -638,3 +639,57 @@ def test_the_list_of_customers_does_not_hang_in_the_air(ui):
     ui.until(lambda: combo.list_view().isVisible())
     ui.window.resize(1200, 800)
     ui.until(lambda: not combo.list_view().isVisible())
+
+
+# ---------------------------------------------------------------------------------------------------- edit and resubmit
+
+
+def test_a_jobs_failed_devices_are_filled_in_with_what_was_asked(ui):
+    panel = ui.associate.request
+    ui.check_rows(3, 7, 11, 15)  # all on one service provider
+    ui.choose_customer()
+    for check in (panel.billing_check, panel.carrier_check, panel.customer_check):
+        check.setChecked(True)
+    ui.until(lambda: ui.find(QComboBox, "carrierRatePlanCombo").count() > 0)
+    ui.find(QComboBox, "carrierRatePlanCombo").setCurrentIndex(2)
+    panel.site_combo.setCurrentIndex(1)
+    ui.until(lambda: panel.customer_plan_combo.count() == 2)
+    panel.customer_plan_combo.setCurrentIndex(1)
+    panel.on_date_radio.setChecked(True)
+    panel.date_edit.setDate(QDate(2026, 11, 30))
+    panel.reassign_check.setChecked(True)
+    panel.reason_edit.setText("ticket 4711")
+    ui.until_checked()
+    ui.press("submitButton")
+    ui.until(lambda: ui.desk.submitted)
+    asked = ui.desk.submitted[0][0]
+    ui.desk.advance("AJ-20261124-0001", fail=2)
+    ui.until(lambda: not checked(ui))
+    panel.customer_combo.choose(None)
+    panel.billing_check.setChecked(False)
+    panel.carrier_check.setChecked(False)
+    panel.reason_edit.clear()
+    ui.check_rows(0)
+
+    ui.window.show_page("jobs")
+    ui.window.fill_in(ui.desk.draft("AJ-20261124-0001"))
+    assert ui.associate.isVisible()
+    ui.until_checked()
+    failed = list(unpack(asked.devices.packed))[-2:]
+    assert checked(ui) == set(failed)
+    assert list(model(ui).ids) == failed
+    assert "2 devices of AJ-20261124-0001" in info(ui)
+    assert ui.associate.flow.answer.request == replace(asked, devices=PickedDevices(pack(failed)))
+    assert panel.customer_combo.hasFocus()
+
+
+def test_what_there_is_no_longer_is_left_to_be_chosen(ui):
+    job = ui.desk.add_job("Northwind Fleet Ltd", [4, 8])
+    ui.desk.advance(job.row.tracking_number, fail=2)
+    plans = (CarrierPlanChoice("GONE", "NORTHSTAR"),)
+    draft = replace(ui.desk.draft(job.row.tracking_number), site="GONE", carrier_rate_plans=plans, left_out=1)
+    ui.associate.fill_in(draft)
+    ui.until(lambda: "NORTHSTAR" not in ui.associate.request._carrier_plans._chosen)
+    ui.until(lambda: ui.associate.summary.text() == "Choose the carrier rate plan for Northstar Mobile")
+    assert ui.associate.request.site_combo.currentText() == "Main depot"
+    assert "1 line that names no device" in info(ui)

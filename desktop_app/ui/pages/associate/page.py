@@ -18,7 +18,7 @@ from desktop_app.association.model import (
     Submitted,
     unpack,
 )
-from desktop_app.desk.protocol import Changes, Located
+from desktop_app.desk.protocol import Changes, Located, RequestDraft
 from desktop_app.ui import words
 from desktop_app.ui.background import Cancel, Lane
 from desktop_app.ui.context import Context
@@ -158,6 +158,32 @@ class AssociatePage(Page):
     def take_changes(self, changes: Changes) -> None:
         if changes.devices_changed and not self._reload_timer.isActive():
             self._reload_timer.start()
+
+    def fill_in(self, draft: RequestDraft) -> None:
+        """Fills the page in with a job's request for some of its devices, to be changed and submitted as a new job.
+
+        What was selected and asked here before is replaced; the filter stays as it is.
+        """
+        ids = unpack(draft.packed)
+        self.list.model.uncheck_everything()
+        self.request.fill_in(draft)
+        self.list.model.check_devices(ids)
+        devices = words.devices(len(ids))
+        shown = self.tr("Showing only the devices of {number}: {count}")
+        self.list.show_only(ids, shown.format(number=draft.tracking_number, count=words.number(len(ids))))
+        rest = self.tr("Change what did not fit, then submit.")
+        if draft.left_out:
+            lines = self.tr("1 line that names no device is left out.")
+            if draft.left_out > 1:
+                lines = self.tr("{n} lines that name no device are left out.").format(n=words.number(draft.left_out))
+            rest = f"{rest} {lines}"
+        self.list.tell(
+            Tone.INFO,
+            self.tr("{devices} of {number}, with what was asked").format(devices=devices, number=draft.tracking_number),
+            rest,
+            ((self.tr("Show job"), lambda: self._context.show_job(draft.tracking_number), "showDraftedButton"),),
+        )
+        self.request.customer_combo.setFocus()
 
     # --- selection ----------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from desktop_app.association.model import (
     PickedDevices,
     PlanKind,
 )
-from desktop_app.desk.protocol import CustomerRow, RatePlanRow, ServiceProviderRow, SiteRow
+from desktop_app.desk.protocol import CustomerRow, RatePlanRow, RequestDraft, ServiceProviderRow, SiteRow
 from desktop_app.ui import words
 from desktop_app.ui.context import Context
 from desktop_app.ui.widgets.combo import combo_box, date_edit
@@ -57,6 +57,7 @@ class RequestPanel(QWidget):
         self._customer: CustomerRow | None = None
         self._providers: tuple[ServiceProviderRow, ...] = ()
         self._in_selection: Mapping[str, int] = {}
+        self._draft: RequestDraft | None = None  # whose site and plan are chosen when the customer's are there
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(4)
@@ -206,6 +207,23 @@ class RequestPanel(QWidget):
         self._in_selection = dict(in_selection)
         self._show_plan_rows()
 
+    def fill_in(self, draft: RequestDraft) -> None:
+        """Fills in everything but the devices. What there is no longer (a site, a plan) is left to be chosen."""
+        self._draft = draft
+        row = draft.customer
+        self.customer_combo.choose(_choice(row))
+        self.provider_combo.setCurrentIndex(max(0, self.provider_combo.findData(draft.service_provider)))
+        self._carrier_plans.fill_in(draft.carrier_rate_plans)
+        self.billing_check.setChecked(draft.create_billing_service)
+        self.carrier_check.setChecked(bool(draft.carrier_rate_plans))
+        self.customer_check.setChecked(draft.customer_rate_plan is not None)
+        chosen = draft.effective_date
+        if chosen is not None:
+            self.date_edit.setDate(QDate(chosen.year, chosen.month, chosen.day))
+        (self.on_activation_radio if chosen is None else self.on_date_radio).setChecked(True)
+        self.reassign_check.setChecked(draft.reassign and self.reassign_check.isEnabled())
+        self.reason_edit.setText(draft.reason)
+
     def missing(self) -> str:
         """What an option still needs, as a sentence; "" if nothing."""
         if self.carrier_check.isChecked() and (name := self._carrier_plans.missing()):
@@ -247,7 +265,7 @@ class RequestPanel(QWidget):
         )
 
     def _customers_found(self, text: str, rows: Sequence[CustomerRow]) -> None:
-        choices = [Choice(row, row.name, row.account_number, row.tag) for row in rows]
+        choices = [_choice(row) for row in rows]
         self.customer_combo.show_choices(text, choices)
         if not rows and text and self._customer is None:
             self._show_facts(self.tr("No customer matches “{text}”.").format(text=text), "warn")
@@ -257,6 +275,8 @@ class RequestPanel(QWidget):
     def _customer_chosen(self, choice: Choice | None) -> None:
         row = choice.key if choice is not None else None
         self._customer = row if isinstance(row, CustomerRow) else None
+        if self._draft is not None and self._draft.customer is not self._customer:
+            self._draft = None
         self.site_combo.clear()
         self.site_combo.setEnabled(False)
         self.customer_plan_combo.clear()
@@ -305,7 +325,8 @@ class RequestPanel(QWidget):
                 self.site_combo.setItemData(self.site_combo.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         self.site_combo.setPlaceholderText(self.tr("Default site") if rows else self.tr("No site"))
         self.site_combo.setEnabled(len(rows) > 0)
-        self.site_combo.setCurrentIndex(0 if rows else -1)
+        asked = self.site_combo.findData(self._draft.site) if self._draft is not None else -1
+        self.site_combo.setCurrentIndex(max(asked, 0) if rows else -1)
 
     # --- providers and plans ------------------------------------------------------------------------------------------
 
@@ -369,7 +390,9 @@ class RequestPanel(QWidget):
             self.tr("Choose a plan…") if rows else self.tr("This customer has no plans")
         )
         self.customer_plan_combo.setEnabled(bool(rows))
-        self.customer_plan_combo.setCurrentIndex(self.customer_plan_combo.findData(customer.default_customer_rate_plan))
+        asked = self._draft.customer_rate_plan if self._draft is not None else None
+        plan = asked or customer.default_customer_rate_plan
+        self.customer_plan_combo.setCurrentIndex(self.customer_plan_combo.findData(plan))
 
 
 class _CarrierPlans(QWidget):
@@ -405,6 +428,12 @@ class _CarrierPlans(QWidget):
                 self._load(code)
         self._build()
 
+    def fill_in(self, choices: Sequence[CarrierPlanChoice]) -> None:
+        """Chooses these plans, and no others."""
+        self._chosen = {choice.service_provider: choice.plan for choice in choices if choice.service_provider}
+        for code in self._combos:
+            self._fill(code)
+
     def tab_between(self, before: QWidget, after: QWidget) -> None:
         """Puts its boxes between these two in the order of Tab, now and whenever they change."""
         self._tab_neighbours = (before, after)
@@ -438,6 +467,9 @@ class _CarrierPlans(QWidget):
 
         def done(rows: tuple[RatePlanRow, ...]) -> None:
             self._plans[code] = rows
+            if self._chosen.get(code, NO_PLAN) not in {NO_PLAN, *(row.code for row in rows)}:
+                del self._chosen[code]  # it was filled in, and there is no such plan any more
+                self.changed.emit()
             if code in self._combos:
                 self._fill(code)
 
@@ -498,6 +530,10 @@ class _CarrierPlans(QWidget):
         else:
             self._chosen.pop(code, None)
         self.changed.emit()
+
+
+def _choice(row: CustomerRow) -> Choice:
+    return Choice(row, row.name, row.account_number, row.tag)
 
 
 def _check(text: str, name: str) -> QCheckBox:
