@@ -28,7 +28,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from PySide6.QtCore import QCoreApplication, QEvent, Qt  # noqa: E402
 from PySide6.QtGui import QGuiApplication  # noqa: E402
 from PySide6.QtTest import QTest  # noqa: E402
-from PySide6.QtWidgets import QApplication, QDialog, QWidget  # noqa: E402
+from PySide6.QtWidgets import QApplication, QDialog, QTabWidget, QWidget  # noqa: E402
 
 from desktop_app.association.errors import EnvironmentFault, Problem  # noqa: E402
 from desktop_app.association.states import JobState, PauseCause, WorkOrderState  # noqa: E402
@@ -69,7 +69,7 @@ class Studio:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.window.close()
+        self.window.close_now()
         self.program.close()
         for thing in (self.window, self.program.theme):
             thing.deleteLater()
@@ -89,7 +89,7 @@ class Studio:
         deadline = time.monotonic() + seconds
         self.until(lambda: time.monotonic() > deadline and self.program.background.pending <= 1)
 
-    def picture(self, name: str, dialog: QDialog | None = None) -> None:
+    def picture(self, name: str, dialog: QWidget | None = None) -> None:
         """Takes the state in every theme and size, or a dialog in every theme."""
         if self._only not in name:
             return
@@ -311,11 +311,38 @@ def memory_desk() -> FakeDesk:
     return desk
 
 
+def window_pictures(studio: Studio) -> None:
+    """What belongs to no page: the command box, the page of shortcuts, the question before closing."""
+    box = studio.window.commands
+    for name, text in (("command-box", ""), ("command-box-found", "fleet")):
+        studio.focus(box)
+        box.begin()
+        QTest.keyClicks(box, text)
+        studio.until(lambda: box.list_view().isVisible())
+        studio.picture(name, box.window())
+        box.clearEditText()
+        QTest.keyClick(box, Qt.Key.Key_Escape)
+        QTest.keyClick(box, Qt.Key.Key_Escape)
+    studio.window.show_help()
+    dialog = studio.dialog("helpDialog")
+    studio.picture("help-shortcuts", dialog)
+    tabs = dialog.findChild(QTabWidget, "helpTabs")
+    assert tabs is not None
+    tabs.setCurrentIndex(1)
+    studio.picture("help-terms", dialog)
+    dialog.reject()
+    studio.window.close()
+    dialog = studio.dialog("closingDialog")
+    studio.picture("closing-dialog", dialog)
+    dialog.reject()
+
+
 def memory_pictures(studio: Studio, desk: FakeDesk) -> None:
     """Jobs in the middle, a confirmation, and a desk that is gone."""
     page = studio.associate
     studio.until(lambda: page.list.model.row_total() == desk.count)
     studio.rest(0.6)
+    window_pictures(studio)
     studio.window.show_page(JOBS)
     studio.rest(0.8)
     studio.picture("jobs-running")

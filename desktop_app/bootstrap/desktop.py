@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+#: Settings by which one desk is told from another.
+_TELLING = ("data_dir", "database_url")
 
 if TYPE_CHECKING:
     from desktop_app.bootstrap.desk import Opened
@@ -22,7 +26,13 @@ def run_desktop(flags: Mapping[str, Any], *, operator: str | None = None) -> int
     from desktop_app.folders import window_state_file
     from desktop_app.ui.app import run
 
-    return run(lambda: _open_for_window(flags, operator), window_state_file())
+    return run(lambda: _open_for_window(flags, operator), window_state_file(), _names(flags, operator))
+
+
+def _names(flags: Mapping[str, Any], operator: str | None) -> tuple[str, ...]:
+    """What tells this desk from another one of the same user, known before the settings are read."""
+    given = {name: str(flags.get(name) or os.environ.get(f"ASSOCIATION_{name.upper()}", "")) for name in _TELLING}
+    return (*given.values(), operator or "")
 
 
 @contextmanager

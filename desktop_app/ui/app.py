@@ -10,17 +10,18 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Protocol
 
-from PySide6.QtCore import QSettings
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import QByteArray, QSettings
+from PySide6.QtWidgets import QApplication, QMessageBox
 
 from desktop_app import __version__
 from desktop_app.desk.protocol import Capabilities, Desk
 from desktop_app.ui import icons
 from desktop_app.ui.background import Background, Cancel, Lane
 from desktop_app.ui.main_window import MainWindow
+from desktop_app.ui.single_instance import Place, SingleInstance
 from desktop_app.ui.theme import Theme, ThemeMode
 
-THEME_KEY = "theme"
+THEME_KEY, GEOMETRY_KEY = "theme", "geometry"
 #: How long a busy thread keeps the interpreter while the UI thread waits for it (5 ms by default).
 SWITCH_INTERVAL_S = 0.001
 
@@ -57,6 +58,10 @@ class Program:
         self.window = MainWindow(self.background, self.theme)
         self.window.try_again.connect(self.open)
         self.window.theme_picked.connect(self._keep_mode)
+        if self._state is not None:
+            kept = self._state.value(GEOMETRY_KEY)
+            if isinstance(kept, QByteArray):
+                self.window.restoreGeometry(kept)
 
     def open(self) -> None:
         """Opens the desk; the window says what is the matter if that fails."""
@@ -80,6 +85,8 @@ class Program:
 
     def close(self) -> None:
         """Closes in this order: no more questions, no more answers, then the desk and what runs behind it."""
+        if self._state is not None:
+            self._state.setValue(GEOMETRY_KEY, self.window.saveGeometry())
         self.window.stop()
         self.background.close()
         self._opened.close()
@@ -93,37 +100,68 @@ class Program:
             self._state.setValue(THEME_KEY, str(mode))
 
 
-def run(open_desk: OpenDesk, state_file: Path | None = None) -> int:
+def run(open_desk: OpenDesk, state_file: Path | None = None, names: Sequence[str] = ()) -> int:
     """Shows the window and returns when it is closed.
+
+    Where a window for the same desk is open already, that one comes to the front instead.
 
     Args:
         open_desk: see :class:`Program`.
-        state_file: see :class:`Program`.
+        state_file: see :class:`Program`; beside it stands what proves that a window is open. None: any number may be.
+        names: what tells this desk from another: folder of data, database, operator.
 
     Returns:
-        The exit code: 0.
+        The exit code: 0, or 3 where another process has the place of the window and does not answer.
     """
     app = QApplication(sys.argv[:1])
     app.setApplicationName("device-association-desk")
     app.setApplicationDisplayName("Device Association Desk")
     app.setApplicationVersion(__version__)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    instance = SingleInstance(state_file.parent, names) if state_file is not None else None
+    place = instance.take() if instance is not None else Place.MINE
+    if place is not Place.MINE:
+        return 0 if place is Place.TAKEN else _say_silent()
     program = Program(app, open_desk, state_file)
-    _end_on_signals(app)
+    if instance is not None:
+        instance.asked_for.connect(program.window.show_in_front)
+    _end_on_signals(app, program.window)
+    app.commitDataRequest.connect(program.window.allow_close)
     try:
         program.window.show()
         program.open()
         return program.background.run_until_quit()
     finally:
         program.close()
+        if instance is not None:
+            instance.release()
         icons.forget_cached()
 
 
-def _end_on_signals(app: QApplication) -> None:
-    """Ctrl+C in the terminal, or a polite end of the process, closes the window as its own button does.
+def _say_silent() -> int:
+    QMessageBox.warning(
+        None,
+        QApplication.applicationDisplayName(),
+        QApplication.translate(
+            "Program",
+            "The program is running already, but its window does not answer. It may be finishing calls to billing "
+            "before it ends: wait a minute and start it again. If that does not help, end it in the task manager; "
+            "nothing is lost.",
+        ),
+    )
+    return 3
+
+
+def _end_on_signals(app: QApplication, window: MainWindow) -> None:
+    """Ctrl+C in the terminal, or a polite end of the process, closes the window without a question.
 
     Python looks at signals between two of its instructions; the window's polling sees to it that there are some.
     """
+
+    def end(*_: object) -> None:
+        window.allow_close()
+        app.quit()
+
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: app.quit())
+            signal.signal(getattr(signal, name), end)

@@ -6,18 +6,31 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
+from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop_app.association.states import FINAL_JOBS, JobState
-from desktop_app.desk.protocol import Capabilities, Changes, Desk, JobRow, RequestDraft
+from desktop_app.desk.protocol import (
+    Capabilities,
+    Changes,
+    CustomerRow,
+    Desk,
+    DeviceRow,
+    JobFilter,
+    JobRow,
+    RequestDraft,
+)
 from desktop_app.ui import words
 from desktop_app.ui.background import Background
 from desktop_app.ui.bridge import Bridge
+from desktop_app.ui.closing import ClosingDialog, at_work
+from desktop_app.ui.command_box import CommandBox, Shows
+from desktop_app.ui.commands import Command, bind
 from desktop_app.ui.context import Context
 from desktop_app.ui.pages.page import Page
 from desktop_app.ui.palette import Tone
 from desktop_app.ui.status_bar import StatusBar
+from desktop_app.ui.taskbar import Taskbar
 from desktop_app.ui.theme import Theme, ThemeMode
 from desktop_app.ui.widgets.empty_state import EmptyState
 from desktop_app.ui.widgets.labels import label
@@ -47,6 +60,10 @@ class MainWindow(QMainWindow):
         self._bridge: Bridge | None = None
         self._context: Context | None = None
         self._finished: set[tuple[str, int]] = set()
+        self._last: Changes | None = None
+        self._may_close = False  # somebody has said so, or nothing needs to be asked
+        self._close_when_done = False
+        self._taskbar = Taskbar(lambda: int(self.winId()))
         self.setObjectName("mainWindow")
         self.setWindowTitle(self.tr("Device Association Desk"))
         self.setMinimumSize(*LEAST_SIZE)
@@ -84,15 +101,39 @@ class MainWindow(QMainWindow):
         self._again = self._opening.add_button(self.tr("Try again"), self.try_again.emit, name="tryAgainButton")
         self._stack.addWidget(self._opening)
         self.toast = Toast(middle)
-        for keys, run in (
-            ("Ctrl+1", lambda: self.show_page(ASSOCIATE)),
-            ("Ctrl+2", lambda: self.show_page(JOBS)),
-            ("Ctrl+3", lambda: self.show_page(HISTORY)),
-            ("Ctrl+4", lambda: self.show_page(SETTINGS)),
-            ("Ctrl+J", lambda: self.show_page(JOBS)),
-            ("F5", self._refresh),
-        ):
-            QShortcut(QKeySequence(keys), self).activated.connect(run)
+        self._own = self._own_commands()
+        bind(self, self._own, everywhere=True)
+
+    def _own_commands(self) -> tuple[Command, ...]:
+        group = self.tr("Everywhere")
+
+        def go(text: str, page: str, *keys: str) -> Command:
+            return Command(text, lambda: self.show_page(page), keys, group, can_run=self._is_open)
+
+        def look(text: str, mode: ThemeMode) -> Command:
+            return Command(text, lambda: self._theme_picked(mode), group=group)
+
+        return (
+            Command("", self.commands.begin, ("Ctrl+K",), group, explains=self.tr("Search, or run a command")),
+            go(self.tr("Go to Associate"), ASSOCIATE, "Ctrl+1"),
+            go(self.tr("Go to Jobs"), JOBS, "Ctrl+2", "Ctrl+J"),
+            go(self.tr("Go to History"), HISTORY, "Ctrl+3"),
+            go(self.tr("Go to Settings"), SETTINGS, "Ctrl+4", "Ctrl+,"),
+            Command(self.tr("Read again what is shown"), self._refresh, ("F5",), group, can_run=self._is_open),
+            look(self.tr("Light theme"), ThemeMode.LIGHT),
+            look(self.tr("Dark theme"), ThemeMode.DARK),
+            look(self.tr("Theme as the system"), ThemeMode.SYSTEM),
+            Command(self.tr("Keyboard shortcuts and terms"), self.show_help, ("F1",), group),
+            Command(self.tr("Close the window"), self.close, ("Ctrl+Q",), group),
+        )
+
+    def _commands_now(self) -> tuple[Command, ...]:
+        """What can be run now: that of the page in sight first."""
+        page = self._stack.currentWidget()
+        return (*(page.commands() if isinstance(page, Page) else ()), *self._own)
+
+    def _is_open(self) -> bool:
+        return self._context is not None
 
     def _build_rail(self) -> NavRail:
         rail = NavRail()
@@ -119,6 +160,9 @@ class MainWindow(QMainWindow):
         self.badge.hide()
         header.addWidget(self.badge, 0, Qt.AlignmentFlag.AlignVCenter)
         header.addStretch(1)
+        self.commands = CommandBox(self._background, self._commands_now)
+        self.commands.setFixedWidth(276)
+        header.addWidget(self.commands)
         return header
 
     # --- opening ------------------------------------------------------------------------------------------------------
@@ -152,6 +196,14 @@ class MainWindow(QMainWindow):
         self._show_badge(capabilities.environment)
         self.status.show_desk(capabilities)
         self.rail.setEnabled(True)
+        self.commands.open_desk(
+            desk,
+            Shows(
+                job=lambda job: self.show_job(job.tracking_number),
+                customer=self._show_customer,
+                device=self._show_device,
+            ),
+        )
         self._bridge = bridge = Bridge(desk, self._background, self)
         bridge.changed.connect(self._take_changes)
         bridge.connection_lost.connect(self._connection_lost)
@@ -247,6 +299,32 @@ class MainWindow(QMainWindow):
         if isinstance(associate, AssociatePage):
             associate.fill_in(draft)
 
+    def _show_customer(self, row: CustomerRow) -> None:
+        from desktop_app.ui.pages.associate import AssociatePage
+
+        self.show_page(ASSOCIATE)
+        associate = self._pages.get(ASSOCIATE)
+        if isinstance(associate, AssociatePage):
+            associate.request.choose_customer(row)
+
+    def _show_device(self, row: DeviceRow) -> None:
+        from desktop_app.ui.pages.device_record import DeviceRecordDialog
+
+        assert self._context is not None
+        DeviceRecordDialog.open_for(self, self._context, row)
+
+    def show_help(self) -> None:
+        """Opens the page of shortcuts and terms."""
+        from desktop_app.ui.help import HelpDialog
+
+        groups: dict[str, list[Command]] = {}
+        by_page = [(self._pages[key].title(), self._pages[key].commands()) for key in PAGES if key in self._pages]
+        for title, commands in [("", self._own), *by_page]:
+            for command in commands:
+                if command.keys:
+                    groups.setdefault(command.group or title, []).append(command)
+        HelpDialog(self, groups).open()
+
     def _refresh(self) -> None:
         page = self._stack.currentWidget()
         if isinstance(page, Page):
@@ -259,6 +337,8 @@ class MainWindow(QMainWindow):
     # --- changes ------------------------------------------------------------------------------------------------------
 
     def _take_changes(self, changes: Changes) -> None:
+        self._last = changes
+        self._show_progress(changes)
         self.rail.button(JOBS).set_count(changes.active_jobs)
         self.status.show_work(changes)
         for page in self._pages.values():
@@ -286,6 +366,20 @@ class MainWindow(QMainWindow):
         show: Callable[[], None] = lambda: self.show_job(job.tracking_number)  # noqa: E731 - one line, typed
         self.toast.show_message(text, tone, action=self.tr("Show job"), run=show)
 
+    def _show_progress(self, changes: Changes) -> None:
+        """In the title and on the button in the task bar, for when the window is not in sight."""
+        counts, jobs = changes.active, changes.active_jobs
+        self._taskbar.show_jobs(jobs, counts.done, counts.total, counts.failed)
+        title = [self.tr("Device Association Desk")]
+        if self._close_when_done:
+            title.insert(0, self.tr("closes when done"))
+            self._ask_for_work(lambda left: None if left else self.close_now())
+        if jobs:
+            percent = words.percent(counts.done, counts.total)
+            running = self.tr("{percent} % of 1 job") if jobs == 1 else self.tr("{percent} % of {n} jobs")
+            title.insert(0, running.format(percent=percent, n=words.number(jobs)))
+        self.setWindowTitle(" · ".join(title))
+
     def _connection_lost(self, error: Exception) -> None:
         trouble = words.trouble(error)
         self.status.show_connection(False, trouble.message)
@@ -304,5 +398,67 @@ class MainWindow(QMainWindow):
             timer.stop()
 
     def closeEvent(self, event: QCloseEvent) -> None:
+        """Closes at once, or first asks whether a job may be left: then the event is ignored and closing goes on when
+        that is answered."""
+        if not self._may_close and self._works_on_jobs():
+            event.ignore()
+            self._ask_for_work(self._close_or_ask)
+            return
         self.stop()
         super().closeEvent(event)
+
+    def allow_close(self) -> None:
+        """From now on closing asks nothing: the session or the process ends."""
+        self._may_close = True
+
+    def close_now(self) -> None:
+        """Closes without a question."""
+        self.allow_close()
+        self.close()
+
+    def _works_on_jobs(self) -> bool:
+        may = self._context.capabilities if self._context is not None else None
+        return may is not None and may.runs_engine and self._last is not None and self._last.active_jobs > 0
+
+    def _ask_for_work(self, then: Callable[[tuple[JobRow, ...]], None]) -> None:
+        """Calls back with the jobs that the engine of this window is working on."""
+        assert self._context is not None
+        desk = self._context.desk
+        self._background.run(
+            lambda cancel: at_work(desk.jobs(JobFilter.ACTIVE)),
+            done=then,
+            failed=lambda error: self.close_now(),  # the database is gone: nothing more can be done here
+            key="closing",
+            owner=self,
+        )
+
+    def _close_or_ask(self, jobs: tuple[JobRow, ...]) -> None:
+        if not jobs:
+            self.close_now()
+        elif self.findChild(ClosingDialog) is None:
+            self.show_in_front()
+            self._close_when_done = False
+            ClosingDialog(self, jobs, close_now=self.close_now, close_later=self._close_later).open()
+
+    def _close_later(self) -> None:
+        self._close_when_done = True
+        self.toast.show_message(
+            self.tr("The window closes when the jobs that run now are done."),
+            Tone.INFO,
+            action=self.tr("Keep open"),
+            run=self._keep_open,
+        )
+        if self._last is not None:
+            self._show_progress(self._last)
+
+    def _keep_open(self) -> None:
+        self._close_when_done = False
+        if self._last is not None:
+            self._show_progress(self._last)
+
+    def show_in_front(self) -> None:
+        """Brings the window to the front, as it was before it was minimised."""
+        self.setWindowState(self.windowState() & ~Qt.WindowState.WindowMinimized)
+        self.show()
+        self.raise_()
+        self.activateWindow()

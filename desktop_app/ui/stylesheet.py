@@ -39,6 +39,8 @@ QLabel[kind="error"] { color: $error; font-size: 12px; }
 QLabel[kind="badge"] { font-size: 11px; font-weight: 600; border-radius: 4px; padding: 2px 11px;
     color: $warning; background: $warning_back; border: 1px solid $warning; }
 QLabel[kind="badge"][tone="error"] { color: $error; background: $error_back; border-color: $error; }
+QLabel[kind="key"] { color: $text; background: $hover; border: 1px solid $edge; border-radius: 4px; padding: 2px 8px;
+    font-size: 12px; }
 
 QPushButton { background: $surface; border: 1px solid $edge; border-radius: 6px; padding: 1px 13px; min-height: 28px; }
 QPushButton:hover { background: $hover; }
@@ -88,6 +90,8 @@ QComboBox { background: $surface; border: 1px solid $edge; border-radius: 6px; p
 QComboBox:hover, QDateEdit:hover, QLineEdit:hover { border-color: $text; }
 QComboBox:focus, QComboBox:on { border: 2px solid $accent; padding: 0px 8px; }
 QComboBox:disabled { background: $hover; color: $muted; border-color: $border; }
+QComboBox[kind="command"]::drop-down { width: 0px; border: none; }
+QComboBox[kind="command"]::down-arrow { image: none; width: 0px; }
 QComboBox::drop-down, QDateEdit::drop-down { subcontrol-origin: border; subcontrol-position: center right;
     width: 28px; border: none; }
 QComboBox::down-arrow, QDateEdit::down-arrow { image: url("$chevron"); width: 16px; height: 16px; }

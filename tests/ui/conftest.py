@@ -169,7 +169,7 @@ def opened(qtbot: QtBot, qapp: QApplication, desk: FakeDesk, state_file: Path | 
         ui.idle()
         yield ui
     finally:
-        program.window.close()
+        program.window.close_now()
         program.close()
         bury(program.window, program.theme)
 

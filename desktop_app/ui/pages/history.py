@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop_app.desk.protocol import HistoryFilter
+from desktop_app.ui.commands import Command, bind
 from desktop_app.ui.context import Context
 from desktop_app.ui.models.history import DeviceHistoryModel, JobHistoryModel
 from desktop_app.ui.pages.page import Page
@@ -60,9 +60,10 @@ class HistoryPage(Page):
         self._timer.setSingleShot(True)
         self._timer.setInterval(SEARCH_DEBOUNCE_MS)
         self._timer.timeout.connect(self.reload)
-        shortcut = QShortcut(QKeySequence("Ctrl+F"), self)
-        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        shortcut.activated.connect(self._focus_search)
+        bind(self, self.commands())
+
+    def commands(self) -> tuple[Command, ...]:
+        return (Command(self.tr("Search the history"), self._focus_search, ("Ctrl+F",)),)
 
     def _build_top(self) -> QHBoxLayout:
         top = QHBoxLayout()

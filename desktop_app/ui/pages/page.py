@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtWidgets import QWidget
 
 from desktop_app.desk.protocol import Changes
+from desktop_app.ui.commands import Command
 
 
 class Page(QWidget):
@@ -13,6 +14,10 @@ class Page(QWidget):
     def title(self) -> str:
         """What stands in the header."""
         raise NotImplementedError
+
+    def commands(self) -> tuple[Command, ...]:
+        """What can be done on this page by a key or from the command box; the page has bound the keys itself."""
+        return ()
 
     def shown(self) -> None:
         """The page was chosen: reads what may be old by now."""

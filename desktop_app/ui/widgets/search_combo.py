@@ -209,6 +209,10 @@ class SearchCombo(QComboBox):
         self._list.close_it()
         self.chosen.emit(choice)
 
+    def set_list_width(self, least: int) -> None:
+        """The list is at least so wide, where the box is narrower."""
+        self._list.least_width = least
+
     def list_view(self) -> QListView:
         """The list under the box."""
         return self._list
@@ -333,6 +337,7 @@ class _Overlay(QListView):
     def __init__(self, combo: QComboBox, model: _Choices) -> None:
         super().__init__(combo)
         self.wanted = False
+        self.least_width = 0
         self.setObjectName(f"{combo.objectName()}List")
         self.setAccessibleName(combo.accessibleName())
         self.setProperty("kind", "popup")
@@ -352,9 +357,11 @@ class _Overlay(QListView):
     def place_under(self, combo: QComboBox) -> None:
         window, rows = combo.window(), self.model().rowCount()
         corner = combo.mapTo(window, QPoint(0, combo.height() + 3))
+        width = max(combo.width(), self.least_width)
+        left = min(corner.x(), combo.mapTo(window, QPoint(combo.width(), 0)).x() - width)  # grows to the left
         height = min(rows, MOST_ROWS) * ROW_HEIGHT + 2
         height = min(height, max(ROW_HEIGHT + 2, window.height() - corner.y() - 8))
-        self.setGeometry(corner.x(), corner.y(), combo.width(), height)
+        self.setGeometry(left, corner.y(), width, height)
 
     def open_under(self, combo: QComboBox, *, select_first: bool) -> None:
         rows = self.model().rowCount()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from desktop_app.association.model import (
@@ -21,6 +21,7 @@ from desktop_app.association.model import (
 from desktop_app.desk.protocol import Changes, Located, RequestDraft
 from desktop_app.ui import words
 from desktop_app.ui.background import Cancel, Lane
+from desktop_app.ui.commands import Command, bind
 from desktop_app.ui.context import Context
 from desktop_app.ui.files import ask_open, ask_save
 from desktop_app.ui.models.devices import Verdict
@@ -133,16 +134,19 @@ class AssociatePage(Page):
         self.check.group_pressed.connect(self._show_group)
         self.check.again_pressed.connect(self.flow.run_now)
         self.check.reread_pressed.connect(self._reread)
-        for keys, run in (
-            ("Ctrl+F", self.list.focus_search),
-            ("Ctrl+Shift+V", self.paste),
-            ("Ctrl+Return", self.submit),
-            ("Ctrl+Enter", self.submit),
-            ("Escape", self._escape),
-        ):
-            shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(run)
+        bind(self, self.commands())
+
+    def commands(self) -> tuple[Command, ...]:
+        return (
+            Command(self.tr("Search devices"), self.list.focus_search, ("Ctrl+F",)),
+            Command(self.tr("Paste IDs…"), self.paste, ("Ctrl+Shift+V",)),
+            Command(self.tr("Import CSV or .xlsx…"), self.import_file),
+            Command(self.tr("Submit"), self.submit, ("Ctrl+Return", "Ctrl+Enter"), can_run=self._may_submit),
+            Command("", self._escape, ("Escape",), explains=self.tr("Clear the selection, or show all devices again")),
+        )
+
+    def _may_submit(self) -> bool:
+        return self.submit_button.isEnabled()
 
     def title(self) -> str:
         return self.tr("Associate devices to a customer")

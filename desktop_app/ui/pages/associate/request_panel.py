@@ -207,6 +207,10 @@ class RequestPanel(QWidget):
         self._in_selection = dict(in_selection)
         self._show_plan_rows()
 
+    def choose_customer(self, row: CustomerRow) -> None:
+        """Chooses a customer, as if it had been picked in the box."""
+        self.customer_combo.choose(_choice(row))
+
     def fill_in(self, draft: RequestDraft) -> None:
         """Fills in everything but the devices. What there is no longer (a site, a plan) is left to be chosen."""
         self._draft = draft

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop_app.desk.protocol import Changes, JobFilter, JobRow
+from desktop_app.ui.commands import Command, bind
 from desktop_app.ui.context import Context
 from desktop_app.ui.models.jobs import JobTableModel
 from desktop_app.ui.pages.jobs.detail import JobDetailPanel
@@ -57,11 +57,14 @@ class JobsPage(Page):
         row.addWidget(self.device)
         self._search_timer = self._timer(SEARCH_DEBOUNCE_MS, self._apply_filter)
         self._reload_timer = self._timer(RELOAD_MS, self.reload)
-        for keys, run in (("Ctrl+F", self._focus_search), ("Escape", self.device.close_panel)):
-            shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(run)
+        bind(self, self.commands())
         self.reload()
+
+    def commands(self) -> tuple[Command, ...]:
+        return (
+            Command(self.tr("Search jobs"), self._focus_search, ("Ctrl+F",)),
+            Command("", self.device.close_panel, ("Escape",), explains=self.tr("Close the panel of the device")),
+        )
 
     def _timer(self, after_ms: int, run: object) -> QTimer:
         timer = QTimer(self)
