@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
 from sqlalchemy.sql.elements import UnaryExpression
 
+from db.open_jobs import IS_OPEN
 from db.operators import sees
 from db.schema import (
     billing_service,
@@ -40,9 +41,7 @@ _COUNTERS = (
 )  # fmt: skip
 
 #: Built once: it is read many times a second.
-_ACTIVE_SUMS = select(func.count(), *(func.coalesce(func.sum(job.c[name]), 0) for name in _COUNTERS)).where(
-    job.c.state.not_in(_FINAL)
-)
+_ACTIVE_SUMS = select(func.count(), *(func.coalesce(func.sum(job.c[name]), 0) for name in _COUNTERS)).where(IS_OPEN)
 
 
 class JobRecord(NamedTuple):
@@ -341,7 +340,7 @@ def steps_between(uow: UnitOfWork, job_id: int, first_line: int, last_line: int)
 
 def _which(which: str) -> ColumnElement[bool]:
     if which == "active":
-        return job.c.state.not_in(_FINAL)
+        return IS_OPEN
     if which == "finished":
         return job.c.state.in_(_FINAL)
     if which == "attention":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 
 from db.finishing import write_log
+from db.open_jobs import IS_OPEN
 from db.schema import job, work_order
 from db.work import parts
 from desktop_app.association.states import (
@@ -124,6 +125,7 @@ def _pause_over_threshold(uow: UnitOfWork, job_id: int, failed: int, done: int) 
 
 def _nothing_open() -> ColumnElement[bool]:
     return and_(
+        IS_OPEN,
         job.c.state.in_(jobs_before(JobState.FINISHING)),
         job.c.queued == 0,
         job.c.running == 0,
@@ -134,7 +136,7 @@ def _nothing_open() -> ColumnElement[bool]:
 
 def any_to_finish(uow: UnitOfWork) -> bool:
     """Whether a job waits to be finished; also one of which nothing could ever run."""
-    waiting = select(job.c.id).where(or_(job.c.state == JobState.FINISHING, _nothing_open())).limit(1)
+    waiting = select(job.c.id).where(IS_OPEN, or_(job.c.state == JobState.FINISHING, _nothing_open())).limit(1)
     return uow.connection.execute(waiting).first() is not None
 
 

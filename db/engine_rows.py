@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, exists, insert, or_, select, update
 
+from db.open_jobs import IS_OPEN
 from db.schema import engine, job, outbox_event, work_order
 from db.work import is_state
-from desktop_app.association.states import FINAL_JOBS, JobState, PauseCause, WorkOrderState
+from desktop_app.association.states import JobState, PauseCause, WorkOrderState
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
@@ -56,7 +57,7 @@ def is_idle(uow: UnitOfWork, *, announces: bool = True) -> bool:
             ),
         ),
     )
-    open_job = select(job.c.id).where(job.c.state.not_in(sorted(FINAL_JOBS)), ~waits_for_a_person).limit(1)
+    open_job = select(job.c.id).where(IS_OPEN, ~waits_for_a_person).limit(1)
     if uow.connection.execute(open_job).first() is not None:
         return False
     untried = select(outbox_event.c.id).where(is_state(outbox_event.c.state, "pending"), outbox_event.c.attempts == 0)

@@ -324,6 +324,11 @@ Index("ix_job_state", job.c.state, job.c.submitted_at)
 Index("ix_job_submitted_at", job.c.submitted_at)
 Index("ix_job_changed_at", job.c.changed_at)
 Index("ix_job_customer_id", job.c.customer_id)
+Index("ix_job_finished_at", job.c.finished_at)
+Index("ix_job_operator_login", job.c.operator_login, job.c.finished_at)
+#: Jobs that are not over.
+OPEN_JOBS = ("queued", "running", "paused", "finishing")
+Index("ix_job_open", job.c.state, **_where(job.c.state.in_(OPEN_JOBS)))
 
 _OPEN = ("queued", "running", "waiting_retry", "outcome_unknown")
 
@@ -443,7 +448,9 @@ device_history = Table(
     Column("is_complete", Boolean(create_constraint=False), nullable=False, server_default=false()),
 )
 Index("ix_device_history_device_id", device_history.c.device_id, device_history.c.at)
-Index("ix_device_history_job_id", device_history.c.job_id)
+Index("ix_device_history_job_id", device_history.c.job_id, device_history.c.at)
+Index("ix_device_history_customer_id", device_history.c.customer_id, device_history.c.at)
+Index("ix_device_history_operator_login", device_history.c.operator_login, device_history.c.at)
 Index("ix_device_history_work_order_id", device_history.c.work_order_id)
 Index("ix_device_history_at", device_history.c.at)
 

@@ -38,6 +38,7 @@ from sqlalchemy import (
 )
 
 from db.bulk import Row, insert_rows, update_rows
+from db.open_jobs import IS_OPEN
 from db.schema import billing_service, device_history, job, work_order, work_order_step
 from desktop_app.association.errors import Problem
 from desktop_app.association.states import FINAL_WORK_ORDERS, Step, StepState, WorkOrderState
@@ -117,6 +118,7 @@ def _due_jobs() -> Select[Any]:
             job.c.total, job.c.queued, job.c.waiting_retry, job.c.outcome_unknown,
         )
         .where(
+            IS_OPEN,
             job.c.state.in_(("queued", "running")),
             or_(
                 job.c.queued > 0,

@@ -191,8 +191,8 @@ from importlib import import_module
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 before = import_module("db.migrations.versions.0001_initial")
 
 
@@ -215,7 +215,7 @@ def later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program with one more migration, which builds a table anew that others refer to."""
     folder = tmp_path / "migrations"
     shutil.copytree(ROOT / "db" / "migrations", folder)
-    (folder / "versions" / "0002_later.py").write_text(LATER)
+    (folder / "versions" / "0003_later.py").write_text(LATER)
 
     def config(connection: Connection) -> Any:
         made = original(connection)
@@ -224,8 +224,8 @@ def later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     original = maintenance._config
     monkeypatch.setattr(maintenance, "_config", config)
-    monkeypatch.setattr(maintenance, "REVISIONS", ("0001", "0002"))
-    monkeypatch.setattr(maintenance, "HEAD", "0002")
+    monkeypatch.setattr(maintenance, "REVISIONS", ("0001", "0002", "0003"))
+    monkeypatch.setattr(maintenance, "HEAD", "0003")
 
 
 def _fill(store: Store) -> None:
@@ -246,7 +246,7 @@ def _fill(store: Store) -> None:
 def test_an_old_database_is_copied_and_brought_up(store: Store, later: None, databases: Databases) -> None:
     _fill(store)
     before = _catalogue(store)
-    assert state(store) == DatabaseState(Standing.OLD, "0001")
+    assert state(store) == DatabaseState(Standing.OLD, "0002")
     with pytest.raises(EnvironmentFault) as caught:
         require_current(store)
     assert caught.value.code == "DATABASE_TOO_OLD"
@@ -254,7 +254,7 @@ def test_an_old_database_is_copied_and_brought_up(store: Store, later: None, dat
 
     done = upgrade(store)
 
-    assert (done.before, done.after) == ("0001", "0002")
+    assert (done.before, done.after) == ("0002", "0003")
     with store.read() as uow:
         assert uow.connection.execute(text("SELECT colour FROM device")).scalars().all() == ["blue", "blue"]
         assert uow.connection.execute(text("SELECT count(*) FROM device_history")).scalar_one() == 2
@@ -271,7 +271,7 @@ def test_an_old_database_is_copied_and_brought_up(store: Store, later: None, dat
         assert done.backup_path.parent == path.parent
         with Store(f"sqlite:///{done.backup_path}") as copy:
             assert _catalogue(copy) == before
-            assert state(copy) == DatabaseState(Standing.OLD, "0001")
+            assert state(copy) == DatabaseState(Standing.OLD, "0002")
         with pytest.raises(Exception, match="FOREIGN KEY"), store.begin() as uow:  # they are on again
             uow.connection.execute(text("DELETE FROM device"))
 
@@ -279,27 +279,27 @@ def test_an_old_database_is_copied_and_brought_up(store: Store, later: None, dat
 def test_a_migration_that_fails_leaves_the_database_as_it_was(
     store: Store, later: None, tmp_path: Path, databases: Databases
 ) -> None:
-    script = tmp_path / "migrations" / "versions" / "0002_later.py"
+    script = tmp_path / "migrations" / "versions" / "0003_later.py"
     script.write_text(LATER.replace("def downgrade", "    op.execute('DELETE FROM no_such_table')\n\n\ndef downgrade"))
     _fill(store)
     before = _catalogue(store)
     with pytest.raises(Exception, match="no_such_table"):
         upgrade(store)
     assert _catalogue(store) == before
-    assert state(store).revision == "0001"
+    assert state(store).revision == "0002"
     with store.read() as uow:
         assert uow.connection.execute(text("SELECT count(*) FROM device_history")).scalar_one() == 2
 
 
 def test_a_migration_that_orphans_rows_is_undone(tmp_path: Path, later: None) -> None:
-    script = tmp_path / "migrations" / "versions" / "0002_later.py"
+    script = tmp_path / "migrations" / "versions" / "0003_later.py"
     script.write_text(LATER.replace("def downgrade", "    op.execute('DELETE FROM device')\n\n\ndef downgrade"))
     with Store(f"sqlite:///{tmp_path / 'desk.db'}") as store:
-        migrate(store, "0001")
+        migrate(store, "0002")
         _fill(store)
         with pytest.raises(AssertionError, match="without its parent"):
             upgrade(store)
-        assert state(store).revision == "0001"
+        assert state(store).revision == "0002"
         with store.read() as uow:
             assert uow.connection.execute(text("SELECT count(*) FROM device")).scalar_one() == 2
 
