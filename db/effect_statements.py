@@ -200,7 +200,14 @@ class _Builder:
         """Reassigning ends the old ownership: its plan is cleared, its plan changes are dropped, its links closed."""
         reassigned = and_(IN_BATCH, _IS_NOW, _wo.ownership_action == _REASSIGN)
         change = scheduled_plan_change.c
-        dropped = and_(reassigned, change.device_ownership_id == _wo.prior_ownership_id, change.state == "pending")
+        of_prior = and_(reassigned, change.device_ownership_id == _wo.prior_ownership_id)
+        # Dropped first, told then: what another engine applies at this very moment is not told as dropped.
+        self.statements.append(
+            update(scheduled_plan_change)
+            .where(of_prior, change.state == "pending")
+            .values(state="cancelled", settled_at=NOW)
+        )
+        dropped = and_(of_prior, change.state == "cancelled", change.settled_at == NOW)
         self._write_history(
             event=literal("plan_change_dropped"),
             detail=literal("Rate plan ") + rate_plan.c.code + literal(", the device was reassigned"),
@@ -211,7 +218,6 @@ class _Builder:
             customer_id=_own.customer_id,
             effective_date=change.due_on,
         )
-        self.statements.append(update(scheduled_plan_change).where(dropped).values(state="cancelled", settled_at=NOW))
         self._write_history(
             event=literal("ended"),
             detail=literal("Taken over by ") + func.coalesce(customer.c.account_number, customer.c.name),

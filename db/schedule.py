@@ -213,11 +213,11 @@ class _Beginning:
 
     def _drop_changes(self) -> None:
         """Another customer's plan changes end with its ownership."""
-        dropped = and_(_change.state == "pending", _change.device_ownership_id.in_(self.others))
-        _history_of_changes(self.uow, "plan_change_dropped", ", the device was reassigned", dropped)
-        self.connection.execute(
-            update(scheduled_plan_change).where(dropped).values(state="cancelled", settled_at=self.now)
-        )
+        pending = and_(_change.state == "pending", _change.device_ownership_id.in_(self.others))
+        ids = list(self.connection.scalars(select(_change.id).where(pending).order_by(_change.id)))
+        for part in parts(ids, _IN_ONE_STATEMENT):
+            _settle(self.uow, part, "cancelled")
+            _history_of_changes(self.uow, "plan_change_dropped", ", the device was reassigned", _change.id.in_(part))
 
     def _close_links(self) -> None:
         """The link to the billing service of a customer whose ownership ends is closed."""

@@ -24,6 +24,7 @@ from db.taking_back import TakenByAnother
 from db.unit_of_work import Store
 from desktop_app.association.model import CarrierPlanChoice
 from tests.helpers.jobs import apply_all, day, submit
+from tests.helpers.stores import wait_for_a_lock
 from tests.helpers.world import (
     CARRIER_PACKAGE,
     CARRIER_PLAN,
@@ -381,4 +382,26 @@ def test_two_engines_that_find_the_same_day_do_it_once(postgres_store: Store) ->
         "ended", "reassigned", "plan_change_applied", "plan_change_applied",
     ]  # fmt: skip
     assert apply_due(world) == NOTHING
+    assert_sound(world)
+
+
+@pytest.mark.postgres
+def test_what_is_applied_while_the_device_is_reassigned_is_not_told_as_dropped(postgres_store: Store) -> None:
+    """The job has seen the plan change wait; then an engine applies it, and only then the job ends the ownership."""
+    world = World(postgres_store)
+    one = world.device()
+    old = world.own(one, FABRIKAM, None)
+    change = change_of_plan(world, old, "carrier", CARRIER_PLAN, 0)
+    job_id = submit(world, one, reassign=True)
+    before = len(world.rows(device_history))
+
+    thread = threading.Thread(target=lambda: apply_all(world, job_id))
+    with world.store.begin() as uow:
+        assert schedule.apply_due(uow) == Applied(0, 1, 0, more=False)
+        thread.start()
+        wait_for_a_lock(world.store)
+        uow.commit()
+    thread.join()
+    assert world.rows(scheduled_plan_change, id=change)[0].state == "applied"
+    assert [event for event, _ in new_events(world, one, before)] == ["plan_change_applied", "ended", "reassigned"]
     assert_sound(world)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from db import steering, work
 from db.counters import Counters
@@ -19,6 +17,7 @@ from db.unit_of_work import Store, UnitOfWork
 from desktop_app.association.errors import AssociationError, NotFound
 from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState
 from tests.helpers.jobs import assert_counters_equal_rows, claim, submit
+from tests.helpers.stores import wait_for_a_lock
 from tests.helpers.world import CREDENTIAL, FABRIKAM, HARBOR, NORTHWIND, NOW, World
 
 NUMBER = "AJ-20261124-0001"
@@ -230,7 +229,7 @@ def test_cancelling_and_claiming_at_once_do_not_wait_for_each_other(postgres_sto
         (due,) = work.due_jobs(uow)
         assert len(work.claim(uow, "engine", due, 1, NOW + timedelta(minutes=1))) == 1
         thread.start()
-        _wait_for_a_lock(world.store)
+        wait_for_a_lock(world.store)
         counters = Counters()
         counters.moved(job_id, WorkOrderState.QUEUED, WorkOrderState.RUNNING)
         counters.write(uow)  # a deadlock, if the other one held the job
@@ -239,17 +238,6 @@ def test_cancelling_and_claiming_at_once_do_not_wait_for_each_other(postgres_sto
     assert cancelled == [1]
     assert sorted(row.state for row in world.rows(work_order)) == ["cancelled", "running"]
     assert_counters_equal_rows(world)
-
-
-def _wait_for_a_lock(store: Store) -> None:
-    """Until somebody waits for somebody else's lock on PostgreSQL."""
-    is_over = time.monotonic() + 10
-    while True:
-        with store.read() as uow:
-            if uow.connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
-                return
-        assert time.monotonic() < is_over, "nobody waits"
-        time.sleep(0.01)
 
 
 # --- what a person settles -------------------------------------------------------------------------------------------

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from sqlalchemy import text
 
 from db.maintenance import upgrade
 from db.unit_of_work import Store
@@ -41,3 +44,18 @@ def demo_store(databases: Databases) -> Iterator[Store]:
     """A store on a database with demo data; it is gone when the block ends."""
     with databases.copy_of("demo", with_demo_data) as url, Store(url) as store:
         yield store
+
+
+def wait_for_a_lock(store: Store) -> None:
+    """Until somebody waits for somebody else's lock on PostgreSQL.
+
+    Raises:
+        AssertionError: nobody did, for a long time.
+    """
+    is_over = time.monotonic() + 10
+    while True:
+        with store.read() as uow:
+            if uow.connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+                return
+        assert time.monotonic() < is_over, "nobody waits"
+        time.sleep(0.01)
