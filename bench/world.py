@@ -153,12 +153,12 @@ class Worlds:
         path = self._folder / f"template-{devices}.db"
         with Store(f"sqlite:///{path}") as store:
             upgrade(store)
-            store.run(lambda uow: _fill(uow, devices))
+            store.run(lambda uow: fill(uow, devices))
         self._built[devices] = path
         return path
 
 
-def _fill(uow: UnitOfWork, devices: int) -> None:
+def fill(uow: UnitOfWork, devices: int) -> None:
     def put(table: Table, *rows: dict[str, Any]) -> None:
         for row in rows:
             uow.connection.execute(insert(table), row)

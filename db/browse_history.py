@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, or_, select, union
+from sqlalchemy import ColumnElement, Select, Subquery, and_, func, or_, select, union
 
 from db.operators import sees
 from db.schema import (
@@ -23,8 +24,15 @@ from desktop_app.association.facts import OperatorRights
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
 
-#: Customers whose name may hold the searched text; more than that is no search but a list.
-_MOST_CUSTOMERS = 500
+#: Customers whose name, and newest jobs whose number may hold the searched text; more is no search but a list.
+_MOST_NAMED = 500
+#: Customers, jobs or devices of which each is read by an index of its own.
+_MOST_WAYS = 50
+#: What a tracking number is made of; for anything else jobs need not be searched.
+_PART_OF_A_NUMBER = re.compile("[AJ0-9-]+")
+
+_fact = device_history.c
+_NEWEST = (_fact.at.desc(), _fact.id.desc())
 
 
 class HistoryRecord(NamedTuple):
@@ -52,6 +60,7 @@ def history(
     since: datetime | None = None,
     until: datetime | None = None,
     operator_login: str = "",
+    customer_id: int | None = None,
     before: int | None = None,
     limit: int = 200,
 ) -> list[HistoryRecord]:
@@ -61,24 +70,75 @@ def history(
         device_ids: only of these devices; None: whatever ``text`` names.
         text: a tracking number, or a part of a customer's name; "": everything.
         since, until: instants, ``until`` not included.
+        customer_id: only what was done for this customer.
         before: only facts older than the one of this ``history_id``.
     """
-    statement = _facts().where(sees(rights, device_history.c.customer_id, or_nobody=True))
-    if device_ids is not None:
-        statement = statement.where(device_history.c.device_id.in_(list(device_ids)))
-    elif text.strip():
-        statement = statement.where(_named(uow, text.strip()))
+    conditions = [sees(rights, _fact.customer_id, or_nobody=True)]
     if since is not None:
-        statement = statement.where(device_history.c.at >= since)
+        conditions.append(_fact.at >= since)
     if until is not None:
-        statement = statement.where(device_history.c.at < until)
+        conditions.append(_fact.at < until)
     if operator_login:
-        statement = statement.where(device_history.c.operator_login == operator_login)
+        conditions.append(_fact.operator_login == operator_login)
+    if customer_id is not None:
+        conditions.append(_fact.customer_id == customer_id)
     if before is not None:
-        statement = statement.where(device_history.c.id < before)
-    # The key grows with time; facts of one transaction have the same instant.
-    rows = uow.connection.execute(statement.order_by(device_history.c.id.desc()).limit(limit))
+        conditions.append(_is_before(uow, before))
+    ways: list[ColumnElement[bool]] | None
+    if device_ids is not None:
+        ways = _one_by_one(_fact.device_id, device_ids)
+    elif text.strip():
+        ways = _named(uow, text.strip())
+    else:
+        ways = _visible(rights)
+    if ways == []:
+        return []
+    if ways is None or len(ways) == 1:
+        statement = _facts().where(*conditions, *(ways or ()))
+    else:
+        newest = _first_of(ways, conditions, limit)
+        statement = _facts().join(newest, newest.c.id == _fact.id)
+    rows = uow.connection.execute(statement.order_by(*_NEWEST).limit(limit))
     return [HistoryRecord._make(row) for row in rows]
+
+
+def _first_of(ways: Sequence[ColumnElement[bool]], conditions: Sequence[ColumnElement[bool]], limit: int) -> Subquery:
+    """The newest facts that any of the ways leads to: the first page of each is read by an index, then they are merged.
+
+    One condition with all of them would have every fact of all of them be read and sorted.
+    """
+    pages = [
+        select(_fact.id, _fact.at).where(way, *conditions).order_by(*_NEWEST).limit(limit).subquery() for way in ways
+    ]
+    merged = union(*(select(page.c.id, page.c.at) for page in pages)).subquery()
+    return select(merged.c.id).order_by(merged.c.at.desc(), merged.c.id.desc()).limit(limit).subquery()
+
+
+def _is_before(uow: UnitOfWork, history_id: int) -> ColumnElement[bool]:
+    """Older than this fact; those of one transaction have the same instant."""
+    at = uow.connection.execute(select(_fact.at).where(_fact.id == history_id)).scalar_one_or_none()
+    if at is None:
+        return _fact.id < history_id
+    # The first of the two is what an index is read by.
+    return and_(_fact.at <= at, or_(_fact.at < at, _fact.id < history_id))
+
+
+def _one_by_one(column: ColumnElement[Any], keys: Sequence[int]) -> list[ColumnElement[bool]]:
+    """A way for each key; where there are too many for that, one that goes through all facts, newest first.
+
+    An index by key would have all facts of all these keys be read and sorted for one page.
+    """
+    if len(keys) <= _MOST_WAYS:
+        return [column == key for key in keys]
+    return [(column + 0).in_(list(keys))]
+
+
+def _visible(rights: OperatorRights) -> list[ColumnElement[bool]] | None:
+    """Ways to what an operator may see who sees a few customers only; None: the newest facts will do."""
+    visible = rights.visible_customers
+    if visible is None or len(visible) > _MOST_WAYS:
+        return None
+    return [*_one_by_one(_fact.customer_id, sorted(visible)), _fact.customer_id.is_(None)]
 
 
 def elsewhere(uow: UnitOfWork, rights: OperatorRights, device_id: int, limit: int = 200) -> list[HistoryRecord]:
@@ -93,7 +153,7 @@ def elsewhere(uow: UnitOfWork, rights: OperatorRights, device_id: int, limit: in
             cross_provider_device_history.c.device_id == device_id,
             sees(rights, device_history.c.customer_id, or_nobody=True),
         )
-        .order_by(device_history.c.id.desc())
+        .order_by(*_NEWEST)
         .limit(limit)
     )
     return [HistoryRecord._make(row) for row in rows]
@@ -101,19 +161,29 @@ def elsewhere(uow: UnitOfWork, rights: OperatorRights, device_id: int, limit: in
 
 def operators(uow: UnitOfWork) -> tuple[str, ...]:
     """Logins that appear in the history or have submitted a job, in order."""
-    logins = union(select(device_history.c.operator_login).distinct(), select(job.c.operator_login).distinct())
-    return tuple(sorted(uow.connection.execute(logins).scalars()))
+    return tuple(sorted({*_logins(uow, _fact.operator_login), *_logins(uow, job.c.operator_login)}))
 
 
-def _named(uow: UnitOfWork, text: str) -> ColumnElement[bool]:
-    """What the text names: a job by its whole number, else customers and jobs that hold the text."""
+def _logins(uow: UnitOfWork, column: ColumnElement[str]) -> Iterator[str]:
+    """Each login once, from one to the next by the index: ``DISTINCT`` would read every row there ever was."""
+    login = uow.connection.execute(select(func.min(column))).scalar()
+    while login is not None:
+        yield login
+        login = uow.connection.execute(select(func.min(column)).where(column > login)).scalar()
+
+
+def _named(uow: UnitOfWork, text: str) -> list[ColumnElement[bool]]:
+    """Ways to what the text names: a job by its whole number, else customers and jobs that hold the text."""
     job_id = uow.connection.execute(select(job.c.id).where(job.c.tracking_number == text.upper())).scalar_one_or_none()
     if job_id is not None:
-        named: ColumnElement[bool] = device_history.c.job_id == job_id
-        return named
-    customers = select(customer.c.id).where(contains(customer.c.search_name, text.casefold())).limit(_MOST_CUSTOMERS)
-    jobs = select(job.c.id).where(contains(job.c.tracking_number, text.upper()))
-    return or_(device_history.c.customer_id.in_(customers), device_history.c.job_id.in_(jobs))
+        return [_fact.job_id == job_id]
+    customers = select(customer.c.id).where(contains(customer.c.search_name, text.casefold())).limit(_MOST_NAMED)
+    ways = _one_by_one(_fact.customer_id, list(uow.connection.execute(customers).scalars()))
+    if _PART_OF_A_NUMBER.fullmatch(text.upper()):
+        jobs = select(job.c.id).where(contains(job.c.tracking_number, text.upper()))
+        newest = jobs.order_by(job.c.submitted_at.desc()).limit(_MOST_NAMED)
+        ways += _one_by_one(_fact.job_id, list(uow.connection.execute(newest).scalars()))
+    return ways
 
 
 def _facts() -> Select[Any]:

@@ -1,0 +1,166 @@
+"""The statements that run all the time use indexes, on SQLite and on PostgreSQL, with rows enough for it to matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text, update
+
+from bench import large
+from bench.world import CREDENTIAL, fill
+from db import browse_devices, browse_history, browse_jobs, counters, engine_rows, retrying, steering, taking_back, work
+from db.facts import Facts
+from db.maintenance import upgrade
+from db.schema import device, job, work_order
+from db.taking_back import take_back
+from db.unit_of_work import Store, UnitOfWork
+from desktop_app.association.errors import ErrorKind, Problem
+from desktop_app.association.facts import OperatorRights, ReadLine
+from desktop_app.association.identifiers import read_line
+from desktop_app.association.model import IdentifierKind, Reading
+from desktop_app.bootstrap.database import os_user
+from desktop_app.desk.history import LocalHistory
+from desktop_app.desk.protocol import HistoryFilter
+from desktop_app.desk.seat import Seat
+from tests.helpers.databases import Databases
+from tests.helpers.plans import explained
+
+DEVICES, CUSTOMERS, JOBS, ORDERS = 28_000, 200, 2_000, 400
+NOW = datetime.now(UTC)
+PROBLEM = Problem("LEFT_OPEN", "Left open.", "Wait.", ErrorKind.UNKNOWN)
+RIGHTS = OperatorRights(1, "boss", "The boss", is_administrator=True, grants=frozenset())
+
+
+def with_a_long_past(url: str) -> None:
+    """A database with enough in it that no planner likes to read all of it."""
+    with Store(url) as store:
+        upgrade(store)
+
+        def make(uow: UnitOfWork) -> None:
+            fill(uow, DEVICES)
+            large.customers(uow, 2, CUSTOMERS - 1)
+            large.owners(uow, devices=DEVICES, customers=CUSTOMERS, credential=CREDENTIAL)
+            large.past_jobs(uow, JOBS - 4, customers=CUSTOMERS, orders=8, devices=DEVICES)
+            large.past_jobs(uow, 4, first=JOBS - 3, customers=CUSTOMERS, orders=ORDERS, devices=DEVICES)
+            large.past_history(uow, 40_000, jobs=JOBS, customers=CUSTOMERS, devices=DEVICES)
+            # The last jobs are open: each device is in one open work order at most.
+            for job_id, state in zip(range(JOBS - 3, JOBS + 1), _OPEN, strict=True):
+                uow.connection.execute(
+                    update(work_order)
+                    .where(work_order.c.job_id == job_id)
+                    .values(
+                        state=state, billing_action="create", effective_date=date(2026, 1, 1), engine_id="other",
+                        lease_until=NOW - timedelta(minutes=1), next_attempt_at=NOW - timedelta(minutes=1),
+                        check_at=NOW - timedelta(minutes=1),
+                    )
+                )  # fmt: skip
+                uow.connection.execute(
+                    update(job)
+                    .where(job.c.id == job_id)
+                    .values(state="running", succeeded=0, finished_at=None, changed_at=NOW, **{state: ORDERS})
+                )
+            large.analyze(uow)
+
+        store.run(make)
+
+
+_OPEN = ("queued", "running", "waiting_retry", "outcome_unknown")
+
+
+@pytest.fixture(scope="module")
+def past(databases: Databases) -> Iterator[Store]:
+    with databases.copy_of("long_past", with_a_long_past) as url, Store(url) as store:
+        yield store
+
+
+def _due(job_id: int, **counts: int) -> work.DueJob:
+    every = {"queued": 0, "waiting_retry": 0, "outcome_unknown": 0} | counts
+    return work.DueJob(job_id, "AJ", 1, CREDENTIAL, False, ORDERS, **every)
+
+
+def _lines(uow: UnitOfWork, count: int) -> list[ReadLine]:
+    lines = uow.connection.execute(select(device.c.iccid).order_by(device.c.id).limit(count)).scalars()
+    return [ReadLine(number, text, read_line(text)) for number, text in enumerate(lines, 1)]  # type: ignore[arg-type]
+
+
+def _history(**filter: Any) -> Callable[[UnitOfWork], object]:
+    return lambda uow: browse_history.history(uow, RIGHTS, **filter)
+
+
+A_MONTH = {"since": NOW - timedelta(days=400), "until": NOW - timedelta(days=370)}
+UNTIL = NOW + timedelta(minutes=1)
+HOT: dict[str, Callable[[UnitOfWork], object]] = {
+    "due jobs": lambda uow: work.due_jobs(uow),
+    "claim, queued": lambda uow: work.claim(uow, "me", _due(JOBS - 3, queued=ORDERS), 100, UNTIL),
+    "claim, due retries": lambda uow: work.claim(uow, "me", _due(JOBS - 1, waiting_retry=ORDERS), 100, UNTIL),
+    "claim, due unknown outcomes": lambda uow: work.claim(uow, "me", _due(JOBS, outcome_unknown=ORDERS), 100, UNTIL),
+    "is a lease over": taking_back.any_expired,
+    "take back": lambda uow: take_back(uow, UNTIL, PROBLEM, 100),
+    "is a look due": steering.any_probe_due,
+    "is a job to be finished": counters.any_to_finish,
+    "is anything left": lambda uow: engine_rows.is_idle(uow),
+    "jobs that changed": lambda uow: browse_jobs.job_revisions_since(uow, RIGHTS, NOW - timedelta(seconds=10)),
+    "rows of jobs that changed": lambda uow: browse_jobs.jobs_changed_since(uow, RIGHTS, NOW - timedelta(seconds=10)),
+    "sums of active jobs": lambda uow: browse_jobs.active_sums(uow, RIGHTS),
+    "did devices change": lambda uow: browse_devices.newest_change(uow, NOW - timedelta(seconds=10)),
+    "jobs": lambda uow: browse_jobs.jobs(uow, RIGHTS, "all", "", 50, 0),
+    "active jobs": lambda uow: browse_jobs.jobs(uow, RIGHTS, "active", "", 50, 0),
+    "a job": lambda uow: browse_jobs.find_job(uow, RIGHTS, "AJ-20240101-10007"),
+    "causes of a job": lambda uow: browse_jobs.causes(uow, 7),
+    "first work orders of a job": lambda uow: browse_jobs.work_orders(uow, 7, limit=100),
+    "work orders of a job, next page": lambda uow: browse_jobs.work_orders(uow, 7, after_line=200, limit=100),
+    "work orders of a job in a state": lambda uow: browse_jobs.work_orders(uow, 7, states=["failed"], limit=100),
+    "a work order": lambda uow: browse_jobs.work_order_by_line(uow, 7, 12),
+    "steps of a page": lambda uow: browse_jobs.steps_between(uow, 7, 1, 100),
+    "failed work orders": lambda uow: retrying.failed_orders(uow, 7),
+    "history": _history(),
+    "history, next page": _history(before=1_000),
+    "history of a device": _history(device_ids=[77]),
+    "history of a job": _history(text="AJ-20240101-10007"),
+    "history of a customer": _history(text="customer 17"),
+    "history of an operator": _history(operator_login="operator-7"),
+    "history of a period": _history(**A_MONTH),
+    "history of a period, an operator": _history(operator_login="operator-7", **A_MONTH),
+    "history of a period, a customer": _history(text="customer 17", **A_MONTH),
+    "operators": browse_history.operators,
+    "a device by ICCID": lambda uow: browse_devices.find(uow, RIGHTS, [Reading(IdentifierKind.ICCID, "8901")]),
+    "a device by IMEI": lambda uow: browse_devices.find(uow, RIGHTS, [Reading(IdentifierKind.IMEI, "35")]),
+    "a device by MSISDN": lambda uow: browse_devices.find(uow, RIGHTS, [Reading(IdentifierKind.MSISDN, "1201")]),
+    "owners of a device": lambda uow: browse_devices.ownerships(uow, RIGHTS, 77),
+    "services of a device": lambda uow: browse_devices.billing_services(uow, RIGHTS, 77),
+    "schedule of a device": lambda uow: browse_devices.scheduled_changes(uow, RIGHTS, 77),
+    "open job of a device": lambda uow: browse_devices.open_tracking_number(uow, 77),
+    "history of a device elsewhere": lambda uow: browse_history.elsewhere(uow, RIGHTS, 77),
+    "check of picked devices": lambda uow: Facts(uow).picked(list(range(1, 501)), lambda: False),
+    "check of lines": lambda uow: Facts(uow).asked(_lines(uow, 500), lambda: False),
+}
+AT_THE_DESK: dict[str, Callable[[LocalHistory], object]] = {
+    "finished jobs": lambda desk: desk.job_history(HistoryFilter(), limit=50),
+    "finished jobs of a period": lambda desk: desk.job_history(
+        HistoryFilter(since=A_MONTH["since"], until=A_MONTH["until"]), limit=50
+    ),
+    "finished jobs of an operator": lambda desk: desk.job_history(HistoryFilter(operator="operator-7"), limit=50),
+}
+#: Which jobs the devices of a check are in: PostgreSQL rather reads 2,000 jobs at once than 500 of them one by one.
+NOT_WORTH_AN_INDEX = dict.fromkeys(("check of picked devices", "check of lines"), frozenset({"job"}))
+
+
+@pytest.mark.parametrize("what", HOT)
+def test_a_hot_query_reads_no_table_from_end_to_end(past: Store, what: str) -> None:
+    with past.begin() as uow, explained(uow.connection) as plans:
+        if uow.dialect == "postgresql":  # no disk with a head that has to be moved
+            uow.connection.execute(text("SET LOCAL random_page_cost = 1.1"))
+        HOT[what](uow)
+    assert plans.statements
+    assert [scan for scan in plans.scans if not scan[0] <= NOT_WORTH_AN_INDEX.get(what, frozenset())] == []
+
+
+@pytest.mark.parametrize("what", AT_THE_DESK)
+def test_a_list_of_the_desk_reads_no_table_from_end_to_end(past: Store, what: str) -> None:
+    with explained(past.engines.read) as plans:
+        AT_THE_DESK[what](LocalHistory(Seat(past, os_user())))
+    assert plans.statements
+    assert plans.scans == []
