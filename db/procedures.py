@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import (
     ColumnElement,
     Insert,
+    Select,
+    Update,
     and_,
     bindparam,
     exists,
@@ -120,24 +122,54 @@ def mark_device_changes_complete(uow: UnitOfWork, job_id: int) -> int:
     Returns:
         How many rows were marked.
     """
-    return uow.connection.execute(
+    return uow.connection.execute(changes_complete(), {"of_job": job_id}).rowcount
+
+
+@cache
+def changes_complete() -> Update:
+    """The statement of :func:`mark_device_changes_complete`; its parameter is ``of_job``."""
+    return (
         update(device_history)
-        .where(_history.job_id == job_id, _history.is_complete == false())
+        .where(_history.job_id == bindparam("of_job"), _history.is_complete == false())
         .values(is_complete=true())
-    ).rowcount
+    )
 
 
-def sync_device_service_links(uow: UnitOfWork, job_id: int | None = None) -> tuple[int, int]:
+def sync_device_service_links(
+    uow: UnitOfWork, job_id: int | None = None, *, devices: Select[Any] | None = None
+) -> tuple[int, int]:
     """*Sync device-service links*: a link is open for each active service of a device's owner, or owner to come.
 
     Args:
-        job_id: only devices of this job; None: all devices.
+        job_id: only devices of this job; or
+        devices: only those whose handles this query gives; neither: all devices.
 
     Returns:
         How many links were closed, and how many were opened.
     """
-    now = uow.now()
+    if devices is not None:
+        close, open_ = _links(devices)
+    else:
+        close, open_ = links_in_step("all" if job_id is None else "job")
+    parameters = {"now": uow.now(), "of_job": job_id}
+    closed = uow.connection.execute(close, parameters).rowcount
+    return closed, _inserted(uow, open_, parameters)
+
+
+@cache
+def links_in_step(scope: Literal["job", "all"]) -> tuple[Update, Insert]:
+    """The statements of :func:`sync_device_service_links`: what closes links, and what opens them.
+
+    Their parameters are ``now``, and for a job ``of_job``.
+    """
+    if scope == "all":
+        return _links(None)
+    return _links(select(work_order.c.device_id).where(work_order.c.job_id == bindparam("of_job")))
+
+
+def _links(devices: Select[Any] | None) -> tuple[Update, Insert]:
     own = device_ownership.c
+    now = bindparam("now", type_=_link.linked_at.type)
 
     def is_owned(state: str) -> ColumnElement[bool]:
         # The unique index on a device's ownership of one state is named by this; by the customer, who may own most of
@@ -151,40 +183,35 @@ def sync_device_service_links(uow: UnitOfWork, job_id: int | None = None) -> tup
 
     is_right = and_(_service.is_active == true(), or_(is_owned("active"), is_owned("scheduled")))
 
-    def of_job(device_id: Any) -> tuple[Any, ...]:
-        if job_id is None:
-            return ()
-        return (device_id.in_(select(work_order.c.device_id).where(work_order.c.job_id == job_id)),)
+    def of_devices(device_id: Any) -> tuple[Any, ...]:
+        return () if devices is None else (device_id.in_(devices),)
 
-    closed = uow.connection.execute(
+    close = (
         update(device_service_link)
         .where(
             _link.closed_at.is_(None),
-            *of_job(_link.device_id),
+            *of_devices(_link.device_id),
             not_(
                 exists().where(_service.id == _link.billing_service_id, _service.device_id == _link.device_id, is_right)
             ),
         )
         .values(closed_at=now)
-    ).rowcount
-    opened = _inserted(
-        uow,
-        insert(device_service_link).from_select(
-            ["device_id", "billing_service_id", "linked_at"],
-            select(_service.device_id, _service.id, literal(now, _link.linked_at.type)).where(
-                is_right,
-                *of_job(_service.device_id),
-                not_(
-                    exists().where(
-                        _link.device_id == _service.device_id,
-                        _link.billing_service_id == _service.id,
-                        _link.closed_at.is_(None),
-                    )
-                ),
+    )
+    open_ = insert(device_service_link).from_select(
+        ["device_id", "billing_service_id", "linked_at"],
+        select(_service.device_id, _service.id, now).where(
+            is_right,
+            *of_devices(_service.device_id),
+            not_(
+                exists().where(
+                    _link.device_id == _service.device_id,
+                    _link.billing_service_id == _service.id,
+                    _link.closed_at.is_(None),
+                )
             ),
         ),
     )
-    return closed, opened
+    return close, open_
 
 
 def _inserted(uow: UnitOfWork, statement: Insert, parameters: Mapping[str, Any] | None = None) -> int:

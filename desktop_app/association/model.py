@@ -13,6 +13,22 @@ from datetime import date
 from enum import StrEnum
 from typing import NamedTuple
 
+from desktop_app.association.check_digits import luhn_check_digit, luhn_sum
+
+
+class ImportTable(StrEnum):
+    """What existing data are taken over into, in the order in which they refer to one another."""
+
+    SERVICE_PROVIDERS = "service_providers"
+    BILLING_CREDENTIALS = "billing_credentials"  #: without any secret
+    CUSTOMERS = "customers"
+    SITES = "sites"
+    RATE_PLANS = "rate_plans"
+    CUSTOMER_DEFAULTS = "customer_defaults"  #: the default rate plan of a customer, which refer to each other
+    DEVICES = "devices"
+    OWNERSHIPS = "ownerships"  #: those that stand now
+    BILLING_SERVICES = "billing_services"
+
 
 class DeviceStatus(StrEnum):
     """Status of a device at its carrier."""
@@ -99,15 +115,27 @@ class Identifier(NamedTuple):
 
     Attributes:
         kind, value: the surest reading, see :class:`Reading`.
-        alternatives: other readings; what the database finds decides. An ICCID is searched with and without its check
-            digit, fifteen digits may be an IMEI or a phone number.
+        others: other kinds that it may be of: fifteen digits may be an IMEI or a phone number.
         warning: see :class:`IdentifierWarning`; None: nothing is odd.
     """
 
     kind: IdentifierKind
     value: str
-    alternatives: tuple[Reading, ...] = ()
+    others: tuple[Reading, ...] = ()
     warning: IdentifierWarning | None = None
+
+    @property
+    def alternatives(self) -> tuple[Reading, ...]:
+        """Other readings than the surest; what the database finds decides.
+
+        An ICCID is searched with and without its check digit: suppliers differ, also for the same SIM.
+        """
+        if self.kind is not IdentifierKind.ICCID:
+            return self.others
+        digits, length = self.value, len(self.value)
+        shorter = [digits[:-1]] if length > 18 and luhn_sum(digits) % 10 == 0 else []
+        longer = [digits + luhn_check_digit(digits)] if length < 20 else []
+        return tuple([Reading(IdentifierKind.ICCID, value) for value in (*shorter, *longer)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,17 @@ from typing import Annotated
 import typer
 
 from desktop_app.cli.call import Call, command
+from desktop_app.cli.importing import import_
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
-    db = typer.Typer(help="The database: create or upgrade it, fill it with demo data, check it.", no_args_is_help=True)
+    db = typer.Typer(help="The database: create or upgrade it, fill it, check it.", no_args_is_help=True)
     app.add_typer(db, name="db", rich_help_panel="Run")
     command(db)(upgrade)
     command(db)(demo)
     command(db)(check)
+    command(db, "import")(import_)
 
 
 def upgrade(call: Call) -> int:
