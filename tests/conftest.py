@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from tests.helpers.databases import Databases, PostgresDatabases, SqliteFiles
+from tests.helpers.kills import PROPERTY, Kills
 from tests.helpers.postgres import PostgresServer, scratch_folder
 
 # Reasons that a skip may have even where skips are refused (ASSOCIATION_TEST_NO_SKIPS=1, as in .ci/run).
@@ -47,6 +48,21 @@ hypothesis_settings.load_profile("house")
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the kills of a working process met, of a run that went well too."""
+    kills = Kills()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "call":
+                for name, values in report.user_properties:
+                    if name == PROPERTY:
+                        kills.add(values)
+    if kills.killed:
+        terminalreporter.section("kills")
+        for line in kills.lines():
+            terminalreporter.line(line)
 
 
 # ------------------------------------------------------------------------------------------------------- no silent skip

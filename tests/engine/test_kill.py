@@ -1,7 +1,8 @@
-"""The engine's process is killed at any moment, over the real billing sandbox: nothing is billed twice, none is lost.
+"""The ``work`` process is killed at any moment, over the real billing sandbox: nothing is billed twice, none is lost.
 
 The sandbox cuts connections, answers 500 after it has made what was asked for, makes things late, and its search lags
-behind. A kill counts only if an intent was open: something may have been on its way to billing.
+behind. A kill counts only if an intent of the process was open: something may have been on its way to billing. What
+the kills met is said at the end of the run.
 """
 
 from __future__ import annotations
@@ -13,27 +14,30 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, FromClause, func, select
 
 from db.integrity import check
-from db.schema import job, work_order, work_order_step
+from db.schema import engine, job, work_order, work_order_step
 from db.unit_of_work import Store
 from desktop_app.association.states import FINAL_JOBS, OPEN_WORK_ORDERS, StepState, WorkOrderState
 from desktop_app.association.steps import PRODUCT_STEPS
 from desktop_app.billing.launcher import SandboxAddress, ensure_sandbox, read_ledger, set_faults, stop
 from tests.engine.conftest import World
+from tests.helpers.desks import ADMINISTRATOR
+from tests.helpers.kills import PROPERTY, Kills, Moment
 
 ROOT = Path(__file__).parents[2]
-#: Six kills on each kind of database for each seed; ``make soak`` asks for many more.
-SEEDS = int(os.environ.get("ASSOCIATION_TEST_KILL_SEEDS", "5"))
+#: Fifteen kills on each kind of database for each seed; ``make soak`` asks for many more.
+SEEDS = int(os.environ.get("ASSOCIATION_TEST_KILL_SEEDS", "1"))
+ROUNDS, DEVICES = 15, 270
 #: Billing is late by up to 0.4 s (it comes into being 0.2 s after the call, and is found 0.2 s after that).
-SETTLE_S, TIMEOUT_S, LEASE_S = 1.0, 0.5, 1.5
+SETTLE_S, TIMEOUT_S, LEASE_S = 1.6, 1.0, 2.5
 FAULTS = {
     "rates": {
         "500-after": 0.06,
@@ -47,64 +51,75 @@ FAULTS = {
     "get_rates": {"429": 0.05, "500-before": 0.05},
     "appears_late_ms": 200,
     "search_lag_ms": 200,
-    "late_ms": 2_000,
-    "latency_ms": 15,
+    "late_ms": 3_000,
+    "latency_ms": 50,
     "retry_after_s": 0,
 }
 
 
 @dataclass
 class Killer:
-    """Starts the engine's process and kills it while an intent is open."""
+    """Starts the program's ``work`` command as a process and kills it while an intent of its own is open."""
 
     store: Store
     billing_url: str
+    data_dir: Path
     rng: random.Random
-    states_at_kill: Counter[str] = field(default_factory=Counter)
-
-    def command(self) -> list[str]:
-        return [
-            sys.executable, "-m", "tests.helpers.engine_process", self.store.url, self.billing_url,
-            f"--timeout-s={TIMEOUT_S}", f"--settle-s={SETTLE_S}", f"--lease-s={LEASE_S}",
-        ]  # fmt: skip
+    kills: Kills = field(default_factory=Kills)
 
     @contextmanager
-    def process(self) -> Iterator[subprocess.Popen[str]]:
-        process = subprocess.Popen(self.command(), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    def process(self) -> Iterator[subprocess.Popen[bytes]]:
+        environment = {
+            "DATABASE_URL": self.store.url,
+            "DATA_DIR": str(self.data_dir),
+            "BILLING_URL": self.billing_url,
+            "BILLING_TIMEOUT_S": str(TIMEOUT_S),
+            "BILLING_SETTLE_S": str(SETTLE_S),
+            "LEASE_S": str(LEASE_S),
+            "WORKERS": "8",
+        }
+        command = [sys.executable, str(ROOT / "main.py"), "work", "--until-idle"]
+        given = {f"ASSOCIATION_{name}": value for name, value in environment.items()}
+        given["LOGNAME"] = ADMINISTRATOR  # who may open the database is whoever is logged in
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **given})
         try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "working\n"
             yield process
         finally:
             process.kill()
-            process.communicate()
+            process.wait()
 
     def kill_once(self) -> bool:
-        """One life of the process; whether an intent was open when it was killed."""
+        """One life of the process; whether an intent of its own was open when it was killed."""
         with self.process() as process:
-            end = time.monotonic() + 20
-            while not self._steps()[StepState.INTENT]:
-                if process.poll() is not None or time.monotonic() > end:
-                    return False
+            end = time.monotonic() + 60
+            while not self._moment(process.pid).steps[StepState.INTENT]:
+                assert process.poll() is None, f"work ended by itself with {process.returncode}"
+                assert time.monotonic() < end, "work began nothing"
                 time.sleep(0.005)
-            time.sleep(self.rng.uniform(0, 0.3))
+            time.sleep(self.rng.uniform(0, 0.5))
             process.send_signal(signal.SIGKILL)
             process.wait()
-        left = self._steps()
-        self.states_at_kill.update(left)
-        return left[StepState.INTENT] > 0
+        return self.kills.met(self._moment(process.pid), self._moment())
 
     def finish(self) -> None:
         """The last life, which nobody ends."""
         with self.process() as process:
-            assert process.wait(90) == 0
+            # 1: not every device succeeded. The demo data keep services that this sandbox has never heard of.
+            assert process.wait(300) in {0, 1}
 
-    def _steps(self) -> Counter[str]:
+    def _moment(self, process_id: int | None = None) -> Moment:
+        """What there is of work orders that are not final, or of those alone that this process holds."""
+        which: ColumnElement[bool] = work_order.c.state.in_(OPEN_WORK_ORDERS)
+        if process_id is not None:
+            which = which & work_order.c.engine_id.in_(select(engine.c.id).where(engine.c.process_id == process_id))
+        steps = work_order.join(work_order_step, work_order_step.c.work_order_id == work_order.c.id)
         with self.store.read() as uow:
-            rows = uow.connection.execute(
-                select(work_order_step.c.state, func.count()).group_by(work_order_step.c.state)
-            )
-            return Counter(dict(rows.all()))
+
+            def count(rows: FromClause, state: ColumnElement[str]) -> Counter[str]:
+                counts = select(state, func.count()).select_from(rows).where(which).group_by(state)
+                return Counter(dict(uow.connection.execute(counts).all()))
+
+            return Moment(count(work_order, work_order.c.state), count(steps, work_order_step.c.state))
 
 
 @pytest.fixture
@@ -148,27 +163,39 @@ def assert_each_device_is_billed_once(world: World, sandbox: SandboxAddress, num
     assert check(world.store) == ()
 
 
-def kill_until(world: World, sandbox: SandboxAddress, devices: int, rounds: int, seed: int) -> Killer:
+def kill_until(
+    world: World,
+    sandbox: SandboxAddress,
+    data_dir: Path,
+    devices: int,
+    rounds: int,
+    seed: int,
+    say: Callable[[str, object], None],
+) -> None:
     number = world.submit(world.request(devices))
-    killer = Killer(world.store, sandbox.url, random.Random(seed))
+    killer = Killer(world.store, sandbox.url, data_dir, random.Random(seed))
     counted = 0
     while counted < rounds:
         assert world.job(number).job.counts.open, f"only {counted} kills met an open intent: take more devices"
         counted += killer.kill_once()
     killer.finish()
+    say(PROPERTY, killer.kills.as_dict())
     assert_each_device_is_billed_once(world, sandbox, number)
-    print(f"steps at {counted} kills: {dict(killer.states_at_kill)}")
-    return killer
+    assert killer.kills.counted == rounds
+    assert len(killer.kills.kinds_of_steps) > 1, "each kill met the same"
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
-def test_a_killed_process_bills_nothing_twice_and_loses_nothing(world: World, sandbox: SandboxAddress) -> None:
-    killer = kill_until(world, sandbox, devices=120, rounds=3, seed=1)
-    assert killer.states_at_kill[StepState.INTENT] > 0
+def test_a_killed_process_bills_nothing_twice_and_loses_nothing(
+    world: World, sandbox: SandboxAddress, data_dir: Path, record_property: Callable[[str, object], None]
+) -> None:
+    kill_until(world, sandbox, data_dir, devices=60, rounds=3, seed=1_000, say=record_property)
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_many_kills_bill_nothing_twice_and_lose_nothing(world: World, sandbox: SandboxAddress, seed: int) -> None:
-    kill_until(world, sandbox, devices=260, rounds=6, seed=seed)
+def test_many_kills_bill_nothing_twice_and_lose_nothing(
+    world: World, sandbox: SandboxAddress, data_dir: Path, record_property: Callable[[str, object], None], seed: int
+) -> None:
+    kill_until(world, sandbox, data_dir, devices=DEVICES, rounds=ROUNDS, seed=seed, say=record_property)
