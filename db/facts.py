@@ -6,6 +6,7 @@ The number of statements does not depend on the number of devices.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -21,9 +22,11 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    type_coerce,
     union_all,
 )
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.types import NullType
 
 from db import device_filter
 from db.cancelling import all_ids, cancellable
@@ -31,7 +34,7 @@ from db.schema import billing_service, customer, device, device_ownership, job, 
 from db.temporary import lines_table
 from db.types import Key
 from desktop_app.association.errors import Cancelled
-from desktop_app.association.facts import ActiveService, AskedDevice, DeviceFacts, ReadLine
+from desktop_app.association.facts import ActiveService, AskedDevice, DeviceFacts, ReadLine, Situation
 from desktop_app.association.model import DeviceFilter, IdentifierKind
 from desktop_app.association.states import OPEN_WORK_ORDERS
 
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 #: Rows that are fetched between two questions whether the caller still wants the answer.
 _CHUNK = 10_000
 
+_ICCID = IdentifierKind.ICCID
 #: Which column of ``device`` an identifier is looked up in.
 _COLUMNS: Mapping[IdentifierKind, ColumnElement[Any]] = {
     IdentifierKind.ICCID: device.c.iccid,
@@ -73,29 +77,32 @@ _previous_end = (
     .scalar_subquery()
 )
 
-#: In the order of the fields of :class:`DeviceFacts`, then those of one :class:`ActiveService`.
-_FACTS = (
+#: In the order of the fields of :class:`DeviceFacts`, but for the situation; of :class:`Situation`, but for the
+#: services; and of one :class:`ActiveService`.
+_DEVICE = (
     device.c.id,
-    device.c.service_provider_id,
     device.c.iccid,
     device.c.imei,
     device.c.msisdn,
     device.c.eid,
+    device.c.carrier_rate_plan_id,
+    _owned.c.id,
+    _owned.c.account_number,
+    _owned.c.billing_credential_id,
+    _owned.c.customer_rate_plan_id,
+    _owned.c.data_limit_bytes,
+    _owned.c.data_pool,
+)
+_SITUATION = (
+    device.c.service_provider_id,
     device.c.status,
     device.c.activated_on,
     device.c.is_deleted,
     device.c.is_archived,
-    device.c.carrier_rate_plan_id,
-    _owned.c.id,
     _owned.c.customer_id,
     _owner.c.name,
     _owned.c.site_id,
-    _owned.c.account_number,
-    _owned.c.billing_credential_id,
     _owned.c.effective_from,
-    _owned.c.customer_rate_plan_id,
-    _owned.c.data_limit_bytes,
-    _owned.c.data_pool,
     _previous_end,
     _scheduled.c.effective_from,
     job.c.tracking_number,
@@ -107,9 +114,17 @@ _SERVICE = (
     billing_service.c.service_id,
     billing_service.c.work_order_id,
 )
-_FIRST_SERVICE = 1 + len(_FACTS)
-assert len(_FACTS) + 1 == len(DeviceFacts._fields)
+_FIRST_OF_SITUATION = 1 + len(_DEVICE)
+_FIRST_OF_SERVICE = len(_SITUATION)  # within the part of the situation
+assert len(_DEVICE) + 1 == len(DeviceFacts._fields)
+assert len(_SITUATION) + 1 == len(Situation._fields)
 assert len(_SERVICE) == len(ActiveService._fields)
+#: A situation comes as the driver has it, and is converted once, not for each device of which it is the same.
+_SELECTED = (*_DEVICE, *(type_coerce(column, NullType()) for column in (*_SITUATION, *_SERVICE)))
+
+#: Tuples of their values: half the time of a call, which counts where there are a hundred thousand.
+_device_facts: Callable[[Iterable[Any]], DeviceFacts] = partial(tuple.__new__, DeviceFacts)
+_asked_device: Callable[[Iterable[Any]], AskedDevice] = partial(tuple.__new__, AskedDevice)
 
 
 def _with_all_that_is_known(devices: FromClause) -> FromClause:
@@ -154,14 +169,27 @@ class Facts:
     def __init__(self, uow: UnitOfWork) -> None:
         self._uow = uow
 
-    def asked(self, lines: Sequence[ReadLine], cancelled: Callable[[], bool]) -> list[AskedDevice]:
+    def asked(
+        self, lines: Sequence[ReadLine], cancelled: Callable[[], bool], exact_on: Collection[int] = ()
+    ) -> list[AskedDevice]:
         """Devices by identifiers that were read, in the lines' order.
+
+        Args:
+            exact_on: handles of service providers: where a device on one of them has exactly the ICCID of a line, its
+                other readings (with and without its check digit) are other SIMs, and are not looked up.
 
         Raises:
             Cancelled: ``cancelled`` said so.
         """
-        found = self._read(_by_identifier(self._uow, lines), cancelled) if lines else {}
-        return [AskedDevice(line, text, identifier, found.get(line, ())) for line, text, identifier in lines]
+        found: dict[int, tuple[DeviceFacts, ...]] = {}
+        others = lines
+        if exact_on:
+            exact = [(line.line, line.identifier.value) for line in lines if line.identifier.kind is _ICCID]
+            found = self._read(_by_exact_iccid(self._uow, exact), cancelled) if exact else {}
+            others = [line for line in lines if not _is_on(found.get(line.line, ()), exact_on)]
+        if others:
+            found |= self._read(_by_identifier(self._uow, others), cancelled)
+        return [_asked_device((*line, found.get(line.line, ()))) for line in lines]
 
     def picked(self, ids: Sequence[int], cancelled: Callable[[], bool]) -> list[AskedDevice]:
         """Devices by handle, numbered from 1 in this order; one that is gone has no candidate.
@@ -172,12 +200,12 @@ class Facts:
         table = lines_table(
             self._uow, "picked", (Column("line", Integer, primary_key=True), Column("id", Key)), enumerate(ids, 1)
         )
-        statement = select(table.c.line, *_FACTS, *_SERVICE).select_from(
+        statement = select(table.c.line, *_SELECTED).select_from(
             _with_all_that_is_known(table.join(device, device.c.id == table.c.id))
         )
         found = self._read(statement, cancelled)
         return [
-            AskedDevice(line, candidates[0].iccid if candidates else "", None, candidates)
+            _asked_device((line, candidates[0].iccid if candidates else "", None, candidates))
             for line, candidates in ((line, found.get(line, ())) for line in range(1, len(ids) + 1))
         ]
 
@@ -201,36 +229,71 @@ class Facts:
         asked = self.picked(ids, cancelled)
         if visible_customers is None:
             return asked
-        return [one for one in asked if one.candidates and one.candidates[0].owner_id in {None, *visible_customers}]
+        seen = {None, *visible_customers}
+        return [one for one in asked if one.candidates and one.candidates[0].situation.owner_id in seen]
 
     def _read(self, statement: Select[Any], cancelled: Callable[[], bool]) -> dict[int, tuple[DeviceFacts, ...]]:
         """Line → the devices that were found for it."""
         found: dict[int, tuple[DeviceFacts, ...]] = {}
+        situations = _Situations(self._uow)
         with cancellable(self._uow, cancelled):
             result = self._uow.connection.execute(statement)
             while rows := result.fetchmany(_CHUNK):
                 if cancelled():
                     raise Cancelled
-                _fold(rows, found)
+                _fold(rows, found, situations)
         return found
 
 
-def _fold(rows: Iterable[Sequence[Any]], found: dict[int, tuple[DeviceFacts, ...]]) -> None:
+class _Situations(dict[tuple[Any, ...], Situation]):
+    """What the driver has of a situation → the situation, made when it is first met."""
+
+    def __init__(self, uow: UnitOfWork) -> None:
+        dialect = uow.connection.dialect
+        processors = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in _SITUATION]
+        self._converters = [processor or _as_it_is for processor in processors]
+
+    def __missing__(self, raw: tuple[Any, ...]) -> Situation:
+        service = raw[_FIRST_OF_SERVICE:]
+        services = (ActiveService._make(service),) if service[0] is not None else ()
+        values = [convert(value) for convert, value in zip(self._converters, raw, strict=False)]
+        situation = self[raw] = Situation._make((*values, services))
+        return situation
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _fold(rows: Iterable[Sequence[Any]], found: dict[int, tuple[DeviceFacts, ...]], situations: _Situations) -> None:
     for row in rows:
-        services = (ActiveService(*row[_FIRST_SERVICE:]),) if row[_FIRST_SERVICE] is not None else ()
-        facts = DeviceFacts._make((*row[1:_FIRST_SERVICE], services))
+        facts = _device_facts((*row[1:_FIRST_OF_SITUATION], situations[row[_FIRST_OF_SITUATION:]]))  # type: ignore[index]
         line = row[0]
         before = found.get(line)
         found[line] = (facts,) if before is None else _merged(before, facts)
+
+
+def _is_on(candidates: Sequence[DeviceFacts], service_providers: Collection[int]) -> bool:
+    return any(device.situation.service_provider_id in service_providers for device in candidates)
 
 
 def _merged(candidates: tuple[DeviceFacts, ...], facts: DeviceFacts) -> tuple[DeviceFacts, ...]:
     """The candidates and one more: another device, another service of one, or the same device by another reading."""
     for position, known in enumerate(candidates):
         if known.device_id == facts.device_id:
-            services = tuple(sorted({*known.services, *facts.services}))
-            return (*candidates[:position], known._replace(services=services), *candidates[position + 1 :])
+            services = tuple(sorted({*known.situation.services, *facts.situation.services}))
+            merged = known._replace(situation=known.situation._replace(services=services))
+            return (*candidates[:position], merged, *candidates[position + 1 :])
     return (*candidates, facts)
+
+
+def _by_exact_iccid(uow: UnitOfWork, lines: Iterable[tuple[int, str]]) -> Select[Any]:
+    """The facts of all devices that have exactly the ICCID of a line."""
+    columns = (Column("line", Integer, primary_key=True), Column("iccid", Unicode(32)))
+    asked = lines_table(uow, "exact", columns, lines)
+    return select(asked.c.line, *_SELECTED).select_from(
+        _with_all_that_is_known(asked.join(device, device.c.iccid == asked.c.iccid))
+    )
 
 
 def _by_identifier(uow: UnitOfWork, lines: Sequence[ReadLine]) -> Select[Any]:
@@ -259,7 +322,7 @@ def _by_identifier(uow: UnitOfWork, lines: Sequence[ReadLine]) -> Select[Any]:
             for kind, number in places
         )
     ).subquery("named")
-    return select(named.c.line, *_FACTS, *_SERVICE).select_from(
+    return select(named.c.line, *_SELECTED).select_from(
         _with_all_that_is_known(named.join(device, device.c.id == named.c.id))
     )
 

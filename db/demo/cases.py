@@ -80,17 +80,17 @@ class Case:
 
 def _wrong(device: DeviceFacts, view: View) -> str:
     """What is wrong with the device, whoever asks for it."""
-    activated, ended = device.activated_on, device.previous_end
+    activated, ended = device.situation.activated_on, device.situation.previous_end
     wrong = [
         name
         for name, is_wrong in (
-            ("deleted", device.is_deleted),
-            ("archived", device.is_archived),
-            ("status", device.status not in ASSIGNABLE_STATUSES),
+            ("deleted", device.situation.is_deleted),
+            ("archived", device.situation.is_archived),
+            ("status", device.situation.status not in ASSIGNABLE_STATUSES),
             ("msisdn", device.msisdn is None),
             ("activated", activated is None),
-            ("open", device.open_tracking_number is not None),
-            ("scheduled", device.scheduled_from is not None),
+            ("open", device.situation.open_tracking_number is not None),
+            ("scheduled", device.situation.scheduled_from is not None),
             ("ended", ended is not None and activated is not None and ended > activated),
             ("iccid", device.iccid in view.twin_iccids),
         )
@@ -102,32 +102,37 @@ def _wrong(device: DeviceFacts, view: View) -> str:
 def _free(but: str = "", status: str = "") -> Condition:
     """Nobody's, and in order but for one thing."""
     return lambda device, wrong, _: (
-        wrong == but and device.owner_id is None and not device.services and status in {"", device.status}
+        wrong == but
+        and device.situation.owner_id is None
+        and not device.situation.services
+        and status in {"", device.situation.status}
     )
 
 
 def _billed_to_others(device: DeviceFacts, view: View) -> bool:
-    return any(service.customer_id != view.customer_id for service in device.services)
+    return any(service.customer_id != view.customer_id for service in device.situation.services)
 
 
 def _of_others(*, billed: bool) -> Condition:
     return lambda device, wrong, view: (
-        not wrong and device.owner_id not in {None, view.customer_id} and _billed_to_others(device, view) is billed
+        not wrong
+        and device.situation.owner_id not in {None, view.customer_id}
+        and _billed_to_others(device, view) is billed
     )
 
 
 def _mine(*, at_default_site: bool, billed: bool) -> Condition:
     return lambda device, wrong, view: (
         not wrong
-        and device.owner_id == view.customer_id
-        and (device.owner_site_id == view.default_site_id) is at_default_site
-        and bool(device.services) is billed
+        and device.situation.owner_id == view.customer_id
+        and (device.situation.owner_site_id == view.default_site_id) is at_default_site
+        and bool(device.situation.services) is billed
         and not _billed_to_others(device, view)
     )
 
 
 def _still_billed(device: DeviceFacts, wrong: str, view: View) -> bool:
-    return not wrong and device.owner_id is None and _billed_to_others(device, view)
+    return not wrong and device.situation.owner_id is None and _billed_to_others(device, view)
 
 
 def _same_eid(device: DeviceFacts, wrong: str, view: View) -> bool:

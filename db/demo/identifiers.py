@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from desktop_app.association.identifiers import luhn_check_digit
+from desktop_app.association.check_digits import luhn_check_digit
 
 #: Area codes; with the exchange 555, which no carrier gives to a subscriber.
 _AREAS = tuple(code for code in range(200, 990) if code % 100 != 11 and code // 10 % 10 != 9)

@@ -7,15 +7,17 @@ that was shown is the count that is submitted.
 from __future__ import annotations
 
 from array import array
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from desktop_app.association.errors import Cancelled, RequestRefused
-from desktop_app.association.facts import ActiveService, AskedDevice, DeviceFacts, RatePlanFacts
-from desktop_app.association.locating import NOT_LOCATED_TITLES, Locator
+from desktop_app.association.facts import AskedDevice, DeviceFacts, RatePlanFacts, Situation
+from desktop_app.association.locating import NOT_LOCATED_TITLES, Locator, NotLocated
 from desktop_app.association.model import (
     BillingAction,
     CheckReport,
@@ -27,7 +29,7 @@ from desktop_app.association.model import (
 )
 from desktop_app.association.request import RequestFacts
 from desktop_app.association.request_rules import REQUEST_RULES
-from desktop_app.association.rules import DEVICE_RULES, About, Case
+from desktop_app.association.rules import DEVICE_RULES, About, Case, Odd, oddity
 
 #: Devices between two questions whether the caller still wants the answer.
 _CHUNK = 5_000
@@ -47,6 +49,27 @@ class Settled(NamedTuple):
     effective_date: date | None
 
 
+class Ruling(NamedTuple):
+    """What the rules say of a case: one for all devices of which the case is the same.
+
+    Attributes:
+        case: which.
+        broken: place in the table and message of each rule that is broken, blocking ones first.
+        billing_service_id: see :class:`Verdict`.
+        signature: one line that two rulings share only where nothing else would be done; for the fingerprint.
+    """
+
+    case: Case
+    broken: tuple[tuple[int, str], ...]
+    billing_service_id: int | None
+    signature: str
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a device of this case cannot be worked on."""
+        return bool(self.broken) and DEVICE_RULES[self.broken[0][0]].severity is Severity.BLOCKED
+
+
 class Verdict(NamedTuple):
     """What the check says of one device that was asked for.
 
@@ -55,9 +78,7 @@ class Verdict(NamedTuple):
         identifier: None: picked from a list.
         device: None: there is not exactly one.
         findings: blocking ones first where a device has both.
-        blocked: whether it cannot be worked on.
-        effective_date … carrier_plan: what is to be done, as in :class:`~desktop_app.association.rules.Case`.
-        billing_service_id: handle of the billing service that is kept, or was made by an earlier run; None: none is.
+        ruling: what the rules say of it; None where there is no device.
     """
 
     line: int
@@ -65,12 +86,41 @@ class Verdict(NamedTuple):
     identifier: Identifier | None
     device: DeviceFacts | None
     findings: tuple[Finding, ...]
-    blocked: bool
-    effective_date: date | None = None
-    ownership: OwnershipAction | None = None
-    billing: BillingAction | None = None
-    carrier_plan: RatePlanFacts | None = None
-    billing_service_id: int | None = None
+    ruling: Ruling | None
+
+    @property
+    def blocked(self) -> bool:
+        """Whether it cannot be worked on."""
+        return self.ruling is None or self.ruling.blocked
+
+    @property
+    def effective_date(self) -> date | None:
+        """From when; None: it is not known."""
+        return None if self.ruling is None else self.ruling.case.effective_date
+
+    @property
+    def ownership(self) -> OwnershipAction | None:
+        """What is to be done to its ownership; None where there is no device."""
+        return None if self.ruling is None else self.ruling.case.ownership
+
+    @property
+    def billing(self) -> BillingAction | None:
+        """What is to be done at billing; None where there is no device."""
+        return None if self.ruling is None else self.ruling.case.billing
+
+    @property
+    def carrier_plan(self) -> RatePlanFacts | None:
+        """The carrier rate plan to be added; None: none is."""
+        return None if self.ruling is None else self.ruling.case.carrier_plan
+
+    @property
+    def billing_service_id(self) -> int | None:
+        """Handle of the billing service that is kept, or was made by an earlier run; None: none is."""
+        return None if self.ruling is None else self.ruling.billing_service_id
+
+
+#: A verdict of its six values: half the time of a call, which counts where there are a hundred thousand.
+_verdict: Callable[[tuple[Any, ...]], Verdict] = partial(tuple.__new__, Verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +209,6 @@ class Judge:
         self._site_id = None if request.site is None else request.site.site_id
         self._locator = Locator(request.service_providers, request.service_provider)
         self._billing = BillingAction.CREATE if request.create_billing_service else BillingAction.NONE
-        self._provider_rules = _rules_about(request, About.PROVIDER)
         self._rules = {
             (has_owner, has_services): _rules_about(
                 request,
@@ -170,7 +219,8 @@ class Judge:
             for has_owner in (False, True)
             for has_services in (False, True)
         }
-        self._of_provider: dict[int, list[tuple[int, str]]] = {}
+        # By the situation's address, which is faster than by its dozen values: a ruling keeps its situation alive.
+        self._rulings: dict[tuple[int, bool, Odd | None, Settled | None], Ruling] = {}
 
     def request_findings(self) -> list[Finding]:
         """Findings on the request as a whole."""
@@ -186,63 +236,52 @@ class Judge:
         Args:
             settled: by an earlier run of the same work order.
         """
-        found = self._locator.locate(asked)
-        if isinstance(found, DeviceFacts):
-            return self._device(asked, found, settled)
-        finding = Finding(
-            asked.line, asked.asked_for, "", found.code, Severity.BLOCKED, found.message, found.what_to_do
-        )
-        return Verdict(asked.line, asked.asked_for, asked.identifier, None, (finding,), True)
-
-    def _device(self, asked: AskedDevice, device: DeviceFacts, settled: Settled | None) -> Verdict:
+        device = self._locator.locate(asked)
         line, asked_for, identifier, _candidates = asked
+        if isinstance(device, NotLocated):
+            code, message, what_to_do = device
+            finding = Finding(line, asked_for, "", code, Severity.BLOCKED, message, what_to_do)
+            return Verdict(line, asked_for, identifier, None, (finding,), None)
+        odd = None if identifier is None or identifier.warning is None else oddity(identifier, device)
+        situation, has_msisdn = device.situation, bool(device.msisdn)
+        key = (id(situation), has_msisdn, odd, settled)
+        ruling = self._rulings.get(key)
+        if ruling is None:
+            ruling = self._rulings[key] = self._ruling(situation, has_msisdn, odd, settled)
+        findings = _findings(line, asked_for, device, ruling.broken) if ruling.broken else ()
+        return _verdict((line, asked_for, identifier, device, findings, ruling))
+
+    def _ruling(self, device: Situation, has_msisdn: bool, odd: Odd | None, settled: Settled | None) -> Ruling:
+        request = self._request
         settled_id = None if settled is None else settled.billing_service_id
-        own: tuple[ActiveService, ...] = ()
-        foreign: tuple[ActiveService, ...] = ()
-        if device.services:
-            customer_id = self._customer_id
-            others = [service for service in device.services if service.billing_service_id != settled_id]
-            own = tuple([service for service in others if service.customer_id == customer_id])
-            foreign = tuple([service for service in others if service.customer_id != customer_id])
+        others = [service for service in device.services if service.billing_service_id != settled_id]
+        own = tuple([service for service in others if service.customer_id == self._customer_id])
+        foreign = tuple([service for service in others if service.customer_id != self._customer_id])
         billing = self._billing
-        effective_date = self._request.effective_date or device.activated_on
+        effective_date = request.effective_date or device.activated_on
         if settled is not None:
             billing, effective_date = settled.billing, settled.effective_date
         elif own and billing is BillingAction.CREATE:
             billing = BillingAction.KEEP
-        carrier_plan = self._request.carrier_rate_plans.get(device.service_provider_id)
-        ownership = self._ownership(device)
-        case = Case(device, identifier, effective_date, ownership, billing, own, foreign, carrier_plan, settled_id)
-        request = self._request
-        rules = self._rules[device.owner_id is not None, bool(device.services) or settled is not None]
-        broken = [(rank, message) for rank, is_broken in rules if (message := is_broken(case, request))]
-        if self._provider_rules and (of_provider := self._broken_for_provider(case)):
-            broken = sorted(broken + of_provider)
-        findings = _findings(line, asked_for, device, broken) if broken else ()
-        return Verdict(
-            line,
-            asked_for,
-            identifier,
+        case = Case(
             device,
-            findings,
-            bool(findings) and findings[0].severity is Severity.BLOCKED,  # the table has the blocking rules first
+            has_msisdn,
+            odd,
             effective_date,
-            ownership,
+            self._ownership(device),
             billing,
-            carrier_plan,
-            own[0].billing_service_id if own and billing is BillingAction.KEEP and settled is None else settled_id,
+            own,
+            foreign,
+            request.carrier_rate_plans.get(device.service_provider_id),
+            settled_id,
         )
+        rules = self._rules[device.owner_id is not None, bool(device.services) or settled is not None]
+        broken = tuple([(rank, message) for rank, is_broken in rules if (message := is_broken(case, request))])
+        kept = own and billing is BillingAction.KEEP and settled is None
+        billing_service_id = own[0].billing_service_id if kept else settled_id
+        return Ruling(case, broken, billing_service_id, _signature(case, broken, billing_service_id))
 
-    def _broken_for_provider(self, case: Case) -> list[tuple[int, str]]:
-        service_provider_id = case.device.service_provider_id
-        broken = self._of_provider.get(service_provider_id)
-        if broken is None:
-            request = self._request
-            broken = [(rank, text) for rank, is_broken in self._provider_rules if (text := is_broken(case, request))]
-            self._of_provider[service_provider_id] = broken
-        return broken
-
-    def _ownership(self, device: DeviceFacts) -> OwnershipAction:
+    def _ownership(self, device: Situation) -> OwnershipAction:
         if device.owner_id is None:
             return OwnershipAction.ASSIGN
         if device.owner_id != self._customer_id:
@@ -297,16 +336,17 @@ def _report(
     findings = list(on_request)
     blocked = warnings = 0
     for verdict in verdicts:
-        if verdict.findings:
-            findings.extend(verdict.findings)
-        if verdict.blocked or all_blocked:
+        on_device = verdict.findings
+        if all_blocked or (on_device and verdict.blocked):
             blocked += 1
             ids = blocked_ids
-        elif verdict.findings:
+        elif on_device:
             warnings += 1
             ids = warning_ids
         else:
             ids = ready_ids
+        if on_device:
+            findings.extend(on_device)
         if verdict.device is not None:
             ids.append(verdict.device.device_id)
     return CheckReport(
@@ -362,22 +402,28 @@ def fingerprint(request: RequestFacts, on_request: Sequence[Finding], verdicts: 
         request.reassign,
         [finding.code for finding in on_request],
     )
+    devices: dict[str, list[int]] = defaultdict(list)  # by what is done with them
+    lines: list[str] = []  # that name no device
+    for _line, asked_for, identifier, device, findings, ruling in verdicts:
+        if device is None or ruling is None:
+            who = asked_for if identifier is None else ":".join(identifier[:2])
+            lines.append(f"{who}|{findings[0].code}")
+        else:
+            devices[ruling.signature].append(device.device_id)
     digest = sha256(repr(asked).encode())
-    digest.update("\n".join(sorted([_signature(verdict) for verdict in verdicts])).encode())
+    for signature in sorted(devices):
+        digest.update(f"\n{signature}\n{','.join(map(str, sorted(devices[signature])))}".encode())
+    digest.update("\n".join(["", *sorted(lines)]).encode())
     return digest.hexdigest()
 
 
-def _signature(verdict: Verdict) -> str:
-    codes = ",".join([finding.code for finding in verdict.findings]) if verdict.findings else ""
-    device, day, plan = verdict.device, verdict.effective_date, verdict.carrier_plan
-    if device is None or verdict.ownership is None or verdict.billing is None:
-        who = verdict.asked_for if verdict.identifier is None else ":".join(verdict.identifier[:2])
-        return f"{who}|{codes}"
+def _signature(case: Case, broken: Sequence[tuple[int, str]], billing_service_id: int | None) -> str:
+    day, plan = case.effective_date, case.carrier_plan
     numbers = (
-        device.device_id,
-        device.owner_id,
-        verdict.billing_service_id,
+        case.device.owner_id,
+        billing_service_id,
         None if day is None else day.toordinal(),
         None if plan is None else plan.rate_plan_id,
     )
-    return f"{numbers}|{codes}|" + verdict.ownership + verdict.billing
+    codes = ",".join([DEVICE_RULES[rank].code for rank, _message in broken])
+    return f"{numbers}|{codes}|{case.ownership}|{case.billing}"

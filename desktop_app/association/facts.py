@@ -186,47 +186,60 @@ class ActiveService(NamedTuple):
     work_order_id: int | None
 
 
-class DeviceFacts(NamedTuple):
-    """Everything that the check and the work order need to know of one device.
+class Situation(NamedTuple):
+    """What the rules look at of a device, and nothing by which one device is told from another.
 
-    A tuple, not a dataclass: a hundred thousand of them are made in one check.
+    Of a hundred thousand devices most share a few of these, so that the rules are asked once for each of them.
 
     Attributes:
         status: a value of ``DeviceStatus``.
         activated_on: None: never activated.
-        carrier_rate_plan_id: that it has now.
-        ownership_id … data_pool: of the ownership that stands; all None where nobody owns the device.
+        owner_id … owned_from: of the ownership that stands; all None where nobody owns the device.
         previous_end: first day after the last ownership that ended and was not the present owner's; None: none was.
         scheduled_from: first day of an ownership that is to come; None: none is.
         open_tracking_number: job of the open work order that holds the device; None: none does.
         services: billed now.
     """
 
-    device_id: int
     service_provider_id: int
-    iccid: str
-    imei: str | None
-    msisdn: str | None
-    eid: str | None
     status: str
     activated_on: date | None
     is_deleted: bool
     is_archived: bool
-    carrier_rate_plan_id: int | None
-    ownership_id: int | None
     owner_id: int | None
     owner_name: str | None
     owner_site_id: int | None
-    owner_account_number: str | None
-    owner_credential_id: int | None
     owned_from: date | None
-    customer_rate_plan_id: int | None
-    data_limit_bytes: int | None
-    data_pool: str | None
     previous_end: date | None
     scheduled_from: date | None
     open_tracking_number: str | None
     services: tuple[ActiveService, ...] = ()
+
+
+class DeviceFacts(NamedTuple):
+    """Everything that the check and the work order need to know of one device.
+
+    A tuple, not a dataclass: a hundred thousand of them are made in one check.
+
+    Attributes:
+        carrier_rate_plan_id: that it has now.
+        ownership_id … data_pool: of the ownership that stands; all None where nobody owns the device.
+        situation: what the rules look at; one object for all devices of which it is the same.
+    """
+
+    device_id: int
+    iccid: str
+    imei: str | None
+    msisdn: str | None
+    eid: str | None
+    carrier_rate_plan_id: int | None
+    ownership_id: int | None
+    owner_account_number: str | None
+    owner_credential_id: int | None
+    customer_rate_plan_id: int | None
+    data_limit_bytes: int | None
+    data_pool: str | None
+    situation: Situation
 
 
 class ReadLine(NamedTuple):

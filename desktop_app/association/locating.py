@@ -42,26 +42,29 @@ class Locator:
     ) -> None:
         self._providers = service_providers
         self._asked = asked
-        self._fits = frozenset(service_providers if asked is None else {asked.service_provider_id})
+        #: Handles of the service providers on which a device may be.
+        self.fits = frozenset(service_providers if asked is None else {asked.service_provider_id})
 
     def locate(self, asked: AskedDevice) -> DeviceFacts | NotLocated:
         """The device that is meant, or why there is not exactly one."""
         candidates: Sequence[DeviceFacts] = asked.candidates
-        if len(candidates) == 1 and candidates[0].service_provider_id in self._fits:
+        if len(candidates) == 1 and candidates[0].situation.service_provider_id in self.fits:
             return candidates[0]
         if not candidates:
             return _not_found(asked.identifier)
-        here = [device for device in candidates if device.service_provider_id in self._fits]
+        here = [device for device in candidates if device.situation.service_provider_id in self.fits]
         if not here:
             return self._elsewhere(candidates)
         here = _exact_before_others(here, asked.identifier)
         # what is deleted or archived on one service provider does not hide the same SIM on another
-        usable = [device for device in here if not (device.is_deleted or device.is_archived)] or here
+        usable = [device for device in here if not _is_gone(device)] or here
         return usable[0] if len(usable) == 1 else self._ambiguous(usable, asked.identifier)
 
     def providers_of(self, asked: AskedDevice) -> tuple[str, ...]:
         """Codes of the service providers that the candidates are on."""
-        return tuple(sorted({self._providers[device.service_provider_id].code for device in asked.candidates}))
+        return tuple(
+            sorted({self._providers[device.situation.service_provider_id].code for device in asked.candidates})
+        )
 
     def _elsewhere(self, devices: Sequence[DeviceFacts]) -> NotLocated:
         asked = "the chosen one" if self._asked is None else self._asked.name
@@ -72,7 +75,7 @@ class Locator:
         )
 
     def _ambiguous(self, devices: Sequence[DeviceFacts], identifier: Identifier | None) -> NotLocated:
-        if len({device.service_provider_id for device in devices}) == len(devices):
+        if len({device.situation.service_provider_id for device in devices}) == len(devices):
             return NotLocated(
                 "AMBIGUOUS",
                 f"It is on {len(devices)} service providers: {self._names(devices)}.",
@@ -87,7 +90,11 @@ class Locator:
         )
 
     def _names(self, devices: Iterable[DeviceFacts]) -> str:
-        return " and ".join(sorted({self._providers[device.service_provider_id].name for device in devices}))
+        return " and ".join(sorted({self._providers[device.situation.service_provider_id].name for device in devices}))
+
+
+def _is_gone(device: DeviceFacts) -> bool:
+    return device.situation.is_deleted or device.situation.is_archived
 
 
 def _exact_before_others(devices: list[DeviceFacts], identifier: Identifier | None) -> list[DeviceFacts]:

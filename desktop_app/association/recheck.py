@@ -127,7 +127,7 @@ def _settled(order: FailedOrder, asked: AskedDevice) -> Settled | None:
         made = [
             service.billing_service_id
             for device in asked.candidates
-            for service in device.services
+            for service in device.situation.services
             if service.work_order_id == order.work_order_id
         ]
         service_id = made[0] if made else None

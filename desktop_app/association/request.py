@@ -74,6 +74,12 @@ class RequestFacts:
     today: date
     furthest_ahead: date
 
+    @property
+    def service_providers_asked(self) -> frozenset[int]:
+        """Handles of the service providers on which the devices may be."""
+        one = self.service_provider
+        return frozenset(self.service_providers if one is None else {one.service_provider_id})
+
     def provider_mapping(self, service_provider_id: int) -> ProviderMapping:
         """What billing calls the service provider; empty where it does not know it."""
         provider = self.service_providers[service_provider_id]

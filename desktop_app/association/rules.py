@@ -11,7 +11,7 @@ from datetime import date
 from enum import Enum
 from typing import NamedTuple
 
-from desktop_app.association.facts import ActiveService, DeviceFacts, RatePlanFacts, Right
+from desktop_app.association.facts import ActiveService, DeviceFacts, RatePlanFacts, Right, Situation
 from desktop_app.association.model import (
     ASSIGNABLE_STATUSES,
     BillingAction,
@@ -24,12 +24,22 @@ from desktop_app.association.model import (
 from desktop_app.association.request import RequestFacts, bill_cycle_start, bill_cycles_between
 
 
+class Odd(NamedTuple):
+    """What is odd about the identifier by which a device was asked for."""
+
+    kind: IdentifierKind
+    warning: IdentifierWarning
+
+
 class Case(NamedTuple):
-    """One device that was found, and what the request comes to for it.
+    """What a device that was found is like, and what the request comes to for it.
+
+    Nothing in it tells one device from another: the rules are asked once for all devices of which it is the same.
 
     Attributes:
-        device: what is known of it.
-        identifier: how it was asked for; None: picked from a list.
+        device: what the rules look at of it.
+        has_msisdn: whether it has a phone number.
+        odd: see :func:`oddity`.
         effective_date: the chosen date or its activation date; None: it was never activated.
         ownership, billing: what is to be done.
         own_services: active billing services of the request's customer, but for the settled one.
@@ -38,8 +48,9 @@ class Case(NamedTuple):
         settled_service_id: handle of the billing service that an earlier run of this work order made or kept.
     """
 
-    device: DeviceFacts
-    identifier: Identifier | None
+    device: Situation
+    has_msisdn: bool
+    odd: Odd | None
     effective_date: date | None
     ownership: OwnershipAction
     billing: BillingAction
@@ -55,7 +66,6 @@ class About(Enum):
     DEVICE = "device"  #: any device
     OWNER = "owner"  #: devices with an owner
     SERVICES = "services"  #: devices with a billing service, active or settled by this work order
-    PROVIDER = "provider"  #: nothing of the device but its service provider: asked once for each of them
 
 
 class DeviceRule(NamedTuple):
@@ -91,17 +101,26 @@ def _status(case: Case, _request: RequestFacts) -> str | None:
     return None if status in ASSIGNABLE_STATUSES else f"Its status is {status}."
 
 
-def _check_digit(case: Case, _request: RequestFacts) -> str | None:
-    identifier = case.identifier
+def oddity(identifier: Identifier | None, device: DeviceFacts) -> Odd | None:
+    """What is odd about the identifier by which the device was asked for; None: nothing is.
+
+    Args:
+        identifier: None: the device was picked from a list.
+    """
     if identifier is None or identifier.warning is None:
         return None
-    if identifier.kind is IdentifierKind.ICCID and identifier.value != case.device.iccid:
+    if identifier.kind is IdentifierKind.ICCID and identifier.value != device.iccid:
         return None  # found with its check digit put right: nothing is odd about it
-    if identifier.warning is IdentifierWarning.ROUNDED:
-        return (
-            f"Its {identifier.kind.upper()} ends with zeros, as spreadsheets leave them, and its check digit is wrong."
-        )
-    return f"The check digit of its {identifier.kind.upper()} is wrong; a device with exactly this one exists."
+    return Odd(identifier.kind, identifier.warning)
+
+
+def _check_digit(case: Case, _request: RequestFacts) -> str | None:
+    if case.odd is None:
+        return None
+    kind = case.odd.kind.upper()
+    if case.odd.warning is IdentifierWarning.ROUNDED:
+        return f"Its {kind} ends with zeros, as spreadsheets leave them, and its check digit is wrong."
+    return f"The check digit of its {kind} is wrong; a device with exactly this one exists."
 
 
 # --- its owner -------------------------------------------------------------------------------------------------------
@@ -201,7 +220,7 @@ def _settled_service_ended(case: Case, _request: RequestFacts) -> str | None:
 
 
 def _msisdn_missing(case: Case, request: RequestFacts) -> str | None:
-    if case.device.msisdn or case.billing is not BillingAction.CREATE or case.settled_service_id is not None:
+    if case.has_msisdn or case.billing is not BillingAction.CREATE or case.settled_service_id is not None:
         return None
     return None if request.settings.iccid_as_number else "It has no MSISDN to be billed under."
 
@@ -423,7 +442,6 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Add the service provider to the billing credential's mapping, or ask without a billing service.",
         _provider_not_mapped,
         _with_billing,
-        about=About.PROVIDER,
     ),
     DeviceRule(
         "CARRIER_PLAN_NOT_OFFERED",
@@ -432,7 +450,6 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Choose a carrier rate plan of the device's service provider.",
         _carrier_plan_not_offered,
         _with_carrier_plan,
-        about=About.PROVIDER,
     ),
     DeviceRule(
         "CARRIER_PLAN_INACTIVE",
@@ -441,7 +458,6 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Choose another carrier rate plan.",
         _carrier_plan_inactive,
         _with_carrier_plan,
-        about=About.PROVIDER,
     ),
     DeviceRule(
         "CARRIER_PLAN_NOT_MAPPED",
@@ -450,7 +466,6 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Add the plan to the billing credential's mapping, or choose another plan.",
         _carrier_plan_not_mapped,
         _with_billed_carrier_plan,
-        about=About.PROVIDER,
     ),
     DeviceRule(
         "TWO_PACKAGES",
@@ -459,7 +474,6 @@ DEVICE_RULES: tuple[DeviceRule, ...] = (
         "Choose plans of which only one is a package at billing.",
         _two_packages,
         _with_two_billed_plans,
-        about=About.PROVIDER,
     ),
     DeviceRule(
         "PACKAGE_NEEDS_NEW_SERVICE",

@@ -322,7 +322,7 @@ def work_order(verdict: Verdict, instructions: Instructions, tracking_number: st
         verdict.asked_for,
         device.device_id,
         WorkOrderState.QUEUED,
-        device.service_provider_id,
+        device.situation.service_provider_id,
         device.iccid,
         device.imei,
         device.msisdn,
@@ -350,7 +350,7 @@ def _rejected(verdict: Verdict) -> WorkOrderDraft:
         verdict.asked_for,
         None if device is None else device.device_id,
         WorkOrderState.REJECTED,
-        None if device is None else device.service_provider_id,
+        None if device is None else device.situation.service_provider_id,
         "" if device is None else device.iccid,
         None if device is None else device.imei,
         None if device is None else device.msisdn,
@@ -379,15 +379,16 @@ def _before(device: DeviceFacts) -> dict[str, Any]:
     """What an undo would have to bring back: the owner, its plan, and the carrier rate plan."""
     if device.ownership_id is None:
         return {"carrier_rate_plan_id": device.carrier_rate_plan_id, "ownership": None}
+    owned_from = device.situation.owned_from
     return {
         "carrier_rate_plan_id": device.carrier_rate_plan_id,
         "ownership": {
             "id": device.ownership_id,
-            "customer_id": device.owner_id,
-            "site_id": device.owner_site_id,
+            "customer_id": device.situation.owner_id,
+            "site_id": device.situation.owner_site_id,
             "account_number": device.owner_account_number,
             "billing_credential_id": device.owner_credential_id,
-            "effective_from": None if device.owned_from is None else device.owned_from.isoformat(),
+            "effective_from": None if owned_from is None else owned_from.isoformat(),
             "customer_rate_plan_id": device.customer_rate_plan_id,
             "data_limit_bytes": device.data_limit_bytes,
             "data_pool": device.data_pool,

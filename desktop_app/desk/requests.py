@@ -37,7 +37,7 @@ from desktop_app.association.model import (
 )
 from desktop_app.association.ports import DeviceIsTaken, FailedOrder
 from desktop_app.association.recheck import Rechecked, recheck, renewed, request_of
-from desktop_app.association.request import find_provider, resolve
+from desktop_app.association.request import RequestFacts, find_provider, resolve
 from desktop_app.association.states import JobState
 from desktop_app.association.work_orders import Instructions, build, instructions_for
 from desktop_app.desk.collector import collector_at_rest
@@ -262,12 +262,12 @@ def _mark() -> str:
 def _check(uow: UnitOfWork, seat: Seat, request: AssociationRequest, cancelled: IsCancelled) -> CheckOutcome:
     rights = seat.rights(uow)
     facts = resolve(request, MasterData(uow), rights, uow.settings(), uow.today())
-    asked, duplicates = _devices(uow, request.devices, rights, cancelled)
+    asked, duplicates = _devices(uow, request.devices, facts, cancelled)
     return check(facts, asked, duplicates, cancelled)
 
 
 def _devices(
-    uow: UnitOfWork, selection: DeviceSelection, rights: OperatorRights, cancelled: IsCancelled
+    uow: UnitOfWork, selection: DeviceSelection, request: RequestFacts, cancelled: IsCancelled
 ) -> tuple[list[AskedDevice], tuple[tuple[int, int], ...]]:
     """The devices of a selection, and the lines that were merged since they say the same.
 
@@ -280,11 +280,11 @@ def _devices(
         case AskedLines(lines):
             read = read_lines(lines)
             refuse_unreadable(read)
-            return facts.asked(read.asked, cancelled), read.duplicates
+            return facts.asked(read.asked, cancelled, request.service_providers_asked), read.duplicates
         case PickedDevices(packed):
             asked = facts.picked(unpack(packed), cancelled)
         case FilteredDevices(wanted, minus):
-            asked = facts.filtered(wanted, unpack(minus), rights.visible_customers, cancelled)
+            asked = facts.filtered(wanted, unpack(minus), request.operator.visible_customers, cancelled)
     if not asked:
         raise RequestRefused("NO_DEVICES", "No device was chosen.", "Choose at least one device.")
     return asked, ()
@@ -318,7 +318,7 @@ def _locate(
         providers = MasterData(uow).service_providers()
         wanted = None if service_provider is None else find_provider(service_provider, providers)
         locator = Locator({provider.service_provider_id: provider for provider in providers}, wanted)
-        asked = Facts(uow).asked(read.asked, cancelled)
+        asked = Facts(uow).asked(read.asked, cancelled, locator.fits)
     first_lines: dict[int, int] = {}
     found_by_line: dict[int, int] = {}
     for one in asked if visible is None else _only_visible(asked, visible):
@@ -344,7 +344,7 @@ def _locate(
 def _only_visible(asked: Iterable[AskedDevice], customers: frozenset[int]) -> Iterator[AskedDevice]:
     seen = {None, *customers}
     return (
-        one._replace(candidates=tuple([device for device in one.candidates if device.owner_id in seen]))
+        one._replace(candidates=tuple([device for device in one.candidates if device.situation.owner_id in seen]))
         for one in asked
     )
 

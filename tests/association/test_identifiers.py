@@ -7,11 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stdnum import luhn
 
+from desktop_app.association.check_digits import luhn_check_digit, luhn_sum, wrong_by_luhn
 from desktop_app.association.errors import RequestRefused
 from desktop_app.association.identifiers import (
     Unreadable,
-    luhn_check_digit,
-    luhn_sum,
     read_line,
     read_lines,
     refuse_unreadable,
@@ -207,3 +206,14 @@ def test_no_line_at_all_is_refused(lines: list[str]) -> None:
     with pytest.raises(RequestRefused) as refused:
         refuse_unreadable(read_lines(lines))
     assert refused.value.code == "NO_DEVICES"
+
+
+@given(st.lists(st.text(alphabet="0123456789", min_size=1, max_size=28), max_size=40))
+def test_many_numbers_at_once_are_as_one_by_one(numbers: list[str]) -> None:
+    assert wrong_by_luhn(numbers) == {number for number in numbers if luhn.checksum(number)}
+
+
+def test_the_largest_sums_fit_into_their_bytes() -> None:
+    nines = "9" * 28
+    assert luhn.checksum(nines) == 28 * 9 % 10
+    assert wrong_by_luhn([nines, nines[:27], "0" * 28]) == {nines, nines[:27]}

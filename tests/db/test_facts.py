@@ -14,9 +14,10 @@ from db.facts import Facts
 from db.schema import device as device_table
 from db.schema import device_ownership, job, work_order
 from db.unit_of_work import Store
+from desktop_app.association.check_digits import luhn_check_digit
 from desktop_app.association.errors import Cancelled
-from desktop_app.association.facts import ActiveService, AskedDevice, DeviceFacts
-from desktop_app.association.identifiers import luhn_check_digit, read_lines
+from desktop_app.association.facts import ActiveService, AskedDevice, DeviceFacts, Situation
+from desktop_app.association.identifiers import read_lines
 from desktop_app.association.model import DeviceFilter, DeviceStatus
 from tests.helpers.databases import SqliteFiles
 from tests.helpers.stores import fresh_store
@@ -129,30 +130,32 @@ def test_a_device_of_nobody(world: World) -> None:
     device = world.device(imei="490154203237518", activated_on=None, status="inventory", carrier_rate_plan_id=40)
     assert facts_of(world, device) == DeviceFacts(
         device_id=device,
-        service_provider_id=NORTHSTAR,
         iccid=world.iccid_of(device),
         imei="490154203237518",
         msisdn="12745550001",
         eid=None,
-        status="inventory",
-        activated_on=None,
-        is_deleted=False,
-        is_archived=False,
         carrier_rate_plan_id=40,
         ownership_id=None,
-        owner_id=None,
-        owner_name=None,
-        owner_site_id=None,
         owner_account_number=None,
         owner_credential_id=None,
-        owned_from=None,
         customer_rate_plan_id=None,
         data_limit_bytes=None,
         data_pool=None,
-        previous_end=None,
-        scheduled_from=None,
-        open_tracking_number=None,
-        services=(),
+        situation=Situation(
+            service_provider_id=NORTHSTAR,
+            status="inventory",
+            activated_on=None,
+            is_deleted=False,
+            is_archived=False,
+            owner_id=None,
+            owner_name=None,
+            owner_site_id=None,
+            owned_from=None,
+            previous_end=None,
+            scheduled_from=None,
+            open_tracking_number=None,
+            services=(),
+        ),
     )
 
 
@@ -164,12 +167,13 @@ def test_the_ownership_that_stands(world: World) -> None:
     )  # fmt: skip
     world.own(device, FABRIKAM, is_deleted=True)
     facts = facts_of(world, device)
-    assert (facts.ownership_id, facts.owner_id, facts.owner_name, facts.owner_site_id) == (
+    situation = facts.situation
+    assert (facts.ownership_id, situation.owner_id, situation.owner_name, situation.owner_site_id) == (
         key, NORTHWIND, "Northwind Fleet", DEPOT,
     )  # fmt: skip
     assert (facts.owner_account_number, facts.owner_credential_id) == ("10482", CREDENTIAL)
     assert (facts.customer_rate_plan_id, facts.data_limit_bytes, facts.data_pool) == (CUSTOMER_PLAN, 9, "north")
-    assert facts.owned_from == date(2026, 5, 1)
+    assert situation.owned_from == date(2026, 5, 1)
 
 
 def ended(world: World, device: int, customer_id: int, until: date, **values: Any) -> None:
@@ -192,7 +196,7 @@ def test_the_end_of_the_previous_ownership(world: World, owner: int | None, expe
     ended(world, device, FABRIKAM, date(2026, 9, 1), is_deleted=True)
     if owner is not None:
         world.own(device, owner)
-    assert facts_of(world, device).previous_end == expected
+    assert facts_of(world, device).situation.previous_end == expected
 
 
 def test_an_ownership_that_is_to_come(world: World) -> None:
@@ -200,7 +204,7 @@ def test_an_ownership_that_is_to_come(world: World) -> None:
     world.own(device, FABRIKAM, effective_to=date(2026, 12, 1))
     world.own(device, state="scheduled", effective_from=date(2026, 12, 1))
     facts = facts_of(world, device)
-    assert (facts.owner_id, facts.scheduled_from) == (FABRIKAM, date(2026, 12, 1))
+    assert (facts.situation.owner_id, facts.situation.scheduled_from) == (FABRIKAM, date(2026, 12, 1))
 
 
 @pytest.mark.parametrize(
@@ -230,7 +234,7 @@ def test_an_open_work_order(world: World, state: str, is_open: bool) -> None:
         work_order,
         {"job_id": 1, "line": 1, "asked_for": "x", "device_id": device, "state": state, "changed_at": NOW},
     )
-    assert facts_of(world, device).open_tracking_number == ("AJ-20261124-0009" if is_open else None)
+    assert facts_of(world, device).situation.open_tracking_number == ("AJ-20261124-0009" if is_open else None)
 
 
 def test_active_billing_services(world: World) -> None:
@@ -241,8 +245,8 @@ def test_active_billing_services(world: World) -> None:
         ActiveService(first, NORTHWIND, CREDENTIAL, f"S{first}", None),
         ActiveService(second, FABRIKAM, CREDENTIAL, f"S{second}", None),
     )
-    assert facts_of(world, device).services == services
-    assert asked(world, world.iccid_of(device))[0].candidates[0].services == services
+    assert facts_of(world, device).situation.services == services
+    assert asked(world, world.iccid_of(device))[0].candidates[0].situation.services == services
 
 
 # --- from a list -----------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from desktop_app.association.facts import (
     Right,
     ServiceProviderFacts,
     SiteFacts,
+    Situation,
 )
 from desktop_app.association.model import Identifier, IdentifierKind, InstallationSettings, PlanKind
 from desktop_app.association.request import RequestFacts
@@ -99,31 +100,34 @@ def a_billed_request(**changes: Any) -> RequestFacts:
 
 def a_device(**changes: Any) -> DeviceFacts:
     """An active device of nobody on Northstar."""
+    situation = {name: changes.pop(name) for name in Situation._fields if name in changes}
     return DeviceFacts(
         device_id=1000,
-        service_provider_id=NORTHSTAR,
         iccid=ICCID,
         imei="355000000000017",
         msisdn="12745550005",
         eid=None,
-        status="active",
-        activated_on=date(2026, 11, 1),
-        is_deleted=False,
-        is_archived=False,
         carrier_rate_plan_id=None,
         ownership_id=None,
-        owner_id=None,
-        owner_name=None,
-        owner_site_id=None,
         owner_account_number=None,
         owner_credential_id=None,
-        owned_from=None,
         customer_rate_plan_id=None,
         data_limit_bytes=None,
         data_pool=None,
-        previous_end=None,
-        scheduled_from=None,
-        open_tracking_number=None,
+        situation=Situation(
+            service_provider_id=NORTHSTAR,
+            status="active",
+            activated_on=date(2026, 11, 1),
+            is_deleted=False,
+            is_archived=False,
+            owner_id=None,
+            owner_name=None,
+            owner_site_id=None,
+            owned_from=None,
+            previous_end=None,
+            scheduled_from=None,
+            open_tracking_number=None,
+        )._replace(**situation),
     )._replace(**changes)
 
 

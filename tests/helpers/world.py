@@ -24,7 +24,7 @@ from db.schema import (
     work_order_step,
 )
 from db.unit_of_work import Store
-from desktop_app.association.identifiers import luhn_check_digit
+from desktop_app.association.check_digits import luhn_check_digit
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TODAY = date(2026, 11, 24)
