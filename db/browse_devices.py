@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, FromClause, Select, and_, case, false, func, or_, select
+from sqlalchemy import ColumnElement, FromClause, Select, and_, case, false, func, literal_column, or_, select, true
 
 from db import device_filter
 from db.cancelling import all_ids, cancellable
@@ -29,6 +29,7 @@ from db.schema import (
     site,
     work_order,
 )
+from db.temporary import temporary_ids
 from desktop_app.association.facts import OperatorRights
 from desktop_app.association.model import DeviceFilter, IdentifierKind, Reading
 from desktop_app.association.states import OPEN_WORK_ORDERS
@@ -70,6 +71,7 @@ class DeviceRecord(NamedTuple):
     activated_on: date | None
     is_deleted: bool
     is_archived: bool
+    carrier_rate_plan_name: str | None
 
 
 class FacetRecord(NamedTuple):
@@ -131,7 +133,7 @@ _SORTS: Mapping[str, ColumnElement[Any]] = {
     "name": device.c.name,
     "status": device.c.status,
     "service_provider": service_provider.c.code,
-    "carrier_rate_plan": rate_plan.c.code,
+    "carrier_rate_plan": rate_plan.c.name,
     "customer": customer.c.search_name,
     "activated": device.c.activated_on,
 }
@@ -145,10 +147,12 @@ def device_ids(
     sort: str,
     descending: bool,
     cancelled: Callable[[], bool],
+    among: Sequence[int] | None = None,
 ) -> array[int]:
     """Handles of all devices that the filter matches and the operator may see, in order.
 
     Args:
+        among: only these, which the filter matches; None: all of them.
         sort: ``iccid``, ``imei``, ``msisdn``, ``eid``, ``name``, ``status``, ``service_provider``,
             ``carrier_rate_plan``, ``customer`` or ``activated``; what has no value comes last, equals go by ICCID.
 
@@ -161,12 +165,13 @@ def device_ids(
         order.insert(0, case((column.is_(None), 1), else_=0))
     if sort != "iccid":
         order.append(device.c.iccid)
-    statement = (
-        select(device.c.id)
-        .select_from(_joined_for(sort, rights))
-        .where(device_filter.matches(wanted), _seen(rights))
-        .order_by(*order, device.c.id)
-    )
+    order.append(device.c.id.desc() if descending and sort == "iccid" else device.c.id)
+    source = _joined_for(sort, rights)
+    condition = device_filter.matches(wanted)
+    if among is not None:
+        chosen = temporary_ids(uow, among, "among")
+        source, condition = source.join(chosen, chosen.c.id == device.c.id), true()
+    statement = select(device.c.id).select_from(source).where(condition, _seen(rights)).order_by(*order)
     return all_ids(uow, statement, cancelled)
 
 
@@ -191,7 +196,8 @@ def device_facets(
     Raises:
         Cancelled: while it was counted.
     """
-    owned = case((device_ownership.c.id.is_(None), 0), else_=1)
+    # written out: SQL Server takes no parameter in GROUP BY for the same expression as in SELECT
+    owned = case((device_ownership.c.id.is_(None), literal_column("0")), else_=literal_column("1"))
     within = DeviceFilter(text=wanted.text, customer=wanted.customer, include_deleted=wanted.include_deleted)
     with cancellable(uow, cancelled):
         providers = dict(uow.connection.execute(select(service_provider.c.id, service_provider.c.code)).all())
@@ -256,6 +262,7 @@ def _rows() -> Select[Any]:
         device.c.activated_on,
         device.c.is_deleted,
         device.c.is_archived,
+        rate_plan.c.name,
     ).select_from(_WITH_NAMES)
 
 

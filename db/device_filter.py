@@ -48,9 +48,15 @@ def _is_owned(customer_id: int | None = None) -> ColumnElement[bool]:
     return exists().where(*conditions).correlate(device)
 
 
+def digits_of(text: str) -> str:
+    """The text as it is searched in identifiers, without blanks and dashes; "" where it holds anything but digits."""
+    digits = _SEPARATORS.sub("", text)
+    return digits if digits.isascii() and digits.isdigit() else ""
+
+
 def _holds(text: str) -> ColumnElement[bool]:
     found = [contains(func.lower(device.c.name), text.lower())]
-    digits = _SEPARATORS.sub("", text)
-    if digits.isascii() and digits.isdigit():
+    digits = digits_of(text)
+    if digits:
         found += [contains(column, digits) for column in (device.c.iccid, device.c.imei, device.c.msisdn, device.c.eid)]
     return or_(*found)

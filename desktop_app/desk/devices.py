@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from db import browse_devices, browse_history
+from db.device_index import DeviceIndex
 from desktop_app.association.errors import NotFound, RequestRefused
 from desktop_app.association.identifiers import Unreadable, read_line
 from desktop_app.association.model import DeviceFilter, DeviceStatus, Identifier, PlanKind, Reading, unpack
@@ -26,12 +27,21 @@ from desktop_app.desk.protocol import (
 from desktop_app.desk.requests import locate_lines
 from desktop_app.desk.seat import Seat
 
+#: Up to so many devices that a filter matches are handed to the database to be sorted by another column than ICCID.
+MOST_SORTED = 50_000
+
 
 class LocalDevices:
     """Implements :class:`desktop_app.desk.protocol.DevicesDesk` on a database."""
 
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
+        self._index = DeviceIndex()
+
+    def prepare_search(self, cancelled: IsCancelled = never) -> None:
+        """Reads what searching and filtering need to be quick; until that is done they ask the database."""
+        with self._seat.store.read() as uow:
+            self._index.fill(uow, cancelled)
 
     def device_ids(
         self, filter: DeviceFilter, sort: DeviceColumn, descending: bool = False, cancelled: IsCancelled = never
@@ -39,7 +49,16 @@ class LocalDevices:
         """Packed handles of all devices that the filter matches, in order."""
         with self._seat.store.read() as uow:
             rights = self._seat.rights(uow)
-            return browse_devices.device_ids(uow, rights, filter, sort.value, descending, cancelled).tobytes()
+            among = None
+            if sort is DeviceColumn.ICCID or filter != DeviceFilter():
+                among = self._index.ids(uow, rights, filter, cancelled)
+            if among is not None and sort is DeviceColumn.ICCID:
+                if descending:
+                    among.reverse()
+                return among.tobytes()
+            if among is not None and len(among) > MOST_SORTED:
+                among = None
+            return browse_devices.device_ids(uow, rights, filter, sort.value, descending, cancelled, among).tobytes()
 
     def device_rows(self, packed: bytes) -> tuple[DeviceRow, ...]:
         """The rows of these handles, in their order; a handle that is gone is left out. At most 1,000 at a time."""
@@ -50,7 +69,12 @@ class LocalDevices:
     def device_facets(self, filter: DeviceFilter, cancelled: IsCancelled = never) -> DeviceFacets:
         """Counts for the filter's chips."""
         with self._seat.store.read() as uow:
-            counted = browse_devices.device_facets(uow, self._seat.rights(uow), filter, cancelled)
+            rights = self._seat.rights(uow)
+            known = self._index.counts(uow, rights, filter, cancelled)
+            if known is not None:
+                counted = browse_devices.FacetRecord(*known)
+            else:
+                counted = browse_devices.device_facets(uow, rights, filter, cancelled)
         by_status = dict.fromkeys(DeviceStatus, 0)
         by_provider: dict[str, int] = {provider: 0 for _, provider, _ in counted.by}
         without_customer = matching = 0
@@ -165,6 +189,7 @@ def _device_row(record: browse_devices.DeviceRecord) -> DeviceRow:
         status=DeviceStatus(record.status),
         service_provider=record.service_provider,
         carrier_rate_plan=record.carrier_rate_plan or "",
+        carrier_rate_plan_name=record.carrier_rate_plan_name or "",
         customer=record.customer or "",
         site=record.site or "",
         activated_on=record.activated_on,

@@ -50,6 +50,7 @@ class LocalDesk(
             wake: makes the engine of this process, if there is one, look for work at once.
             close: ends what was started for this desk.
         """
+        LocalDevices.__init__(self, seat)
         LocalSteering.__init__(self, seat, wake)
         LocalAdministration.__init__(self, seat, installation)
         self._billing = billing

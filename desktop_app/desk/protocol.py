@@ -77,6 +77,7 @@ class DeviceRow:
     activated_on: date | None
     is_deleted: bool = False
     is_archived: bool = False
+    carrier_rate_plan_name: str = ""  #: for people; ``carrier_rate_plan`` is its code
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,10 @@ class DevicesDesk(Protocol):
         self, filter: DeviceFilter, sort: DeviceColumn, descending: bool = False, cancelled: IsCancelled = never
     ) -> bytes:
         """Packed handles of all devices that the filter matches, in order."""
+
+    def prepare_search(self, cancelled: IsCancelled = never) -> None:
+        """Makes searching, filtering and counting quick, which takes seconds where there are many devices; they work
+        without it. Called again, it does only what has become necessary."""
 
     def device_rows(self, packed: bytes) -> tuple[DeviceRow, ...]:
         """The rows of these handles, in their order; a handle that is gone is left out. At most 1,000 at a time."""

@@ -193,7 +193,8 @@ class FakeDesk:
             name=f"Tracker {device}" if device % 3 == 0 else "",
             status=status,
             service_provider=code,
-            carrier_rate_plan=PLANS[device * 3 % len(PLANS)],
+            carrier_rate_plan=f"{code}-{device * 3 % len(PLANS) + 1}",
+            carrier_rate_plan_name=PLANS[device * 3 % len(PLANS)],
             customer=self._owner(device),
             site="Main depot" if self._owner(device) else "",
             activated_on=date(2024, 1, 1) + timedelta(days=device * 13 % 900) if is_activated else None,
@@ -233,6 +234,9 @@ class FakeDesk:
         rows = [row for row in map(self.row, self._all()) if self._matches(row, filter)]
         rows.sort(key=field_of.get(sort, lambda row: row.iccid), reverse=descending)
         return pack(row.device_id for row in rows)
+
+    def prepare_search(self, cancelled: IsCancelled = never) -> None:
+        self._called("prepare_search")
 
     def device_rows(self, packed: bytes) -> tuple[DeviceRow, ...]:
         self._called("device_rows")

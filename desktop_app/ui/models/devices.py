@@ -243,7 +243,9 @@ class DeviceTableModel(PagedModel[DeviceRow]):
                 return Cell(words.msisdn(device.msisdn))
             case "service_provider":
                 return Cell(self.provider_name(device.service_provider))
-            case "carrier_rate_plan" | "customer" | "site" | "name":
+            case "carrier_rate_plan":
+                return Cell(device.carrier_rate_plan_name or device.carrier_rate_plan, muted=True)
+            case "customer" | "site" | "name":
                 return Cell(str(getattr(device, key)), muted=True)
             case _:
                 return Cell(str(getattr(device, key)))

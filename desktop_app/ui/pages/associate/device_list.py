@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, Q
 from desktop_app.association.model import DeviceFilter, DeviceStatus, unpack
 from desktop_app.desk.protocol import DeviceFacets
 from desktop_app.ui import words
-from desktop_app.ui.background import Cancel
+from desktop_app.ui.background import Cancel, Lane
 from desktop_app.ui.context import Context
 from desktop_app.ui.models.devices import CHECK_BOX, VERDICT, DeviceTableModel
 from desktop_app.ui.pages.associate.device_view import DeviceTable
@@ -339,7 +339,20 @@ class DeviceListPanel(Card):
             owner=self,
         )
 
+    def _prepare(self) -> None:
+        """Has the desk read what makes the next search quick; nothing waits for it."""
+        desk = self._context.desk
+        self._context.background.run(
+            desk.prepare_search,
+            done=lambda _: None,
+            failed=self._context.complain,
+            key="devices/prepare",
+            owner=self,
+            lane=Lane.LONG,
+        )
+
     def _listed(self, ids: array[int]) -> None:
+        self._prepare()
         self.listed.emit()
         if self._subset is not None:
             return
