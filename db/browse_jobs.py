@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_, select
 from sqlalchemy.sql.elements import UnaryExpression
 
+from db.elapsed import whole_seconds
 from db.open_jobs import IS_OPEN
 from db.operators import sees
 from db.schema import (
@@ -26,6 +27,8 @@ from db.schema import (
     work_order_step,
 )
 from db.searching import contains
+from db.types import UtcDateTime
+from db.work import is_state
 from desktop_app.association.facts import OperatorRights
 from desktop_app.association.states import FINAL_JOBS, JobState, PauseCause, WorkOrderState
 
@@ -68,6 +71,35 @@ class JobRecord(NamedTuple):
     changed_at: datetime
     revision: int
     statistics: Any
+    resume_at: datetime | None
+    asks_at: datetime | None  #: the first instant at which billing is asked about an unknown outcome
+    retries_at: datetime | None  #: the first instant at which a device that waits is tried again
+    undecided: int  #: unknown outcomes that a person must decide
+
+
+class OutcomeRecord(NamedTuple):
+    """How many work orders of a job reached one final state within one slot of time."""
+
+    slot: int  #: from 0
+    state: str
+    devices: int
+
+
+class DeviceWorkOrderRecord(NamedTuple):
+    """One work order of a device, with what is told of its job."""
+
+    tracking_number: str
+    line: int
+    state: str
+    customer: str
+    instructions: Any
+    operator_login: str
+    error_kind: str | None
+    error_code: str | None
+    error_message: str | None
+    what_to_do: str | None
+    submitted_at: datetime
+    completed_at: datetime | None
 
 
 class CauseRecord(NamedTuple):
@@ -79,6 +111,8 @@ class CauseRecord(NamedTuple):
     message: str  #: of one of them
     what_to_do: str
     devices: int
+    undecided: int  #: of unknown outcomes: those that a person must decide
+    with_device: int  #: those of which a device was found
 
 
 class JobLogRecord(NamedTuple):
@@ -177,28 +211,53 @@ def finished_jobs(
     uow: UnitOfWork,
     rights: OperatorRights,
     *,
-    text: str,
-    since: datetime | None,
-    until: datetime | None,
-    operator_login: str,
-    limit: int,
-    offset: int,
+    text: str = "",
+    device_ids: Sequence[int] | None = None,
+    customer_id: int | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    operator_login: str = "",
+    before: str | None = None,
+    limit: int = 200,
 ) -> list[JobRecord]:
-    """Jobs that are over, the last finished first."""
+    """Jobs that are over, the last finished first.
+
+    Args:
+        text: searched in tracking number and customer's name; "": every job.
+        device_ids: only jobs about one of these devices; None: about any.
+        since, until: instants of their end, ``until`` not included.
+        before: only those behind the job of this tracking number: the last one of the page before.
+    """
     statement = _jobs().where(sees(rights, job.c.customer_id), job.c.state.in_(_FINAL))
     if text.strip():
         statement = statement.where(
             or_(
-                contains(job.c.tracking_number, text.strip().upper()), contains(customer.c.search_name, text.casefold())
+                contains(job.c.tracking_number, text.strip().upper()),
+                contains(customer.c.search_name, text.strip().casefold()),
             )
         )
+    if device_ids is not None:
+        about = select(work_order.c.job_id).where(work_order.c.device_id.in_(list(device_ids)))
+        statement = statement.where(job.c.id.in_(about))
+    if customer_id is not None:
+        statement = statement.where(job.c.customer_id == customer_id)
     if since is not None:
         statement = statement.where(job.c.finished_at >= since)
     if until is not None:
         statement = statement.where(job.c.finished_at < until)
     if operator_login:
         statement = statement.where(job.c.operator_login == operator_login)
-    return _job_records(uow, statement.order_by(job.c.finished_at.desc(), job.c.id.desc()).limit(limit).offset(offset))
+    if before is not None:
+        last = uow.connection.execute(
+            select(job.c.finished_at, job.c.id).where(job.c.tracking_number == before)
+        ).one_or_none()
+        if last is None or last.finished_at is None:
+            return []  # it was reopened meanwhile: whoever asks reads the list again
+        # The first condition is what an index is read by; several jobs may have the same instant.
+        statement = statement.where(
+            job.c.finished_at <= last.finished_at, or_(job.c.finished_at < last.finished_at, job.c.id < last.id)
+        )
+    return _job_records(uow, statement.order_by(job.c.finished_at.desc(), job.c.id.desc()).limit(limit))
 
 
 def jobs_changed_since(uow: UnitOfWork, rights: OperatorRights, since: datetime) -> list[JobRecord]:
@@ -224,6 +283,7 @@ def active_sums(uow: UnitOfWork, rights: OperatorRights) -> tuple[int, tuple[int
 
 def causes(uow: UnitOfWork, job_id: int) -> list[CauseRecord]:
     """What the job's work orders failed, were rejected or wait for, by cause; the most frequent first."""
+    unknown = WorkOrderState.OUTCOME_UNKNOWN.value
     rows = uow.connection.execute(
         select(
             work_order.c.state,
@@ -232,6 +292,8 @@ def causes(uow: UnitOfWork, job_id: int) -> list[CauseRecord]:
             func.min(work_order.c.error_message),
             func.min(work_order.c.what_to_do),
             func.count(),
+            func.sum(case((and_(work_order.c.state == unknown, work_order.c.check_at.is_(None)), 1), else_=0)),
+            func.count(work_order.c.device_id),
         )
         .where(
             work_order.c.job_id == job_id,
@@ -247,7 +309,10 @@ def causes(uow: UnitOfWork, job_id: int) -> list[CauseRecord]:
         )
         .group_by(work_order.c.state, work_order.c.error_code)
     )
-    records = [CauseRecord(state, code, kind, text or "", to_do or "", n) for state, code, kind, text, to_do, n in rows]
+    records = [
+        CauseRecord(state, code, kind, text or "", to_do or "", count, undecided, with_device)
+        for state, code, kind, text, to_do, count, undecided, with_device in rows
+    ]
     return sorted(records, key=lambda cause: (cause.code != BILLED_NOT_ASSOCIATED, -cause.devices, cause.code))
 
 
@@ -260,6 +325,26 @@ def job_log_of(uow: UnitOfWork, job_id: int, limit: int = 500) -> list[JobLogRec
         .limit(limit)
     ).all()
     return [JobLogRecord._make(row) for row in reversed(rows)]
+
+
+def outcomes(uow: UnitOfWork, job_id: int, begun_at: datetime, slot_s: int) -> list[OutcomeRecord]:
+    """How many of the job's work orders reached a final state when; what was done before ``begun_at`` is left out.
+
+    Args:
+        begun_at: when the first slot begins.
+        slot_s: seconds of a slot.
+    """
+    seconds = whole_seconds(literal(begun_at, UtcDateTime()), work_order.c.completed_at)
+    states = [state.value for state in (WorkOrderState.SUCCEEDED, WorkOrderState.FAILED, WorkOrderState.CANCELLED)]
+    ended = (
+        select((seconds // slot_s).label("slot"), work_order.c.state)
+        .where(work_order.c.job_id == job_id, work_order.c.state.in_(states), work_order.c.completed_at >= begun_at)
+        .subquery()
+    )
+    rows = uow.connection.execute(
+        select(ended.c.slot, ended.c.state, func.count()).group_by(ended.c.slot, ended.c.state)
+    )
+    return [OutcomeRecord(int(slot), state, count) for slot, state, count in rows]
 
 
 # --- work orders -----------------------------------------------------------------------------------------------------
@@ -309,6 +394,35 @@ def work_order_lines_of(uow: UnitOfWork, job_id: int, iccid: str) -> list[WorkOr
         _work_orders().where(work_order.c.job_id == job_id, work_order.c.iccid == iccid).order_by(work_order.c.line)
     )
     return [WorkOrderRecord._make(row) for row in rows]
+
+
+def work_orders_of_device(
+    uow: UnitOfWork, rights: OperatorRights, device_id: int, limit: int = 200
+) -> list[DeviceWorkOrderRecord]:
+    """The device's work orders of all jobs, the newest first."""
+    rows = uow.connection.execute(
+        select(
+            job.c.tracking_number,
+            work_order.c.line,
+            work_order.c.state,
+            customer.c.name,
+            job.c.instructions,
+            job.c.operator_login,
+            work_order.c.error_kind,
+            work_order.c.error_code,
+            work_order.c.error_message,
+            work_order.c.what_to_do,
+            job.c.submitted_at,
+            work_order.c.completed_at,
+        )
+        .select_from(
+            work_order.join(job, job.c.id == work_order.c.job_id).join(customer, customer.c.id == job.c.customer_id)
+        )
+        .where(work_order.c.device_id == device_id, sees(rights, job.c.customer_id))
+        .order_by(work_order.c.id.desc())
+        .limit(limit)
+    )
+    return [DeviceWorkOrderRecord._make(row) for row in rows]
 
 
 def steps_between(uow: UnitOfWork, job_id: int, first_line: int, last_line: int) -> dict[int, list[StepRecord]]:
@@ -388,7 +502,24 @@ def _jobs() -> Select[Any]:
         job.c.changed_at,
         job.c.revision,
         job.c.statistics,
+        job.c.resume_at,
+        _where_any(job.c.outcome_unknown, func.min(work_order.c.check_at), WorkOrderState.OUTCOME_UNKNOWN),
+        _where_any(job.c.waiting_retry, func.min(work_order.c.next_attempt_at), WorkOrderState.WAITING_RETRY),
+        func.coalesce(
+            _where_any(
+                job.c.outcome_unknown, func.count(), WorkOrderState.OUTCOME_UNKNOWN, work_order.c.check_at.is_(None)
+            ),
+            0,
+        ),
     ).select_from(job.join(customer, customer.c.id == job.c.customer_id).outerjoin(site, site.c.id == job.c.site_id))
+
+
+def _where_any(
+    counter: ColumnElement[int], what: ColumnElement[Any], state: WorkOrderState, *conditions: ColumnElement[bool]
+) -> ColumnElement[Any]:
+    """Something about the job's work orders in a state; the counter saves looking for them where there are none."""
+    found = select(what).where(work_order.c.job_id == job.c.id, is_state(work_order.c.state, state.value), *conditions)
+    return case((counter > 0, found.scalar_subquery()))
 
 
 def _job_records(uow: UnitOfWork, statement: Select[Any]) -> list[JobRecord]:

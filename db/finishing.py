@@ -116,6 +116,17 @@ def step_counts(uow: UnitOfWork, job_id: int) -> tuple[dict[tuple[Step, StepStat
     return counts, calls
 
 
+def ended_before(uow: UnitOfWork, job_id: int, begun_at: datetime) -> int:
+    """How many work orders of the job, the rejected ones not counted, ended before an instant: in an earlier run."""
+    return int(
+        uow.connection.execute(
+            select(func.count()).where(
+                _wo.job_id == job_id, _wo.state != WorkOrderState.REJECTED, _wo.completed_at < begun_at
+            )
+        ).scalar_one()
+    )
+
+
 def cause_counts(uow: UnitOfWork, job_id: int) -> list[tuple[WorkOrderState, str, str, int]]:
     """Why work orders of the job did not succeed: state, error code, what to do, how many."""
     rows = uow.connection.execute(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 
 from db.schema import outbox_event
 from db.work import is_state
@@ -84,6 +84,45 @@ def claim_due_events(uow: UnitOfWork, claimed_until: datetime, limit: int = 10) 
         if mine:
             taken.append(DueEvent(*row))
     return taken
+
+
+@dataclass(frozen=True, slots=True)
+class EventOfJob:
+    """The last notification of a job, whatever became of it. ``state``: pending, sent, dead."""
+
+    state: str
+    run_no: int
+    attempts: int
+    last_error: str | None
+    next_attempt_at: datetime | None
+    sent_at: datetime | None
+
+
+def last_event_of(uow: UnitOfWork, job_id: int, tracking_number: str, run_no: int) -> EventOfJob | None:
+    """The notification of the job's run, or of the one before where that has not ended; None: there is none."""
+    row = uow.connection.execute(
+        select(_event.state, _event.run_no, _event.attempts, _event.last_error, _event.next_attempt_at, _event.sent_at)
+        .where(*_of_run(job_id, tracking_number, run_no))
+        .order_by(_event.run_no.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else EventOfJob(*row)
+
+
+def send_again(uow: UnitOfWork, job_id: int, tracking_number: str, run_no: int) -> bool:
+    """Has the job's dead notification sent again, at once; False where it is not dead (any more)."""
+    return bool(
+        uow.connection.execute(
+            update(outbox_event)
+            .where(*_of_run(job_id, tracking_number, run_no), _event.state == "dead")
+            .values(state="pending", attempts=0, next_attempt_at=uow.now(), claimed_until=None, created_at=uow.now())
+        ).rowcount
+    )
+
+
+def _of_run(job_id: int, tracking_number: str, run_no: int) -> tuple[ColumnElement[bool], ...]:
+    """By the event id, which has an index; the run before is meant too, for a job that runs once more."""
+    return _event.event_id.in_([f"{tracking_number}/{run}" for run in (run_no - 1, run_no)]), _event.job_id == job_id
 
 
 def mark_sent(uow: UnitOfWork, event: DueEvent) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Date, Table, Unicode, and_, exists, false, select, update
+from sqlalchemy import Column, ColumnElement, Date, Table, Unicode, and_, exists, false, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeEngine
 
@@ -56,8 +56,12 @@ def find_job(uow: UnitOfWork, tracking_number: str) -> RetriedJob | None:
     return None if row is None else RetriedJob(row[0], row[1], JobState(row[2]), *row[3:])
 
 
-def failed_orders(uow: UnitOfWork, job_id: int) -> list[FailedOrder]:
-    """Work orders of the job that failed, were rejected or cancelled, by line."""
+def failed_orders(uow: UnitOfWork, job_id: int, error_code: str = "") -> list[FailedOrder]:
+    """Work orders of the job that failed, were rejected or cancelled, by line.
+
+    Args:
+        error_code: only those with this error; "": all of them.
+    """
     settled = exists().where(
         work_order_step.c.work_order_id == _wo.id,
         work_order_step.c.step == Step.BILLING_SERVICE.value,
@@ -75,7 +79,11 @@ def failed_orders(uow: UnitOfWork, job_id: int) -> list[FailedOrder]:
             _wo.billing_service_id,
             settled,
         )
-        .where(_wo.job_id == job_id, _wo.state.in_([state.value for state in RETRIED_STATES]))
+        .where(
+            _wo.job_id == job_id,
+            _wo.state.in_([state.value for state in RETRIED_STATES]),
+            _wo.error_code == error_code if error_code else true(),
+        )
         .order_by(_wo.line)
     )
     return [
@@ -227,6 +235,7 @@ def reopen(
             pause_reason=None,
             resume_at=None,
             resume_attempts=0,
+            started_at=None,
             finished_at=None,
             account_number=account_number,
             data_limit_bytes=data_limit_bytes,

@@ -139,7 +139,8 @@ class RunFacts:
         steps: how many steps stand in each state, over the whole job.
         causes: why work orders did not succeed.
         billing_calls: POSTs that were intended, over the whole job.
-        submitted_at, started_at, finished_at: instants; not started where nothing could run.
+        submitted_at, started_at, finished_at: instants; a run is not started where nothing could run.
+        ended_before: how many of the counted ended in a run before this one.
     """
 
     run_no: int
@@ -150,13 +151,14 @@ class RunFacts:
     submitted_at: datetime
     started_at: datetime | None
     finished_at: datetime
+    ended_before: int = 0
 
 
 def statistics(facts: RunFacts) -> dict[str, object]:
     """The statistics of a job as they are stored, logged and sent: plain JSON values, stable keys."""
-    begun = facts.started_at or facts.submitted_at
+    begun = facts.started_at or (facts.submitted_at if facts.run_no == 1 else facts.finished_at)
     seconds = max(0.0, (facts.finished_at - begun).total_seconds())
-    worked_on = sum(facts.counts.values()) - facts.counts.get(WorkOrderState.REJECTED, 0)
+    worked_on = sum(facts.counts.values()) - facts.counts.get(WorkOrderState.REJECTED, 0) - facts.ended_before
     causes = sorted(facts.causes, key=lambda cause: (-cause.count, cause.state, cause.code))
     return {
         "run_no": facts.run_no,

@@ -84,23 +84,24 @@ def plain(cell: str) -> str:
 
 def cells(row: ResultRow) -> tuple[str | int, ...]:
     """The row's cells: whole numbers as numbers, all else as text that is safe in a spreadsheet."""
-    return tuple([value if isinstance(value, int) else defused(_text(value)) for value in _values(row)])
+    return tuple([value if isinstance(value, int) else defused(as_text(value)) for value in _values(row)])
 
 
-def write_csv(rows: Iterable[ResultRow], out: TextIO) -> int:
+def write_csv(columns: Sequence[str], rows: Iterable[Sequence[str | int]], out: TextIO) -> int:
     """Writes header and rows.
 
     Args:
+        rows: cells that are safe in a spreadsheet; see :func:`cells`.
         out: opened with ``newline=""`` and the encoding ``utf-8-sig``, which writes the byte order mark.
 
     Returns:
         The number of rows, without the header.
     """
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(columns)
     count = 0
     for row in rows:
-        writer.writerow(cells(row))
+        writer.writerow(row)
         count += 1
     return count
 
@@ -116,7 +117,7 @@ def write_findings_csv(findings: Iterable[Finding], out: TextIO) -> int:
     count = 0
     for finding in findings:
         texts = (getattr(finding, name) for name in FINDING_COLUMNS[1:])
-        writer.writerow([finding.line, *(defused(_text(text)) for text in texts)])
+        writer.writerow([finding.line, *(defused(as_text(text)) for text in texts)])
         count += 1
     return count
 
@@ -131,7 +132,8 @@ def identifier_columns(header: Sequence[str]) -> tuple[int, ...]:
     return tuple(names.index(name) for name in IDENTIFIER_COLUMNS if name in names)
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
+    """A value as it stands in a cell: nothing for None, an instant in UTC."""
     if isinstance(value, str):  # an Enum of texts too: it is its value
         return str(value)
     if value is None:

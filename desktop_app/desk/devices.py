@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from db import browse_devices, browse_history
+from db import browse_devices, browse_history, browse_jobs
 from db.device_index import DeviceIndex
 from desktop_app.association.errors import NotFound, RequestRefused
 from desktop_app.association.identifiers import Unreadable, read_line
 from desktop_app.association.model import DeviceFilter, DeviceStatus, Identifier, PlanKind, Reading, unpack
 from desktop_app.desk.device_files import read_devices_file
 from desktop_app.desk.history import history_row
+from desktop_app.desk.jobs import device_work_order_row
 from desktop_app.desk.protocol import (
     BillingServiceRow,
     DeviceColumn,
@@ -144,6 +145,10 @@ class LocalDevices:
                 ),
                 history=tuple(sorted(facts, key=lambda fact: (fact.at, fact.history_id), reverse=True)),
                 open_tracking_number=browse_devices.open_tracking_number(uow, record.device_id),
+                work_orders=tuple(
+                    device_work_order_row(row)
+                    for row in browse_jobs.work_orders_of_device(uow, rights, record.device_id)
+                ),
             )
 
     def locate(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from db import browse_jobs
+from db import browse_jobs, outbox
 from db.browse_jobs import JobRecord, StepRecord, WorkOrderRecord
 from desktop_app.association.completion import WorkOrderFacts, proofs
 from desktop_app.association.errors import ErrorKind, NotFound, Problem
@@ -16,11 +17,15 @@ from desktop_app.association.work_orders import Instructions
 from desktop_app.desk import causes
 from desktop_app.desk.protocol import (
     CauseGroup,
+    DeviceWorkOrderRow,
     JobCounts,
     JobDetail,
     JobFilter,
     JobLogRow,
+    JobProgress,
     JobRow,
+    NotificationRow,
+    Outcomes,
     StepRow,
     WorkOrderDetail,
     WorkOrderRow,
@@ -63,6 +68,7 @@ class LocalJobs:
             record = self._find(uow, tracking_number)
             found = browse_jobs.causes(uow, record.job_id)
             log = browse_jobs.job_log_of(uow, record.job_id)
+            event = outbox.last_event_of(uow, record.job_id, record.tracking_number, record.run_no)
         return JobDetail(
             job=job_row(record),
             site=record.site or "",
@@ -75,12 +81,30 @@ class LocalJobs:
                     count=cause.devices,
                     state=WorkOrderState(cause.state),
                     retryable=causes.may_pass_by_itself(cause.code, cause.kind),
+                    undecided=int(cause.undecided),
+                    with_device=cause.with_device,
                 )
                 for cause in found
             ),
             log=tuple(JobLogRow(*line) for line in log),
             statistics=record.statistics or {},
+            notification=None if event is None else _notification_row(event),
         )
+
+    def job_progress(self, tracking_number: str) -> JobProgress:
+        """How many devices reached their end when, in the present or last run."""
+        with self._seat.store.read() as uow:
+            job = self._find(uow, tracking_number)
+            if job.started_at is None:
+                return JobProgress()
+            seconds = ((job.finished_at or uow.now()) - job.started_at).total_seconds()
+            slot_s = slot_of(seconds)
+            found = browse_jobs.outcomes(uow, job.job_id, job.started_at, slot_s)
+        counts: dict[int, dict[str, int]] = {}
+        for record in found:
+            counts.setdefault(record.slot, {})[record.state] = record.devices
+        last = max([int(max(0.0, seconds) // slot_s), *counts])
+        return JobProgress(job.started_at, slot_s, tuple(Outcomes(**counts.get(slot, {})) for slot in range(last + 1)))
 
     def work_orders(
         self,
@@ -131,6 +155,17 @@ class LocalJobs:
         return find_job(self._seat, uow, tracking_number)
 
 
+#: Seconds of a slot; the smallest with which a run fits into :data:`MOST_SLOTS`.
+_SLOTS_S = (1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400)
+MOST_SLOTS = 60
+
+
+def slot_of(seconds: float) -> int:
+    """How many seconds of a run make one slot of its progress, so that there are at most :data:`MOST_SLOTS`."""
+    fitting = (width for width in _SLOTS_S if seconds < width * (MOST_SLOTS - 1))
+    return next(fitting, math.ceil(seconds / (MOST_SLOTS - 1)))
+
+
 def find_job(seat: Seat, uow: Any, tracking_number: str) -> JobRecord:
     """The job of this tracking number, in whatever case it is written.
 
@@ -179,6 +214,10 @@ def job_row(record: JobRecord) -> JobRow:
         finished_at=record.finished_at,
         needs_attention=record.needs_attention,
         revision=record.revision,
+        resume_at=record.resume_at if record.state == JobState.PAUSED else None,
+        asks_at=record.asks_at,
+        retries_at=record.retries_at,
+        undecided=record.undecided,
     )
 
 
@@ -258,6 +297,32 @@ def proofs_of(record: WorkOrderRecord, steps: Sequence[StepRecord], terms: Terms
     )
 
 
+def _notification_row(event: outbox.EventOfJob) -> NotificationRow:
+    return NotificationRow(
+        state=event.state,
+        run_no=event.run_no,
+        attempts=event.attempts,
+        last_error=event.last_error or "",
+        due_at=event.next_attempt_at if event.state == "pending" else None,
+        sent_at=event.sent_at,
+    )
+
+
+def device_work_order_row(record: browse_jobs.DeviceWorkOrderRecord) -> DeviceWorkOrderRow:
+    """A work order of a device as it is shown among those of its other jobs."""
+    return DeviceWorkOrderRow(
+        tracking_number=record.tracking_number,
+        line=record.line,
+        state=WorkOrderState(record.state),
+        customer=record.customer,
+        action=_action(Instructions.from_document(record.instructions)),
+        operator=record.operator_login,
+        error=_problem(record),
+        submitted_at=record.submitted_at,
+        completed_at=record.completed_at,
+    )
+
+
 def _work_order_row(record: WorkOrderRecord) -> WorkOrderRow:
     return WorkOrderRow(
         line=record.line,
@@ -274,7 +339,7 @@ def _work_order_row(record: WorkOrderRecord) -> WorkOrderRow:
     )
 
 
-def _problem(record: WorkOrderRecord) -> Problem | None:
+def _problem(record: WorkOrderRecord | browse_jobs.DeviceWorkOrderRecord) -> Problem | None:
     if record.error_code is None:
         return None
     return Problem(

@@ -66,9 +66,9 @@ class LocalDesk(
         self._wake()
         return submitted
 
-    def retry(self, tracking_number: str) -> Retried:
+    def retry(self, tracking_number: str, error_code: str = "") -> Retried:
         """Re-checks what failed or was rejected and queues again what passes, under the same tracking number."""
-        retried = retry_job(self._seat, tracking_number.strip().upper())
+        retried = retry_job(self._seat, tracking_number.strip().upper(), error_code)
         self._wake()
         return retried
 

@@ -196,8 +196,23 @@ class HistoryRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceWorkOrderRow:
+    """One work order of a device, whatever its job."""
+
+    tracking_number: str
+    line: int
+    state: WorkOrderState
+    customer: str
+    action: str  #: of the job, such as "Associate + service"
+    operator: str
+    error: Problem | None
+    submitted_at: datetime
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceRecord:
-    """Everything that is known of one device."""
+    """Everything that is known of one device. ``work_orders``: of all jobs, the newest first."""
 
     device: DeviceRow
     ownerships: tuple[OwnershipRow, ...]
@@ -205,6 +220,7 @@ class DeviceRecord:
     scheduled_changes: tuple[ScheduledChangeRow, ...]
     history: tuple[HistoryRow, ...]
     open_tracking_number: str = ""
+    work_orders: tuple[DeviceWorkOrderRow, ...] = ()
 
 
 class DevicesDesk(Protocol):
@@ -377,7 +393,7 @@ class JobCounts:
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """One job in a list."""
+    """One job in a list. Its instants but the first are those of its present, or last, run."""
 
     tracking_number: str
     state: JobState
@@ -396,6 +412,10 @@ class JobRow:
     finished_at: datetime | None
     needs_attention: bool
     revision: int
+    resume_at: datetime | None = None  #: when a job that paused by itself looks whether it can go on
+    asks_at: datetime | None = None  #: when billing is asked next about an unknown outcome
+    retries_at: datetime | None = None  #: when the next device that waits is tried again
+    undecided: int = 0  #: unknown outcomes that a person must decide
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +428,50 @@ class CauseGroup:
     count: int
     state: WorkOrderState
     retryable: bool  #: a retry may help without a change of the data
+    undecided: int = 0  #: of unknown outcomes: those that a person must decide
+    with_device: int = 0  #: those of which a device was found, which can be asked for again
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationRow:
+    """The notification of a job's end to the other system.
+
+    Attributes:
+        state: ``pending``, ``sent`` or ``dead``: nobody took it, and it is not sent any more.
+        last_error: why it was not taken; "" where it was.
+        due_at: when it is sent next.
+    """
+
+    state: str
+    run_no: int
+    attempts: int
+    last_error: str
+    due_at: datetime | None
+    sent_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """How many devices of a job reached their end within one slot of time."""
+
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """Outcomes over time, of a job's present or last run.
+
+    Attributes:
+        begun_at: when the first slot begins; None: nothing was done yet.
+        slot_s: seconds of a slot.
+        slots: by time, without a gap.
+    """
+
+    begun_at: datetime | None = None
+    slot_s: int = 60
+    slots: tuple[Outcomes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,6 +495,7 @@ class JobDetail:
     causes: tuple[CauseGroup, ...]
     log: tuple[JobLogRow, ...]
     statistics: Mapping[str, object]
+    notification: NotificationRow | None = None  #: of its last run that ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -557,8 +622,15 @@ class JobsDesk(Protocol):
     ) -> tuple[WorkOrderDetail, ...]:
         """Work orders by line, each whole."""
 
-    def retry(self, tracking_number: str) -> Retried:
-        """Re-checks what failed or was rejected and queues again what passes, under the same tracking number."""
+    def job_progress(self, tracking_number: str) -> JobProgress:
+        """How many devices reached their end when, in the present or last run; at most 60 slots."""
+
+    def retry(self, tracking_number: str, error_code: str = "") -> Retried:
+        """Re-checks what failed or was rejected and queues again what passes, under the same tracking number.
+
+        Args:
+            error_code: only what failed, or was rejected, for this cause; "": all of it.
+        """
 
     def draft(
         self, tracking_number: str, states: Sequence[WorkOrderState] = DRAFTED, error_code: str = ""
@@ -579,8 +651,19 @@ class JobsDesk(Protocol):
     def cancel(self, tracking_number: str) -> None:
         """Cancels what is not begun. What was done stays done; unknown outcomes are still resolved."""
 
-    def resolve(self, tracking_number: str, iccid: str, service_id: str | None) -> None:
-        """A person settles an unknown outcome: the id that exists at billing, or None: nothing was made."""
+    def resolve(self, tracking_number: str, iccid: str, service_id: str | None, reason: str = "") -> None:
+        """A person settles an unknown outcome: the id that exists at billing, or None: nothing was made.
+
+        Args:
+            reason: how the person knows; it is written down.
+        """
+
+    def notify_again(self, tracking_number: str) -> None:
+        """Sends the notification of the job's end again, of which everybody thought that nobody takes it.
+
+        Raises:
+            RequestRefused: the job has none that is dead.
+        """
 
     def export(self, tracking_number: str, path: Path, cancelled: IsCancelled = never) -> int:
         """Writes the job's result (.csv or .xlsx by the ending), whole or not at all. Returns the number of rows."""
@@ -616,14 +699,16 @@ class HistoryFilter:
 
     Attributes:
         text: an identifier of a device, a tracking number, or part of a customer's name.
-        since, until: instants.
+        since, until: instants, ``until`` not included. A job lies where it was finished.
         operator: login.
+        customer: handle of the customer that a job, or a fact, is about.
     """
 
     text: str = ""
     since: datetime | None = None
     until: datetime | None = None
     operator: str = ""
+    customer: int | None = None
 
 
 class HistoryDesk(Protocol):
@@ -632,8 +717,19 @@ class HistoryDesk(Protocol):
     def history(self, filter: HistoryFilter, limit: int = 200, before: int | None = None) -> tuple[HistoryRow, ...]:
         """Facts, newest first, by device. ``before``: the last ``history_id`` of the page before."""
 
-    def job_history(self, filter: HistoryFilter, limit: int = 200, offset: int = 0) -> tuple[JobRow, ...]:
-        """Finished jobs, newest first."""
+    def job_history(self, filter: HistoryFilter, limit: int = 200, before: str | None = None) -> tuple[JobRow, ...]:
+        """Finished jobs, the last finished first. ``before``: the last tracking number of the page before."""
+
+    def export_history(self, filter: HistoryFilter, path: Path, cancelled: IsCancelled = never) -> int:
+        """Writes the facts that the filter lets through (.csv or .xlsx), whole or not at all; the number of rows."""
+
+    def export_job_history(self, filter: HistoryFilter, path: Path, cancelled: IsCancelled = never) -> int:
+        """Writes the finished jobs that the filter lets through, as :meth:`export_history` does."""
+
+    def export_table(
+        self, columns: Sequence[str], rows: Sequence[Sequence[str | int]], path: Path, cancelled: IsCancelled = never
+    ) -> int:
+        """Writes a table that is shown, as :meth:`export_history` does."""
 
     def operators(self) -> tuple[str, ...]:
         """Logins that appear in the history."""

@@ -132,8 +132,11 @@ def _submit(
 # --- retry -----------------------------------------------------------------------------------------------------------
 
 
-def retry_job(seat: Seat, tracking_number: str) -> Retried:
+def retry_job(seat: Seat, tracking_number: str, error_code: str = "") -> Retried:
     """Checks again what failed, was rejected or was cancelled, and queues what passes under the same tracking number.
+
+    Args:
+        error_code: only what has this error; "": all of it.
 
     What the check does not let through stays what it is, with the finding as its error. What is settled at billing is
     kept: no service is made twice.
@@ -143,17 +146,17 @@ def retry_job(seat: Seat, tracking_number: str) -> Retried:
         RequestRefused: no right; the job is just being finished; the request as a whole is blocked now.
     """
     with collector_at_rest():
-        return _until_not_taken(lambda: seat.store.run(lambda uow: _retry(uow, seat, tracking_number)))
+        return _until_not_taken(lambda: seat.store.run(lambda uow: _retry(uow, seat, tracking_number, error_code)))
 
 
-def _retry(uow: UnitOfWork, seat: Seat, tracking_number: str) -> Retried:
+def _retry(uow: UnitOfWork, seat: Seat, tracking_number: str, error_code: str) -> Retried:
     rights = seat.rights(uow)
     job = retrying.find_job(uow, tracking_number)
     if job is None or not rights.may(Right.VIEW, job.customer_id):
         raise job_not_found(tracking_number)
     if job.state is JobState.FINISHING:
         raise RequestRefused("JOB_FINISHING", f"Job {tracking_number} is just being finished.", "Retry it in a moment.")
-    orders = retrying.failed_orders(uow, job.job_id)
+    orders = retrying.failed_orders(uow, job.job_id, error_code)
     if not orders:
         return Retried(tracking_number, 0, 0, job.run_no)
     frozen = Instructions.from_document(job.instructions)

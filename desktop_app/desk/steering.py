@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from db import browse_jobs, operators, steering
+from db import browse_jobs, operators, outbox, steering
+from db.finishing import write_log
 from desktop_app.association.errors import NotFound, RequestRefused
 from desktop_app.association.facts import Right
 from desktop_app.association.identifiers import Unreadable, read_line
@@ -38,22 +39,50 @@ class LocalSteering:
         """Cancels what is not begun. What was done stays done; unknown outcomes are still resolved."""
         self._steer("cancel", tracking_number, steering.cancel_job)
 
-    def resolve(self, tracking_number: str, iccid: str, service_id: str | None) -> None:
+    def resolve(self, tracking_number: str, iccid: str, service_id: str | None, reason: str = "") -> None:
         """A person settles an unknown outcome: the id that exists at billing, or None: nothing was made.
+
+        Args:
+            reason: how the person knows; it is written down.
 
         Raises:
             NotFound: there is no such job, or it has no such device.
             RequestRefused: the device's outcome is not unknown, or the id is none.
         """
+        why = reason.strip()[:300]
         if service_id is not None and not 0 < len(service_id.strip()) <= 40:
             raise RequestRefused(
                 "SERVICE_ID_INVALID", f"{service_id!r} is no id of a billing service.", "Copy the id from billing."
             )
 
         def settle(uow: UnitOfWork, number: str, by: str) -> None:
+            job = find_job(self._seat, uow, number)
             steering.resolve(uow, number, self._iccid_in(uow, number, iccid), service_id and service_id.strip(), by)
+            if why:
+                write_log(uow, job.job_id, job.run_no, "resolved", f"Device {iccid}: {why}")
 
-        self._steer("resolve", tracking_number, settle, {"device": iccid, "service_id": service_id})
+        detail: dict[str, object] = {"device": iccid, "service_id": service_id}
+        self._steer("resolve", tracking_number, settle, detail | ({"reason": why} if why else {}))
+
+    def notify_again(self, tracking_number: str) -> None:
+        """Sends the notification of the job's end again, which nobody took and which is not sent any more.
+
+        Raises:
+            NotFound: there is no such job.
+            RequestRefused: its notification is not dead.
+        """
+
+        def send(uow: UnitOfWork, number: str, by: str) -> None:
+            job = find_job(self._seat, uow, number)
+            if not outbox.send_again(uow, job.job_id, number, job.run_no):
+                raise RequestRefused(
+                    "NOTIFICATION_NOT_DEAD",
+                    f"Job {number} has no notification that was given up.",
+                    "Look at the job again: it may have been sent meanwhile.",
+                )
+            write_log(uow, job.job_id, job.run_no, "notification_again", f"The notification is sent again, says {by}.")
+
+        self._steer("notify_again", tracking_number, send)
 
     def _steer(
         self,

@@ -83,6 +83,7 @@ def _finish(uow: UnitOfWork, job_id: int, *, notify: bool) -> bool:
             submitted_at=job.submitted_at,
             started_at=job.started_at,
             finished_at=uow.now(),
+            ended_before=_ended_before(uow, job),
         )
     )
     finishing.end_job(uow, job_id, state, stats)
@@ -94,6 +95,13 @@ def _finish(uow: UnitOfWork, job_id: int, *, notify: bool) -> bool:
         event_id = f"{job.tracking_number}/{job.run_no}"
         finishing.add_event(uow, job_id, job.run_no, event_id, _payload(job, event_id, state, stats, uow))
     return True
+
+
+def _ended_before(uow: UnitOfWork, job: FinishingJob) -> int:
+    """A retry counts what it did itself."""
+    if job.run_no == 1 or job.started_at is None:
+        return 0
+    return finishing.ended_before(uow, job.job_id, job.started_at)
 
 
 def _said(state: JobState) -> str:

@@ -163,6 +163,12 @@ def test_statistics_are_plain_json_and_add_up() -> None:
     assert said["devices_per_minute"] == 16.0, "rejected devices are not worked on"
 
 
+def test_a_later_run_counts_what_it_did_itself() -> None:
+    first, again = statistics(run()), statistics(run(run_no=2, ended_before=1))
+    assert first["devices_per_minute"] != again["devices_per_minute"]
+    assert statistics(run(run_no=2, started_at=None))["seconds"] == 0.0
+
+
 def test_statistics_of_a_job_of_which_nothing_ran() -> None:
     said = statistics(run(counts={W.REJECTED: 4}, started_at=None, finished_at=AT - timedelta(hours=1)))
     assert (said["total"], said["seconds"], said["devices_per_minute"]) == (4, 0.0, None)

@@ -50,7 +50,7 @@ def test_columns_are_the_specified_ones_in_their_order() -> None:
 
 def test_file_is_rfc_4180() -> None:
     out = io.StringIO(newline="")
-    assert write_csv([a_row(customer='Said "so", Ltd', billing_answer="two\nlines")], out) == 1
+    assert write_csv(COLUMNS, [cells(a_row(customer='Said "so", Ltd', billing_answer="two\nlines"))], out) == 1
     heading, row, end = out.getvalue().split("\r\n")
     assert heading == ",".join(COLUMNS)
     assert '"Said ""so"", Ltd"' in row

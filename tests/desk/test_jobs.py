@@ -386,6 +386,45 @@ def test_history_by_period_and_operator(desk: LocalDesk) -> None:
     assert {row.operator for row in desk.history(HistoryFilter(operator=operator), limit=10_000)} == {operator}
 
 
+def _customer(desk: LocalDesk, name: str) -> int:
+    return next(row.customer_id for row in desk.customers(name) if row.name == name)
+
+
+def test_history_of_one_customer(desk: LocalDesk) -> None:
+    some = next(row for row in desk.history(HistoryFilter(), limit=500) if row.customer)
+    of_customer = desk.history(HistoryFilter(customer=_customer(desk, some.customer)), limit=1000)
+    assert some in of_customer
+    assert {row.customer for row in of_customer} == {some.customer}
+
+
+def test_history_is_exported_as_it_is_filtered(desk: LocalDesk, tmp_path: Path) -> None:
+    operator = desk.history(HistoryFilter(), limit=1)[0].operator
+    wanted = HistoryFilter(operator=operator)
+    facts, path = desk.history(wanted, limit=10_000), tmp_path / "history.csv"
+    assert desk.export_history(wanted, path) == len(facts)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["iccid"], row["event"], row["tracking_number"]) for row in rows] == [
+        (fact.iccid, fact.event, fact.tracking_number) for fact in facts
+    ]
+    jobs = desk.job_history(HistoryFilter())
+    assert desk.export_job_history(HistoryFilter(), tmp_path / "jobs.xlsx") == len(jobs)
+    sheet = CalamineWorkbook.from_path(str(tmp_path / "jobs.xlsx")).get_sheet_by_index(0).to_python()
+    assert [row[0] for row in sheet[1:]] == [job.tracking_number for job in jobs]
+    assert [row[6] for row in sheet[1:]] == [job.counts.total for job in jobs]
+
+
+def test_a_table_is_exported_with_its_formulas_defused(desk: LocalDesk, tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    assert desk.export_table(("What", "n"), [("=1+1", 2), ("fine", 3)], path) == 2
+    assert path.read_text("utf-8-sig") == "What,n\n'=1+1,2\nfine,3\n"
+    with pytest.raises(RequestRefused):
+        desk.export_table(("What",), [], tmp_path / "table.pdf")
+    with pytest.raises(Cancelled):
+        desk.export_history(HistoryFilter(), tmp_path / "never.csv", lambda: True)
+    assert not (tmp_path / "never.csv").exists()
+
+
 def test_finished_jobs_by_period_operator_and_text(desk: LocalDesk) -> None:
     everything = desk.job_history(HistoryFilter())
     assert {row.tracking_number for row in everything} == {row.tracking_number for row in desk.jobs(JobFilter.FINISHED)}
@@ -395,6 +434,13 @@ def test_finished_jobs_by_period_operator_and_text(desk: LocalDesk) -> None:
     assert len(desk.job_history(HistoryFilter(since=middle))) == 4
     assert len(desk.job_history(HistoryFilter(until=middle))) == len(everything) - 4
     assert desk.job_history(HistoryFilter(text=everything[1].tracking_number)) == (everything[1],)
+    first = desk.job_history(HistoryFilter(), limit=3)
+    assert first + desk.job_history(HistoryFilter(), limit=1000, before=first[-1].tracking_number) == everything
+    assert desk.job_history(HistoryFilter(), before="AJ-19990101-0001") == ()
+    of_customer = desk.job_history(HistoryFilter(customer=_customer(desk, everything[0].customer)))
+    assert of_customer == tuple(row for row in everything if row.customer == everything[0].customer)
+    some = next(order for order in desk.work_orders(everything[0].tracking_number) if order.msisdn)
+    assert everything[0] in desk.job_history(HistoryFilter(text=some.iccid))
     assert {row.operator for row in desk.job_history(HistoryFilter(operator=everything[0].operator))} == {
         everything[0].operator
     }

@@ -57,6 +57,7 @@ from desktop_app.desk.protocol import (
     DeviceFacets,
     DeviceRecord,
     DeviceRow,
+    DeviceWorkOrderRow,
     HistoryFilter,
     HistoryRow,
     IsCancelled,
@@ -64,9 +65,12 @@ from desktop_app.desk.protocol import (
     JobDetail,
     JobFilter,
     JobLogRow,
+    JobProgress,
     JobRow,
     Located,
     LocatedLine,
+    NotificationRow,
+    Outcomes,
     OwnershipRow,
     RatePlanRow,
     RequestDraft,
@@ -157,6 +161,13 @@ class FakeDesk:
         self.at_billing: dict[int, AtBilling] = {}
         self.orphans: tuple[OrphanService, ...] = ()
         self.ended_services: set[int] = set()
+        self.resolved: list[tuple[str, str, str | None, str]] = []
+        self.fail_resolve_with: Exception | None = None
+        self.retried: list[tuple[str, str]] = []
+        self.drafted: list[tuple[str, str]] = []
+        self.exported: list[tuple[str, object]] = []
+        self.notifications: dict[str, NotificationRow] = {}
+        self.progress: dict[str, JobProgress] = {}
         self.jobs_by_number: dict[str, FakeJob] = {}
         self.submissions: dict[str, str] = {}
         self.checked: list[AssociationRequest] = []
@@ -303,7 +314,16 @@ class FakeDesk:
             (self._billing_service(number, customer),),
             (ScheduledChangeRow(PlanKind.CUSTOMER, "Water 25", date(2027, 1, 1), "pending", "AJ-20261124-0040"),),
             tuple(self._history(row.iccid)),
-        )
+            work_orders=tuple(
+                DeviceWorkOrderRow(
+                    job.row.tracking_number, order.line, order.state, job.row.customer, job.row.action,
+                    job.row.operator, order.error, job.row.submitted_at, job.row.finished_at,
+                )
+                for job in reversed(self.jobs_by_number.values())
+                for order in job.orders
+                if order.device_id == number
+            ),
+        )  # fmt: skip
 
     def _billing_service(self, device: int, customer: str) -> BillingServiceRow:
         is_ended = device in self.ended_services
@@ -567,6 +587,7 @@ class FakeDesk:
         self, tracking_number: str, states: Sequence[WorkOrderState] = DRAFTED, error_code: str = ""
     ) -> RequestDraft:
         self._called("draft")
+        self.drafted.append((tracking_number, error_code))
         job = self._job(tracking_number)
         asked = job.request or AssociationRequest(PickedDevices(b""), 1)
         wanted = [
@@ -600,14 +621,39 @@ class FakeDesk:
             "BILLING_REFUSED": "were refused by billing",
             "BILLING_OUTCOME_UNKNOWN": "had no clear answer from billing",
             "NO_ANSWER": "had no clear answer from billing",
+            "BILLING_SERVICES_AMBIGUOUS": "have several services at billing",
             "OTHER_CUSTOMER": "belong to another customer",
         }
         causes = tuple(
-            CauseGroup(code, titles.get(code, code), found[0].what_to_do, len(found), state, code == "NO_ANSWER")
+            CauseGroup(
+                code,
+                titles.get(code, code),
+                found[0].what_to_do,
+                len(found),
+                state,
+                code == "NO_ANSWER",
+                len(found) if code == "BILLING_SERVICES_AMBIGUOUS" else 0,
+                len(found),
+            )
             for (code, state), found in grouped.items()
         )
         log = (JobLogRow(NOW, 1, "info", "submitted", "Submitted."),)
-        return JobDetail(job.row, "Main depot", ("Create billing service",), causes, log, {})
+        notification = self.notifications.get(tracking_number)
+        return JobDetail(job.row, "Main depot", ("Create billing service",), causes, log, {}, notification)
+
+    def job_progress(self, tracking_number: str) -> JobProgress:
+        self._called("job_progress")
+        job = self._job(tracking_number)
+        if tracking_number in self.progress or job.row.started_at is None:
+            return self.progress.get(tracking_number, JobProgress())
+        counts = job.row.counts
+        return JobProgress(job.row.started_at, 60, (Outcomes(counts.succeeded, counts.failed, counts.cancelled),))
+
+    def notify_again(self, tracking_number: str) -> None:
+        self._called("notify_again")
+        dead = self.notifications[tracking_number]
+        self.notifications[tracking_number] = replace(dead, state="pending", attempts=0, due_at=NOW)
+        self._touch(self._job(tracking_number))
 
     def _order_row(self, order: FakeOrder) -> WorkOrderRow:
         device = self.row(order.device_id)
@@ -623,7 +669,10 @@ class FakeDesk:
             attempts=order.attempts,
             started_at=NOW if order.attempts else None,
             completed_at=NOW + timedelta(seconds=order.line % 60) if is_over else None,
-            due_at=NOW + timedelta(seconds=30) if order.state in {_W.WAITING_RETRY, _W.OUTCOME_UNKNOWN} else None,
+            due_at=NOW + timedelta(seconds=30)
+            if order.state in {_W.WAITING_RETRY, _W.OUTCOME_UNKNOWN}
+            and not (order.error and order.error.code == "BILLING_SERVICES_AMBIGUOUS")
+            else None,
         )
 
     def work_orders(
@@ -673,6 +722,7 @@ class FakeDesk:
             NOW,
             at,
         )
+        unknown = replace(billing, state=StepState.UNKNOWN, answer="No answer within 10 s.", finished_at=None)
         local = tuple(
             StepRow(step, state, 1, "", "", None, "", None, at)
             for step, state in (
@@ -683,6 +733,8 @@ class FakeDesk:
             )
         )
         steps = (billing, product, *local) if is_done else (billing, product) if is_failed else ()
+        if order.state is _W.OUTCOME_UNKNOWN:
+            steps = (unknown,)
         return WorkOrderDetail(
             work_order=self._order_row(order),
             imei=device.imei,
@@ -710,10 +762,15 @@ class FakeDesk:
         orders = self._job(tracking_number).orders[offset : offset + limit]
         return tuple(self.work_order(tracking_number, order.line) for order in orders)
 
-    def retry(self, tracking_number: str) -> Retried:
+    def retry(self, tracking_number: str, error_code: str = "") -> Retried:
         self._called("retry")
+        self.retried.append((tracking_number, error_code))
         job = self._job(tracking_number)
-        again = [order for order in job.orders if order.state is _W.FAILED]
+        again = [
+            order
+            for order in job.orders
+            if order.state is _W.FAILED and error_code in {"", order.error.code if order.error else ""}
+        ]
         blocked = sum(order.state is _W.REJECTED for order in job.orders)
         for order in again:
             order.state, order.error = _W.QUEUED, None
@@ -736,8 +793,16 @@ class FakeDesk:
                 order.state = _W.CANCELLED
         self._touch(job, state=JobState.CANCELLED, finished_at=NOW)
 
-    def resolve(self, tracking_number: str, iccid: str, service_id: str | None) -> None:
+    def resolve(self, tracking_number: str, iccid: str, service_id: str | None, reason: str = "") -> None:
         self._called("resolve")
+        if self.fail_resolve_with is not None:
+            raise self.fail_resolve_with
+        self.resolved.append((tracking_number, iccid, service_id, reason))
+        job = self._job(tracking_number)
+        for order in job.orders:
+            if order.state is _W.OUTCOME_UNKNOWN and iccid_of(order.device_id) == iccid:
+                order.state, order.error = _W.QUEUED, None
+        self._touch(job, undecided=max(0, job.row.undecided - 1))
 
     def export(self, tracking_number: str, path: Path, cancelled: IsCancelled = never) -> int:
         self._called("export")
@@ -800,15 +865,37 @@ class FakeDesk:
             if (before is None or fact.history_id < before)
             and (filter.since is None or fact.at >= filter.since)
             and (not filter.operator or fact.operator == filter.operator)
+            and (not filter.customer or fact.customer == CUSTOMERS[filter.customer - 1][1])
             and (not filter.text or filter.text in fact.iccid or filter.text in fact.tracking_number)
         )[:limit]
 
-    def job_history(self, filter: HistoryFilter, limit: int = 200, offset: int = 0) -> tuple[JobRow, ...]:
+    def job_history(self, filter: HistoryFilter, limit: int = 200, before: str | None = None) -> tuple[JobRow, ...]:
         self._called("job_history")
-        rows = self.jobs(JobFilter.FINISHED, filter.text, 10_000)
-        return tuple(row for row in rows if not filter.operator or row.operator == filter.operator)[
-            offset : offset + limit
+        customer = CUSTOMERS[filter.customer - 1][1] if filter.customer else ""
+        rows = [
+            row
+            for row in self.jobs(JobFilter.FINISHED, filter.text, 10_000)
+            if filter.operator in {"", row.operator} and customer in {"", row.customer}
         ]
+        first = 1 + [row.tracking_number for row in rows].index(before) if before else 0
+        return tuple(rows[first : first + limit])
+
+    def export_history(self, filter: HistoryFilter, path: Path, cancelled: IsCancelled = never) -> int:
+        self._called("export_history")
+        self.exported.append((path.name, filter))
+        return len(self.history(filter, 10_000))
+
+    def export_job_history(self, filter: HistoryFilter, path: Path, cancelled: IsCancelled = never) -> int:
+        self._called("export_job_history")
+        self.exported.append((path.name, filter))
+        return len(self.job_history(filter, 10_000))
+
+    def export_table(
+        self, columns: Sequence[str], rows: Sequence[Sequence[str | int]], path: Path, cancelled: IsCancelled = never
+    ) -> int:
+        self._called("export_table")
+        self.exported.append((path.name, (tuple(columns), tuple(map(tuple, rows)))))
+        return len(rows)
 
     def operators(self) -> tuple[str, ...]:
         self._called("operators")

@@ -39,8 +39,9 @@ class JobHistoryModel(GrowingModel[JobRow]):
         self.reload()
 
     def loader(self, rows: Sequence[JobRow], count: int) -> Callable[[Cancel], Sequence[JobRow]]:
-        desk, filter, offset = self._desk, self._filter, len(rows)
-        return lambda cancel: desk.job_history(filter, count, offset)
+        desk, filter = self._desk, self._filter
+        before = rows[-1].tracking_number if rows else None
+        return lambda cancel: desk.job_history(filter, count, before)
 
     def key_of_row(self, row: JobRow) -> object:
         return row.tracking_number

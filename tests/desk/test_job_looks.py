@@ -1,0 +1,148 @@
+"""What a job tells beside its counts: progress over time, what it waits for, its notification; and what a device's
+work orders are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select, update
+
+from db import finishing
+from db.schema import audit_entry, device, job, job_log, outbox_event, work_order
+from db.unit_of_work import UnitOfWork
+from desktop_app.association.errors import NotFound, RequestRefused
+from desktop_app.association.model import AskedLines, AssociationRequest
+from desktop_app.association.states import WorkOrderState
+from desktop_app.desk.jobs import MOST_SLOTS, slot_of
+from desktop_app.desk.local import LocalDesk
+from desktop_app.desk.protocol import JobProgress, Outcomes
+from tests.helpers.databases import Databases
+from tests.helpers.desks import desk_on
+from tests.helpers.stores import fresh_store
+from tests.helpers.world import NOW, TODAY, World
+
+NUMBER = "AJ-20261124-0001"
+
+
+@pytest.fixture
+def world(databases: Databases) -> Iterator[World]:
+    with fresh_store(databases) as store:
+        yield World(store)
+
+
+@pytest.fixture
+def desk(world: World) -> LocalDesk:
+    return desk_on(world.store, "admin")
+
+
+def submitted(world: World, desk: LocalDesk, count: int) -> list[int]:
+    """The devices of a job that is queued."""
+    devices = [world.device() for _ in range(count)]
+    lines = tuple(world.iccid_of(key) for key in devices)
+    request = AssociationRequest(AskedLines(lines), "10482", effective_date=TODAY, create_billing_service=True)
+    assert desk.submit(request, desk.check(request).fingerprint, "key-1").tracking_number == NUMBER
+    return devices
+
+
+def change_job(world: World, **values: object) -> None:
+    def do(uow: UnitOfWork) -> None:
+        uow.connection.execute(update(job).values(**values))
+
+    world.store.run(do)
+
+
+def test_progress_counts_outcomes_by_time_from_the_start_of_the_run(world: World, desk: LocalDesk) -> None:
+    devices = submitted(world, desk, 6)
+    assert desk.job_progress(NUMBER) == JobProgress()
+    begun = NOW - timedelta(minutes=5)
+    change_job(world, started_at=begun, finished_at=begun + timedelta(seconds=170))
+    after = (("succeeded", 0.4), ("succeeded", 4.999), ("failed", 5), ("cancelled", 62.5), ("succeeded", -1))
+    for key, (state, seconds) in zip(devices, after, strict=False):
+        world.change(work_order, world.order_of(key).id, state=state, completed_at=begun + timedelta(seconds=seconds))
+    progress = desk.job_progress(NUMBER)
+    assert (progress.begun_at, progress.slot_s, len(progress.slots)) == (begun, 5, 35)
+    assert {place: slot for place, slot in enumerate(progress.slots) if slot != Outcomes()} == {
+        0: Outcomes(succeeded=2),
+        1: Outcomes(failed=1),
+        12: Outcomes(cancelled=1),
+    }
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 59, 60, 3_599, 90_000, 400 * 86_400])
+def test_a_run_of_any_length_fits_into_the_slots(seconds: int) -> None:
+    assert 0 <= seconds // slot_of(seconds) < MOST_SLOTS
+
+
+def test_a_job_says_what_it_waits_for(world: World, desk: LocalDesk) -> None:
+    first, second, third, _ = submitted(world, desk, 4)
+    soon, later = NOW + timedelta(seconds=40), NOW + timedelta(seconds=90)
+    world.change(work_order, world.order_of(first).id, state="outcome_unknown", check_at=later)
+    world.change(work_order, world.order_of(second).id, state="outcome_unknown", check_at=None)
+    world.change(work_order, world.order_of(third).id, state="waiting_retry", next_attempt_at=soon)
+    change_job(world, queued=1, outcome_unknown=2, waiting_retry=1, state="running")
+    row = desk.job(NUMBER).job
+    assert (row.asks_at, row.retries_at, row.undecided, row.resume_at) == (later, soon, 1, None)
+    assert desk.jobs() == (row,)
+    change_job(world, state="paused", pause_cause="environment", resume_at=soon)
+    assert desk.job(NUMBER).job.resume_at == soon
+
+
+def test_a_dead_notification_is_told_and_can_be_sent_again(world: World, desk: LocalDesk) -> None:
+    submitted(world, desk, 1)
+    assert desk.job(NUMBER).notification is None
+    with pytest.raises(RequestRefused, match="no notification that was given up"):
+        desk.notify_again(NUMBER)
+    world.store.run(lambda uow: finishing.add_event(uow, _job_id(uow), 1, f"{NUMBER}/1", {"run": 1}))
+    (event,) = world.rows(outbox_event)
+    world.change(
+        outbox_event, event.id, state="dead", attempts=40, next_attempt_at=None, last_error="HTTP 500",
+        created_at=NOW - timedelta(days=4),
+    )  # fmt: skip
+    change_job(world, run_no=2)  # it runs once more, and that has not ended
+    told = desk.job(NUMBER).notification
+    assert told is not None
+    assert (told.state, told.run_no, told.attempts, told.last_error, told.due_at) == ("dead", 1, 40, "HTTP 500", None)
+    desk.notify_again(NUMBER)
+    again = desk.job(NUMBER).notification
+    assert again is not None
+    assert (again.state, again.attempts, again.due_at) == ("pending", 0, NOW)
+    assert [entry.action for entry in world.rows(audit_entry)][-1] == "notify_again"
+    assert world.rows(job_log)[-1].message == "The notification is sent again, says admin."
+    with pytest.raises(RequestRefused):
+        desk.notify_again(NUMBER)
+
+
+def _job_id(uow: UnitOfWork) -> int:
+    return int(uow.connection.execute(select(func.max(job.c.id))).scalar_one())
+
+
+def test_one_cause_is_retried_alone(world: World, desk: LocalDesk) -> None:
+    refused, lost, fine = submitted(world, desk, 3)
+    world.finish_job("partially_completed", **{f"d{refused}": "failed", f"d{lost}": "failed", f"d{fine}": "succeeded"})
+    begun = NOW - timedelta(days=1)
+    change_job(world, started_at=begun)
+    for key, code in ((refused, "BILLING_REFUSED"), (lost, "BILLING_NOT_REACHED")):
+        world.change(work_order, world.order_of(key).id, error_kind="transient", error_code=code)
+    answer = desk.retry(NUMBER, "BILLING_NOT_REACHED")
+    assert (answer.requeued, answer.still_blocked, answer.run_no) == (1, 0, 2)
+    assert [world.order_of(key).state for key in (refused, lost, fine)] == ["failed", "queued", "succeeded"]
+    assert desk.job(NUMBER).job.started_at is None  # the new run begins with its first device
+    assert desk.retry(NUMBER, "NO_SUCH_CAUSE").requeued == 0
+
+
+def test_a_devices_record_has_its_work_orders_of_all_jobs(world: World, desk: LocalDesk) -> None:
+    one, other = submitted(world, desk, 2)
+    world.change(work_order, world.order_of(one).id, state="failed", error_code="BILLING_REFUSED", error_message="No.")
+    world.finish_job("failed", **{f"d{other}": "failed"})
+    record = desk.device(world.iccid_of(one))
+    (row,) = record.work_orders
+    assert (row.tracking_number, row.line, row.state, row.action) == (
+        NUMBER, 1, WorkOrderState.FAILED, "Associate + service",
+    )  # fmt: skip
+    assert row.error is not None
+    assert (row.error.code, row.error.message) == ("BILLING_REFUSED", "No.")
+    world.change(device, one, is_archived=False)
+    with pytest.raises(NotFound):
+        desk.job_progress("AJ-19990101-0001")
