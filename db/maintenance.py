@@ -115,12 +115,20 @@ def upgrade(store: Store) -> Upgraded:
         return Upgraded(HEAD, HEAD)
     _refuse(store, found, old_is_fine=True)
     path = sqlite_path(store.url)
-    backup_path = None
-    if path is not None and found.standing is Standing.OLD:
+    if path is not None:
+        _make_file(path)
         _refuse_damaged(path)
-        backup_path = backup(store, _backup_name(path, found.revision))
-    before = migrate(store, HEAD)
-    return Upgraded(before, HEAD, backup_path)
+    with _migrating(store) as connection:
+        # Another desktop may have migrated it while this one waited, and it may be newer than this one.
+        found = _state(connection)
+        _refuse(store, found, old_is_fine=True)
+        backup_path = None
+        if path is not None and found.standing is Standing.OLD:
+            # Whoever writes waits for the lock that is held here: the copy is what the migration begins with.
+            backup_path = backup(store, _backup_name(path, found.revision))
+        if found.standing is not Standing.CURRENT:
+            _migrate(connection, found.revision, HEAD)
+    return Upgraded(found.revision, HEAD, backup_path)
 
 
 def migrate(store: Store, to: str) -> str | None:
@@ -129,18 +137,21 @@ def migrate(store: Store, to: str) -> str | None:
     Returns:
         The revision before.
     """
-    from alembic import command
-
     path = sqlite_path(store.url)
     if path is not None:
         _make_file(path)
     with _migrating(store) as connection:
         before = _state(connection).revision
         if before != to:
-            config = _config(connection)
-            goes_down = to == "base" or (before is not None and REVISIONS.index(to) < REVISIONS.index(before))
-            (command.downgrade if goes_down else command.upgrade)(config, to)
+            _migrate(connection, before, to)
         return before
+
+
+def _migrate(connection: Connection, before: str | None, to: str) -> None:
+    from alembic import command
+
+    goes_down = to == "base" or (before is not None and REVISIONS.index(to) < REVISIONS.index(before))
+    (command.downgrade if goes_down else command.upgrade)(_config(connection), to)
 
 
 def backup(store: Store, to: Path) -> Path:
@@ -159,21 +170,24 @@ def backup(store: Store, to: Path) -> Path:
     path = sqlite_path(store.url)
     if path is None or to.exists():
         raise ValueError(f"cannot copy {shown(store.url)} to {to}")
+    part = to.with_name(f"{to.name}.part")  # a copy that was broken off must not be taken for one
     try:
-        with closing(_plain(path, "ro")) as source, closing(sqlite3.connect(to)) as target:
+        with closing(_plain(path, "ro")) as source, closing(sqlite3.connect(part)) as target:
             source.backup(target)
             # A copy of its own, without a log beside it: one file that can be carried away.
             target.execute("PRAGMA journal_mode=DELETE")
             sound = target.execute("PRAGMA quick_check").fetchone() == ("ok",)
-    except sqlite3.Error as error:
-        to.unlink(missing_ok=True)
+        if sound:
+            part.replace(to)
+    except (sqlite3.Error, OSError) as error:
         raise EnvironmentFault(
             "BACKUP_FAILED",
             f"The database file {path} could not be copied to {to}: {error}. It is as it was.",
             "See that there is room on the disk and that this user may write to the folder, then try again.",
         ) from error
+    finally:
+        part.unlink(missing_ok=True)
     if not sound:
-        to.unlink()
         raise _damaged(path)
     return to
 

@@ -8,7 +8,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,14 @@ from sqlalchemy import Connection, insert, select, text
 
 from db import installation, maintenance
 from db.engines import sqlite_path
+from db.integrity import check
 from db.maintenance import HEAD, REVISIONS, DatabaseState, Standing, Upgraded, migrate, require_current, state, upgrade
 from db.schema import metadata, service_provider
 from db.unit_of_work import Store
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.model import InstallationSettings
 from tests.helpers.databases import Databases
+from tests.helpers.stores import demo_store
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,6 +70,27 @@ def test_up_down_up(empty_store: Store) -> None:
     assert set(_catalogue(empty_store)) <= {"alembic_version", "alembic_version_pkc"}
     assert migrate(empty_store, HEAD) is None
     assert _catalogue(empty_store) == first
+
+
+def test_every_revision_goes_up_and_down_with_data_in_it(databases: Databases) -> None:
+    with demo_store(databases) as store:
+        catalogues, rows = {HEAD: _catalogue(store)}, _rows(store)
+        for revision in reversed(REVISIONS[:-1]):
+            migrate(store, revision)
+            catalogues[revision] = _catalogue(store)
+        for revision in REVISIONS[1:]:
+            migrate(store, revision)
+            assert _catalogue(store) == catalogues[revision]
+        assert _rows(store) == rows
+        assert check(store) == ()
+
+
+def _rows(store: Store) -> dict[str, list[str]]:
+    """All that is in the database."""
+    with store.read() as uow:
+        return {
+            name: sorted(map(str, uow.connection.execute(select(table)))) for name, table in metadata.tables.items()
+        }
 
 
 def test_head_is_the_schema(empty_store: Store, databases: Databases) -> None:
@@ -141,46 +166,97 @@ def test_a_start_on_an_up_to_date_database_does_not_load_alembic(tmp_path: Path)
     assert (done.returncode, done.stdout) == (0, "None\n"), done.stderr
 
 
-def test_two_first_starts_at_once_make_one_database(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'desk.db'}"
-    program = (
-        "import sys; from db.maintenance import upgrade; from db.unit_of_work import Store\n"
-        "sys.stdin.read(1)\n"
-        f"with Store({url!r}) as store: print(upgrade(store).after)"
-    )
-    starts = [
+STARTED = (
+    "import sys; from db.maintenance import upgrade; from db.unit_of_work import Store\n"
+    "print('ready', flush=True); sys.stdin.read(1)\n"
+    "with Store(sys.argv[1]) as store: done = upgrade(store); print(done.before, done.after, done.backup_path)"
+)
+
+
+def _upgraded_by_several_processes(url: str, count: int) -> list[tuple[str, str, str]]:
+    """What so many processes did that upgraded the same database at the same moment: before, after, backup."""
+    processes = [
         subprocess.Popen(
-            [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-c", STARTED, url], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,
         )
-        for _ in range(3)
+        for _ in range(count)
     ]  # fmt: skip
-    for start in starts:
-        assert start.stdin is not None
-        start.stdin.write("!")
-        start.stdin.flush()
-    answers = [start.communicate(timeout=60) for start in starts]
-    assert [answer[0] for answer in answers] == [f"{HEAD}\n"] * 3, answers
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("!")
+        process.stdin.flush()
+    answers = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0] * count, answers
+    return [tuple(out.split()) for out, _ in answers]  # type: ignore[misc]
+
+
+def test_processes_that_start_at_once_make_one_database(database_url: str) -> None:
+    done = _upgraded_by_several_processes(database_url, 2)
+    assert {after for _, after, _ in done} == {HEAD}
+    assert [before for before, _, _ in done].count("None") == 1, "one has made it, the other found it"
+    with Store(database_url) as store:
+        require_current(store)
+
+
+def test_processes_that_start_at_once_migrate_once(database_url: str) -> None:
+    with Store(database_url) as store:
+        migrate(store, REVISIONS[0])
+        _fill(store)
+    done = _upgraded_by_several_processes(database_url, 2)
+    assert {after for _, after, _ in done} == {HEAD}
+    assert [before for before, _, _ in done].count(REVISIONS[0]) == 1
+    path = sqlite_path(database_url)
+    copies = [copy for _, _, copy in done if copy != "None"]
+    assert len(copies) == (0 if path is None else 1), "whoever migrated has made a copy, and nobody else"
+    with Store(database_url) as store, store.read() as uow:
+        assert uow.connection.execute(text("SELECT count(*) FROM device_history")).scalar_one() == 2
+
+
+@contextmanager
+def _waiting_for_the_lock(store: Store, work: Callable[[], None]) -> Iterator[Connection]:
+    """``work`` waits in a thread for the lock of migrations, which is held inside on a connection that commits."""
+    thread = threading.Thread(target=work)
+    with store.engines.write.begin() as connection:
+        maintenance._lock(connection)
+        thread.start()
+        waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        while not connection.scalar(waiting):
+            assert thread.is_alive()
+        yield connection
+    thread.join()
 
 
 @pytest.mark.postgres
 def test_desktops_take_turns_to_migrate(postgres_url: str) -> None:
     """While one holds the lock, the other waits and then finds nothing left to do."""
-    import threading
-
     with Store(postgres_url) as one, Store(postgres_url) as other:
         done: list[Upgraded] = []
-        with one.engines.write.begin() as connection:
-            maintenance._lock(connection)
-            thread = threading.Thread(target=lambda: done.append(upgrade(other)))
-            thread.start()
-            waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-            while not connection.scalar(waiting):
-                assert thread.is_alive()
+        with _waiting_for_the_lock(one, lambda: done.append(upgrade(other))):
             assert not done
-        thread.join()
         assert done == [Upgraded(None, HEAD)]
         require_current(one)
+
+
+@pytest.mark.postgres
+def test_a_desktop_that_waited_for_a_newer_one_is_told(postgres_store: Store) -> None:
+    migrate(postgres_store, REVISIONS[0])
+    told: list[str] = []
+
+    def late() -> None:
+        with Store(postgres_store.url) as other:
+            try:
+                upgrade(other)
+            except EnvironmentFault as fault:
+                told.append(fault.code)
+
+    with _waiting_for_the_lock(postgres_store, late) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0099'"))
+    assert told == ["DATABASE_TOO_NEW"]
+    assert state(postgres_store) == DatabaseState(Standing.NEW, "0099")
 
 
 # --- a later migration -----------------------------------------------------------------------------------------------
@@ -416,6 +492,53 @@ def test_a_backup_is_whole_while_others_write(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"desk.db", "copy.db"}, "no log beside the copy"
     with Store(f"sqlite:///{copy}") as other, other.read() as uow:
         assert uow.connection.execute(select(service_provider.c.code)).scalars().all() == ["A"]
+
+
+FULL_DISK = (
+    "import resource, sys; from db.maintenance import upgrade; from db.unit_of_work import Store\n"
+    "from desktop_app.association.errors import EnvironmentFault\n"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"  # no file can grow beyond it
+    "with Store(sys.argv[1]) as store:\n"
+    "    try: upgrade(store)\n"
+    "    except EnvironmentFault as fault: print(fault.code, fault.what_to_do)"
+)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size there")
+def test_a_disk_that_is_full_of_the_copy_leaves_the_database_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "desk.db"
+    with Store(f"sqlite:///{path}") as store:
+        migrate(store, REVISIONS[0])
+        _fill(store)
+    before = path.read_bytes()
+    assert len(before) > 100_000
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, f"sqlite:///{path}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("BACKUP_FAILED See that there is room on the disk"), done.stderr
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["desk.db"], "nothing that could be taken for a copy"
+
+
+def test_a_copy_put_back_in_its_place_works(tmp_path: Path) -> None:
+    path = tmp_path / "desk.db"
+    with Store(f"sqlite:///{path}") as store:
+        migrate(store, REVISIONS[0])
+        _fill(store)
+        first = upgrade(store)
+        assert first.backup_path is not None
+        assert re.fullmatch(r"desk\.schema-0001\.\d{8}T\d{12}\.db", first.backup_path.name)
+        with store.begin() as uow:
+            uow.connection.execute(text("DELETE FROM device_history"))
+            uow.commit()
+    shutil.copyfile(first.backup_path, path)
+    with Store(f"sqlite:///{path}") as store:
+        assert state(store) == DatabaseState(Standing.OLD, REVISIONS[0])
+        second = upgrade(store)
+        assert second.backup_path not in {None, first.backup_path}, "one copy never replaces another"
+        require_current(store)
+        with store.read() as uow:
+            assert uow.connection.execute(text("SELECT count(*) FROM device_history")).scalar_one() == 2
 
 
 def test_a_backup_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
