@@ -16,7 +16,6 @@ from sqlalchemy import (
     and_,
     case,
     cast,
-    false,
     func,
     insert,
     literal,
@@ -31,7 +30,7 @@ from sqlalchemy.types import TypeEngine
 from db.engines import is_data_error
 from db.importing import devices, master, ownerships
 from db.importing.services import BILLING_SERVICES
-from db.importing.shape import Import, Part, Resolved, Staged, differs
+from db.importing.shape import Import, Part, Resolved, Staged, differs, never
 from db.temporary import lines_table
 from db.types import Key
 from desktop_app.association.model import ImportTable
@@ -148,7 +147,7 @@ def _work_out(uow: UnitOfWork, name: str, resolved: Resolved) -> Table:
     """What becomes of each row, into a temporary table; nothing of the database is changed yet."""
     target = resolved.target.c
     changes = [differs(value, target[name]) for name, value in resolved.settled.items()]
-    is_changed = and_(target.id.is_not(None), or_(*changes)) if changes else false()
+    is_changed = and_(target.id.is_not(None), or_(*changes)) if changes else never()
     is_written = or_(target.id.is_(None), is_changed)
     reasons = [(and_(one.condition, is_written) if one.if_written else one.condition, one) for one in resolved.wrong]
     values = {**resolved.inserted, **resolved.settled, **resolved.extras}

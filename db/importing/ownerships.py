@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from db.importing.devices import DEVICE_KEY_TYPES, find_devices
-from db.importing.shape import Import, Part, Resolved, Settling, Staged, Wrong, differs
+from db.importing.shape import Import, Part, Resolved, Settling, Staged, Wrong, differs, never
 from db.procedures import record_across_providers, sync_device_service_links
 from db.schema import (
     customer,
@@ -118,8 +118,8 @@ def _ownerships(uow: UnitOfWork, staged: Staged, by: Import) -> Resolved:
     plan_columns = [
         name for name in ("customer_rate_plan_id", "data_limit_bytes", "data_pool") if name in values.settled
     ]
-    has_moved = differs(values.settled["site_id"], target.c.site_id) if staged.has("site") else false()
-    has_new_plan = or_(false(), *(differs(values.settled[name], target.c[name]) for name in plan_columns))
+    has_moved = differs(values.settled["site_id"], target.c.site_id) if staged.has("site") else never()
+    has_new_plan = or_(never(), *(differs(values.settled[name], target.c[name]) for name in plan_columns))
     return Resolved(
         staged,
         every_row,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, FromClause, Table, cast, func, literal, null
+from sqlalchemy import ColumnElement, FromClause, Table, cast, func, literal, literal_column, null
 from sqlalchemy.types import TypeEngine
 
 if TYPE_CHECKING:
@@ -121,6 +121,11 @@ class Settling:
             self.settled[name] = func.coalesce(self._staged[name], self._target.c[name], of_new, type_=kind)
         else:
             self.inserted[name] = of_new
+
+
+def never() -> ColumnElement[bool]:
+    """A condition that never holds, which may stand everywhere: SQL Server knows no false."""
+    return literal_column("1") == literal_column("0")
 
 
 def differs(one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -16,7 +16,7 @@ from desktop_app.cli.call import Call
 from desktop_app.cli.output import Output
 
 if TYPE_CHECKING:
-    from desktop_app.desk.importing import ImportReport
+    from desktop_app.bootstrap.importing import ImportReport
 
 #: Seconds between two lines of progress where there is no terminal.
 _LINE_S = 5.0
