@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
+from db.dialects import count_rows_for_plans
 
 if TYPE_CHECKING:
     from db.unit_of_work import Store
@@ -15,8 +15,8 @@ _MANY = 10_000
 
 def tell_planner(store: Store, new_rows: int) -> None:
     """Has the server look at its tables, where many rows came in; SQL Server keeps count by itself."""
-    if new_rows < _MANY or store.engines.dialect == "mssql":
+    if new_rows < _MANY:
         return
     with store.begin() as uow:
-        uow.connection.execute(text("ANALYZE"))
+        count_rows_for_plans(uow.connection)
         uow.commit()

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from desktop_app.association import import_values as values
 from desktop_app.association.errors import RequestRefused
-from desktop_app.association.import_values import WrongValue
-from desktop_app.association.model import DeviceStatus, Identifier, ImportTable
+from desktop_app.association.import_values import Iccid, WrongValue
+from desktop_app.association.model import DeviceStatus, ImportTable
 
 
 class RowFault(NamedTuple):
@@ -165,16 +165,9 @@ DERIVED: Mapping[ImportTable, tuple[tuple[str, str], ...]] = {
 _DERIVE: Mapping[str, Callable[[Any], Any]] = {
     "search_name": lambda name: name.casefold()[:200],
     "imei_14": lambda imei: imei and imei[:14],
-    "iccid_shorter": lambda iccid: _alternative(iccid, shorter=True),
-    "iccid_longer": lambda iccid: _alternative(iccid, shorter=False),
+    "iccid_shorter": lambda iccid: iccid.shorter,
+    "iccid_longer": lambda iccid: iccid.longer,
 }
-
-
-def _alternative(iccid: Identifier, *, shorter: bool) -> str | None:
-    for _kind, value in iccid.alternatives:
-        if (len(value) < len(iccid.value)) is shorter:
-            return value
-    return None
 
 
 def plain_name(heading: str) -> str:
@@ -303,10 +296,10 @@ def _together(table: ImportTable, line: int, row: Mapping[str, Any]) -> list[Row
 
 def _comparable(value: Any) -> Any:
     """What decides whether two rows are for the same thing: no server tells capitals apart in all places."""
-    if isinstance(value, Identifier):
-        return _alternative(value, shorter=True) or value.value
+    if isinstance(value, Iccid):
+        return value.shorter or value.value
     return value.casefold() if isinstance(value, str) else value
 
 
 def _shown(value: Any) -> str:
-    return value.value if isinstance(value, Identifier) else "" if value is None else str(value)
+    return value.value if isinstance(value, Iccid) else "" if value is None else str(value)

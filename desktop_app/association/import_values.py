@@ -8,10 +8,10 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from desktop_app.association.identifiers import Unreadable, read_line
-from desktop_app.association.model import Identifier, IdentifierKind, IdentifierWarning
+from desktop_app.association.model import IdentifierKind, IdentifierWarning
 
 _SEPARATORS = str.maketrans("", "", " -./")
 _FLAGS = {
@@ -126,7 +126,20 @@ def day(cell: str) -> date:
 # --- identifiers -----------------------------------------------------------------------------------------------------
 
 
-def iccid(cell: str) -> Identifier:
+class Iccid(NamedTuple):
+    """An ICCID, and how else the same SIM is written.
+
+    Attributes:
+        value: as it stands there, digits alone.
+        shorter, longer: without its check digit, and with one; None where there is no such way to write it.
+    """
+
+    value: str
+    shorter: str | None
+    longer: str | None
+
+
+def iccid(cell: str) -> Iccid:
     """An ICCID; a wrong check digit is taken as it is, since the carrier's own data hold such."""
     found = read_line(cell)
     if isinstance(found, Unreadable):
@@ -143,7 +156,13 @@ def iccid(cell: str) -> Identifier:
             "It ends in zeros where its check digit is wrong: a spreadsheet has rounded it.",
             "Export the list again from its source with the column formatted as text.",
         )
-    return found
+    shorter = longer = None
+    for _kind, other in found.alternatives:
+        if len(other) < len(found.value):
+            shorter = other
+        else:
+            longer = other
+    return Iccid(found.value, shorter, longer)
 
 
 def imei(cell: str) -> str:

@@ -11,7 +11,7 @@ from desktop_app.association.model import ImportTable
 from desktop_app.bootstrap.database import open_store, take_seat
 
 if TYPE_CHECKING:
-    from desktop_app.desk.importing import ImportReport as ImportReport
+    from desktop_app.desk.importing import ImportReport as ImportReport  # noqa: PLC0414 - for whoever shows it
     from desktop_app.settings import Settings
 
 

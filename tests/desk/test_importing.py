@@ -225,7 +225,7 @@ def test_what_the_database_refuses_is_found_row_by_row(world: World, do: Do, mon
 
     columns = list(import_rows.COLUMNS[ImportTable.RATE_PLANS])
     columns[0] = import_rows.ImportColumn("kind", str, needed=True)
-    monkeypatch.setitem(import_rows.COLUMNS, ImportTable.RATE_PLANS, tuple(columns))  # type: ignore[arg-type]
+    monkeypatch.setitem(import_rows.COLUMNS, ImportTable.RATE_PLANS, tuple(columns))
     report = do(batch=10, rate_plans="kind,code\ncustomer,A\ncustomer,B\nstrange,C\ncustomer,D\n")
     assert counts(report) == {"rate_plans": (3, 0, 0, 1)}
     assert wrong(report) == [(4, "", "REFUSED_BY_DATABASE")]
