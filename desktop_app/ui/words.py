@@ -303,6 +303,15 @@ class Clock:
         """2026-11-24 14:01:04"""
         return self.local(instant).strftime("%Y-%m-%d %H:%M:%S") if instant else ""
 
+    def soon(self, instant: datetime, now: datetime) -> str:
+        """14:01, with seconds where it is within two minutes, with the day where it is not today."""
+        local = self.local(instant)
+        if abs((instant - now).total_seconds()) < 120:
+            return local.strftime("%H:%M:%S")
+        if local.date() == self.local(now).date():
+            return local.strftime("%H:%M")
+        return f"{local.day} {_month(local.month)} {local:%H:%M}"
+
     def short(self, instant: datetime | None, today: date) -> str:
         """14:01 where it was today, else 23 Nov, or 2025-11-23 where it was in another year."""
         if instant is None:

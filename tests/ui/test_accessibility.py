@@ -64,7 +64,7 @@ def prepare(ui, page):
         job = ui.desk.add_job("Fabrikam Water SA", range(1, 41))
         ui.desk.advance(job.row.tracking_number, fail=3)
         ui.window.show_job(job.row.tracking_number)
-        ui.until(lambda: len(ui.jobs.detail._cause_bars) == 2)
+        ui.until(lambda: len(ui.jobs.detail.causes.bars) == 2)
         ui.jobs.detail.device_opened.emit(40)
         ui.until(lambda: ui.jobs.device.isVisible())
     ui.window.show_page(page)

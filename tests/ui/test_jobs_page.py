@@ -87,17 +87,17 @@ def test_retry_of_what_failed(ui, page, number):
     ui.until(lambda: ui.toast() == f"{number}: 3 devices queued again · 1 still blocked")
     ui.until(lambda: page.model.cell(0, 0).text == "Queued")
     assert not page.detail.retry_button.isVisible()
-    assert "run 2" in page.detail._facts.full_text()
+    assert "run 2" in page.detail.progress.facts.full_text()
 
 
 def test_pause_and_resume(ui, page, number):
     ui.press("pauseJobButton")
     ui.until(lambda: page.detail.resume_button.isVisible())
-    assert page.detail.pause_bar.texts()[0] == "Paused: an operator has paused it."
+    assert page.detail.notices.pause.texts()[0] == "Paused: an operator has paused it."
     assert page.model.cell(0, 0).text == "Paused"
     ui.press("resumeJobButton")
     ui.until(lambda: page.model.cell(0, 0).text == "Running")
-    assert not page.detail.pause_bar.isVisible()
+    assert not page.detail.notices.pause.isVisible()
     assert (ui.desk.calls["pause"], ui.desk.calls["resume"]) == (1, 1)
 
 
@@ -109,8 +109,8 @@ def test_a_job_that_paused_by_itself_says_why(ui, page, number):
         pause_reason="Billing at 127.0.0.1 does not answer.",
         needs_attention=True,
     )
-    ui.until(lambda: page.detail.pause_bar.isVisible())
-    title, text = page.detail.pause_bar.texts()
+    ui.until(lambda: page.detail.notices.pause.isVisible())
+    title, text = page.detail.notices.pause.texts()
     assert title == "Paused: billing or the database cannot be reached."
     assert text == "Billing at 127.0.0.1 does not answer. It goes on by itself."
     ui.until(lambda: page.chips.chip("attention").text() == "Needs attention  1")
@@ -143,8 +143,8 @@ def test_what_is_refused_is_said(ui, page, number):
 
 def test_causes_are_grouped_and_filter(ui, page, number):
     ui.desk.advance(number, fail=3)
-    ui.until(lambda: len(page.detail._cause_bars) == 2)
-    assert page.detail._cause_bars[0].texts() == (
+    ui.until(lambda: len(page.detail.causes.bars) == 2)
+    assert page.detail.causes.bars[0].texts() == (
         "3 devices were refused by billing",
         "Choose another plan, then resubmit.",
     )

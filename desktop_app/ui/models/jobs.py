@@ -13,11 +13,32 @@ from desktop_app.desk.protocol import JobFilter, JobRow, JobsDesk
 from desktop_app.ui import words
 from desktop_app.ui.background import Background, Cancel
 from desktop_app.ui.models.paged import GrowingModel
+from desktop_app.ui.palette import Tone
 from desktop_app.ui.widgets.table import Cell, Column, width_of
 
 PAGE = 200
 #: Time left is reckoned from what was done within this time.
 RATE_WINDOW_S = 30.0
+
+
+#: Pauses that end by themselves.
+GOES_ON = frozenset({PauseCause.ENVIRONMENT, PauseCause.QUOTA})
+
+
+def waits_until(job: JobRow) -> datetime | None:
+    """When a running job goes on of which nothing can be done now; None: it is under way, or a person decides."""
+    counts = job.counts
+    waiting = counts.outcome_unknown - job.undecided + counts.waiting_retry
+    if not waiting or waiting + job.undecided < counts.open:
+        return None
+    return min((at for at in (job.asks_at, job.retries_at) if at is not None), default=None)
+
+
+def job_state(job: JobRow) -> words.Status:
+    """How a job stands; a running one that only a person can bring on says so."""
+    if job.state is JobState.RUNNING and job.undecided and job.undecided == job.counts.open:
+        return words.Status("help-circle-filled", words.translate("words", "Your decision"), Tone.WARNING)
+    return words.job_status(job)
 
 
 class Rates:
@@ -38,16 +59,23 @@ class Rates:
         while len(seen) > 2 and now - seen[0][0] > RATE_WINDOW_S:
             seen.popleft()
 
-    def per_second(self, tracking_number: str) -> float:
-        """Devices a second; 0.0 where nothing is known yet."""
-        seen = self._seen.get(tracking_number)
-        if not seen or seen[-1][0] - seen[0][0] < 0.5:
-            return 0.0
-        return (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0])
+    def per_second(self, tracking_number: str, now: float | None = None) -> float:
+        """Devices a second; 0.0 where nothing is known yet.
 
-    def seconds_left(self, job: JobRow) -> float | None:
+        Args:
+            now: of the same clock: since the last progress nothing was done, which counts; None: at the last progress.
+        """
+        seen = self._seen.get(tracking_number)
+        if not seen:
+            return 0.0
+        until = seen[-1][0] if now is None else max(now, seen[-1][0])
+        if until - seen[-1][0] > RATE_WINDOW_S or seen[-1][0] - seen[0][0] < 0.5:
+            return 0.0
+        return (seen[-1][1] - seen[0][1]) / (until - seen[0][0])
+
+    def seconds_left(self, job: JobRow, now: float | None = None) -> float | None:
         """Time until the job is through at its present speed, or None."""
-        speed = self.per_second(job.tracking_number)
+        speed = self.per_second(job.tracking_number, now)
         return job.counts.open / speed if speed > 0 else None
 
 
@@ -70,6 +98,7 @@ class JobTableModel(GrowingModel[JobRow]):
         self._clock = clock
         self._filter, self._text = JobFilter.ALL, ""
         self.rates = Rates()
+        self._now = 0.0  # of the clock of take_changes
 
     def show(self, filter: JobFilter, text: str) -> None:
         """Lists the jobs of this filter that hold the text."""
@@ -92,6 +121,7 @@ class JobTableModel(GrowingModel[JobRow]):
 
     def take_changes(self, jobs: Iterable[JobRow], now: float) -> bool:
         """Puts changed jobs in their rows with one signal. True: some are not listed, the list must be read again."""
+        self._now = now
         places = {row.tracking_number: place for place, row in enumerate(self._rows)}
         touched, unknown = [], False
         for job in jobs:
@@ -106,12 +136,20 @@ class JobTableModel(GrowingModel[JobRow]):
             self.dataChanged.emit(self.index(min(touched), 0), self.index(max(touched), len(self.columns) - 1))
         return unknown
 
+    def tick(self, now: float) -> None:
+        """Time has passed: what is told of running jobs' time left is painted again."""
+        self._now = now
+        running = [place for place, row in enumerate(self._rows) if row.state is JobState.RUNNING]
+        if running:
+            column = next(place for place, spec in enumerate(self.columns) if spec.key == "time")
+            self.dataChanged.emit(self.index(running[0], column), self.index(running[-1], column))
+
     def cell(self, row: int, column: int) -> Cell:
         job = self._rows[row]
         counts = job.counts
         match self.columns[column].key:
             case "state":
-                status = words.job_status(job)
+                status = job_state(job)
                 return Cell(status.word, icon=status.icon, tone=status.tone, strong=status.strong)
             case "progress":
                 share = f"{words.percent(counts.done - counts.cancelled, counts.total)} %"
@@ -121,7 +159,7 @@ class JobTableModel(GrowingModel[JobRow]):
             case "failed":
                 return Cell(words.number(counts.failed))
             case "time":
-                return Cell(self._time(job))
+                return Cell(self._time(job), muted=job.state in FINAL_JOBS)
             case key:
                 return Cell(str(getattr(job, key)), muted=key == "action")
 
@@ -132,9 +170,14 @@ class JobTableModel(GrowingModel[JobRow]):
             word = self.tr("Cancelled {time}") if job.state is JobState.CANCELLED else self.tr("Finished {time}")
             return word.format(time=clock.short(job.finished_at, today))
         if job.state is JobState.RUNNING:
-            left = self.rates.seconds_left(job)
+            waits = waits_until(job)
+            if waits is not None:
+                return self.tr("Waits until {time}").format(time=clock.soon(waits, datetime.now(UTC)))
+            left = self.rates.seconds_left(job, self._now)
             return self.tr("{time} left").format(time=words.about(left)) if left is not None else ""
         if job.state is JobState.PAUSED:
+            if job.resume_at is not None and job.pause_cause in GOES_ON:
+                return self.tr("Until {time}").format(time=clock.soon(job.resume_at, datetime.now(UTC)))
             return {
                 PauseCause.OPERATOR: self.tr("By an operator"),
                 PauseCause.ENVIRONMENT: self.tr("No connection"),
@@ -142,4 +185,4 @@ class JobTableModel(GrowingModel[JobRow]):
                 PauseCause.THRESHOLD: self.tr("Too many failed"),
                 None: "",
             }[job.pause_cause]
-        return self.tr("Waiting") if job.state is JobState.QUEUED else ""
+        return self.tr("Waits its turn") if job.state is JobState.QUEUED else ""

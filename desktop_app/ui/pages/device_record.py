@@ -44,11 +44,22 @@ class DeviceRecordDialog(Dialog):
         cls, parent: QWidget, context: Context, device: object, reread: Callable[[], None] | None = None
     ) -> None:
         """Fetches the record of a :class:`DeviceRow` and shows it; ``reread`` is called when billing was re-read."""
-        if not isinstance(device, DeviceRow):
-            return
+        if isinstance(device, DeviceRow):
+            cls.open_named(parent, context, device.iccid, device.service_provider, reread)
+
+    @classmethod
+    def open_named(
+        cls,
+        parent: QWidget,
+        context: Context,
+        iccid: str,
+        service_provider: str | None = None,
+        reread: Callable[[], None] | None = None,
+    ) -> None:
+        """Fetches the record of the device of this ICCID, on this service provider, and shows it."""
         desk = context.desk
         context.background.run(
-            lambda cancel: desk.device(device.iccid, device.service_provider),
+            lambda cancel: desk.device(iccid, service_provider),
             done=lambda record: cls(parent, context, record, reread).open(),
             failed=context.complain,
             key="device_record",

@@ -32,9 +32,16 @@ class InfoBar(QWidget):
     closed = Signal()
 
     def __init__(
-        self, tone: Tone = Tone.INFO, parent: QWidget | None = None, *, closable: bool = False, stacked: bool = False
+        self,
+        tone: Tone = Tone.INFO,
+        parent: QWidget | None = None,
+        *,
+        closable: bool = False,
+        stacked: bool = False,
+        abreast: bool = False,
     ) -> None:
-        """``stacked`` puts the sentence under the title, for narrow places."""
+        """``stacked`` puts the sentence under the title, for narrow places, and the actions under each other;
+        ``abreast`` leaves the actions beside each other."""
         super().__init__(parent)
         self._tone = tone
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
@@ -49,7 +56,8 @@ class InfoBar(QWidget):
         self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self._row.addWidget(self._label, 1)
         self._actions: list[Button] = []
-        self._action_box: QVBoxLayout | QHBoxLayout = QVBoxLayout() if stacked else QHBoxLayout()
+        self._are_abreast = abreast or not stacked
+        self._action_box: QVBoxLayout | QHBoxLayout = QHBoxLayout() if self._are_abreast else QVBoxLayout()
         self._action_box.setSpacing(4)
         self._row.addLayout(self._action_box)
         self._close: Button | None = None
@@ -90,7 +98,7 @@ class InfoBar(QWidget):
         button = Button(text, self, kind="link", name=name)
         button.clicked.connect(lambda: run())
         self._actions.append(button)
-        side = Qt.AlignmentFlag.AlignRight if self._is_stacked else Qt.AlignmentFlag.AlignVCenter
+        side = Qt.AlignmentFlag.AlignVCenter if self._are_abreast else Qt.AlignmentFlag.AlignRight
         self._action_box.addWidget(button, 0, side)
         button.show()
         return button

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtGui import QGuiApplication, QResizeEvent
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
-from desktop_app.association.states import FINAL_JOBS, JobState, PauseCause, WorkOrderState
-from desktop_app.desk.protocol import CauseGroup, JobCounts, JobDetail, JobRow, Retried
+from desktop_app.association.states import FINAL_JOBS, JobState, WorkOrderState
+from desktop_app.desk.protocol import CauseGroup, JobCounts, JobDetail, JobRow, Retried, WorkOrderDetail
 from desktop_app.ui import words
 from desktop_app.ui.background import Lane
 from desktop_app.ui.context import Context
 from desktop_app.ui.files import ask_save
+from desktop_app.ui.models.jobs import Rates
 from desktop_app.ui.models.work_orders import WorkOrderTableModel
+from desktop_app.ui.pages.jobs.causes import CauseArea
+from desktop_app.ui.pages.jobs.notices import Notices
+from desktop_app.ui.pages.jobs.progress_row import ProgressRow
+from desktop_app.ui.pages.jobs.resolve import ResolveDialog, undecided
+from desktop_app.ui.pages.jobs.summary import summary
 from desktop_app.ui.palette import Tone
 from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.card import Card
 from desktop_app.ui.widgets.chips import ChipRow
 from desktop_app.ui.widgets.dialogs import confirm
 from desktop_app.ui.widgets.empty_state import EmptyState
-from desktop_app.ui.widgets.info_bar import InfoBar
-from desktop_app.ui.widgets.labels import ElidedLabel, label
+from desktop_app.ui.widgets.labels import label
 from desktop_app.ui.widgets.table import TableView
 
 _W = WorkOrderState
@@ -37,10 +41,6 @@ GROUPS: dict[str, tuple[WorkOrderState, ...]] = {
     "cancelled": (_W.CANCELLED,),
     "all": (),
 }
-#: Causes are shown side by side, two in a row, and no more than this.
-MOST_CAUSES = 4
-#: From this width on (pixels) each cause says what to do.
-WIDE = 760
 DETAIL_DEBOUNCE_MS = 250
 
 
@@ -56,12 +56,6 @@ def group_count(counts: JobCounts, key: str) -> int:
     }[key]
 
 
-def _urgency(cause: CauseGroup) -> tuple[int, int]:
-    """What somebody should look at first comes first."""
-    order = (WorkOrderState.FAILED, WorkOrderState.OUTCOME_UNKNOWN, WorkOrderState.REJECTED)
-    return order.index(cause.state) if cause.state in order else len(order), -cause.count
-
-
 class JobDetailPanel(Card):
     """The chosen job.
 
@@ -73,14 +67,15 @@ class JobDetailPanel(Card):
     device_opened = Signal(int)
     steered = Signal()
 
-    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+    def __init__(self, context: Context, rates: Rates, parent: QWidget | None = None) -> None:
+        """``rates``: how fast jobs get on."""
         super().__init__(parent, padding=0, spacing=0)
-        self.setMinimumHeight(230)
-        self._context = context
+        self.setMinimumHeight(260)
+        self._context, self._rates = context, rates
         self._job: JobRow | None = None
-        self._causes: tuple[CauseGroup, ...] | None = None
         self._cause = ""  # code of the cause that the list is narrowed to
         self._cause_count = 0
+        self._busy: set[Button | None] = set()  # buttons whose work is under way
         self.model = WorkOrderTableModel(context.desk, context.background, context.clock, self)
         self.model.load_failed.connect(context.complain)
         self._stack = QStackedWidget()
@@ -105,8 +100,8 @@ class JobDetailPanel(Card):
         top.setContentsMargins(12, 12, 12, 4)
         top.setSpacing(8)
         top.addLayout(self._build_head())
-        self._facts = ElidedLabel(kind="muted")
-        top.addWidget(self._facts)
+        self.progress = ProgressRow(self._context, self._rates)
+        top.addWidget(self.progress)
         self.chips = ChipRow("workOrderFilter", self.tr("Which devices"), exclusive=True)
         for key, word in (
             ("failed", self.tr("Failed")),
@@ -119,18 +114,17 @@ class JobDetailPanel(Card):
             self.chips.add(key, word)
         self.chips.picked.connect(self._chip_picked)
         top.addWidget(self.chips)
-        self.pause_bar = InfoBar(Tone.WARNING)
-        self.pause_bar.setObjectName("pauseBar")
-        self.pause_bar.hide()
-        top.addWidget(self.pause_bar)
-        self._cause_area = QWidget()
-        self._cause_grid = QGridLayout(self._cause_area)
-        self._cause_grid.setContentsMargins(0, 0, 0, 0)
-        self._cause_grid.setSpacing(8)
-        self._cause_bars: list[InfoBar] = []
-        self._shown_causes: list[CauseGroup] = []
-        self._cause_area.hide()
-        top.addWidget(self._cause_area)
+        may_act = self._context.capabilities.may_associate
+        self.notices = Notices(self._context.clock, may_act=may_act)
+        self.notices.resolve_pressed.connect(self.resolve)
+        self.notices.notify_pressed.connect(self._notify_again)
+        top.addWidget(self.notices)
+        self.causes = CauseArea()
+        self.causes.show_pressed.connect(self._show_cause)
+        self.causes.retry_pressed.connect(self._retry_cause)
+        self.causes.edit_pressed.connect(self._edit_cause)
+        self.causes.resolve_pressed.connect(lambda cause: self.resolve(cause.code))
+        top.addWidget(self.causes)
         column.addLayout(top)
         self.table = TableView("workOrdersTable", self.tr("Devices of the job"))
         self.table.setModel(self.model)
@@ -149,19 +143,21 @@ class JobDetailPanel(Card):
         self._number.setStyleSheet("font-size: 14px;")
         self._number.setObjectName("trackingNumber")
         head.addWidget(self._number)
-        head.addStretch(1)
-        self.copy_button = self._head_button("", "copy", "copyNumberButton", self._copy, self.tr("Copy number"))
-        self.export_button = self._head_button(
-            self.tr("Export result CSV…"), "file-export", "exportCsvButton", self._export
+        self.copy_button = self._icon_button("copy", "copyNumberButton", self.copy_number, self.tr("Copy number"))
+        self.summary_button = self._icon_button(
+            "clipboard-list", "copySummaryButton", self.copy_summary, self.tr("Copy a summary for a ticket")
         )
-        self.pause_button = self._head_button(self.tr("Pause"), "player-pause", "pauseJobButton", self._pause)
-        self.resume_button = self._head_button(self.tr("Resume"), "player-play", "resumeJobButton", self._resume)
-        self.cancel_button = self._head_button(self.tr("Cancel…"), "ban", "cancelJobButton", self._cancel)
+        for button in (self.copy_button, self.summary_button):
+            head.addWidget(button)
+        head.addStretch(1)
+        self.export_button = self._head_button(self.tr("Export result…"), "file-export", "exportCsvButton", self.export)
+        self.pause_button = self._head_button(self.tr("Pause"), "player-pause", "pauseJobButton", self.pause)
+        self.resume_button = self._head_button(self.tr("Resume"), "player-play", "resumeJobButton", self.resume)
+        self.cancel_button = self._head_button(self.tr("Cancel…"), "ban", "cancelJobButton", self.cancel)
         self.retry_button = self._head_button(
-            self.tr("Retry failed"), "refresh", "retryFailedButton", self._retry, kind="primary"
+            self.tr("Retry failed"), "refresh", "retryFailedButton", self.retry, kind="primary"
         )
         for button in (
-            self.copy_button,
             self.export_button,
             self.pause_button,
             self.resume_button,
@@ -171,10 +167,13 @@ class JobDetailPanel(Card):
             head.addWidget(button)
         return head
 
-    def _head_button(
-        self, text: str, icon: str, name: str, run: Callable[[], None], tip: str = "", kind: str = "normal"
-    ) -> Button:
-        button = Button(text, icon=icon, name=name, accessible=tip or text, tip=tip, kind=kind)
+    def _icon_button(self, icon: str, name: str, run: Callable[[], None], said: str) -> Button:
+        button = Button(kind="icon", icon=icon, name=name, accessible=said, tip=said)
+        button.clicked.connect(lambda: run())
+        return button
+
+    def _head_button(self, text: str, icon: str, name: str, run: Callable[[], None], kind: str = "normal") -> Button:
+        button = Button(text, icon=icon, name=name, accessible=text, kind=kind)
         button.clicked.connect(lambda: run())
         return button
 
@@ -183,9 +182,11 @@ class JobDetailPanel(Card):
     def show_job(self, job: JobRow | None) -> None:
         """Shows another job, or none."""
         self._job = job
-        self._causes, self._cause = None, ""
+        self._cause = ""
         self._stack.setCurrentIndex(0 if job is None else 1)
-        self._show_causes(())
+        self.causes.show_causes((), may_act=False)
+        self.notices.show_notification(None)
+        self.progress.show_job(None)
         if job is None:
             self.model.start_over(0)
             return
@@ -200,11 +201,18 @@ class JobDetailPanel(Card):
         """The job that is shown has moved on."""
         if self._job is None or job.tracking_number != self._job.tracking_number or job == self._job:
             return
+        moved = job.counts != self._job.counts
         self._job = job
         self._write(job)
-        self.model.counts_changed(self._total())
+        if moved:
+            self.model.counts_changed(self._total())
         if not self._timer.isActive():
             self._timer.start()
+
+    def tick(self) -> None:
+        """Time has passed: speed and time left of a job that runs are told anew."""
+        if self._job is not None and self._job.state not in FINAL_JOBS:
+            self.progress.tick()
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -225,11 +233,12 @@ class JobDetailPanel(Card):
             facts.append(self.tr("run {n}").format(n=job.run_no))
         if job.reason:
             facts.append(f"“{job.reason}”")
-        self._facts.setText(" · ".join(facts))
+        self.progress.facts.setText(" · ".join(facts))
+        self.progress.show_job(job)
         self.chips.set_counts({key: group_count(counts, key) for key in GROUPS})
         always = {"all", "done", *self.chips.on()}
         self.chips.show_only(*(key for key in GROUPS if key in always or group_count(counts, key)))
-        is_final = job.state in FINAL_JOBS
+        is_final, may_act = job.state in FINAL_JOBS, self._context.capabilities.may_associate
         is_paused = job.state is JobState.PAUSED
         again = counts.failed + counts.rejected + counts.cancelled
         self.pause_button.setVisible(not is_final and not is_paused and job.state is not JobState.FINISHING)
@@ -238,7 +247,10 @@ class JobDetailPanel(Card):
         self.retry_button.setVisible(is_final and again > 0)
         self.retry_button.setText(self._retry_text(counts))
         self.retry_button.setAccessibleName(self.retry_button.text())
-        self._write_pause(job)
+        for button in (self.pause_button, self.resume_button, self.cancel_button, self.retry_button):
+            button.setEnabled(may_act and button not in self._busy)
+            button.setToolTip("" if may_act else self.tr("You may look, but you have no right to associate devices"))
+        self.notices.show_job(job)
 
     def _retry_text(self, counts: JobCounts) -> str:
         if counts.failed:
@@ -246,16 +258,6 @@ class JobDetailPanel(Card):
         if counts.rejected:
             return self.tr("Retry {n} rejected").format(n=words.number(counts.rejected))
         return self.tr("Retry {n} cancelled").format(n=words.number(counts.cancelled))
-
-    def _write_pause(self, job: JobRow) -> None:
-        is_paused = job.state is JobState.PAUSED
-        self.pause_bar.setVisible(is_paused)
-        if is_paused:
-            by_itself = job.pause_cause in {PauseCause.ENVIRONMENT, PauseCause.QUOTA}
-            rest = self.tr("It goes on by itself.") if by_itself else self.tr("Resume it when it may go on.")
-            title = self.tr("Paused: {cause}.").format(cause=words.pause_cause(job.pause_cause))
-            tone = Tone.INFO if job.pause_cause is PauseCause.OPERATOR else Tone.WARNING
-            self.pause_bar.show_message(title, " ".join(filter(None, (job.pause_reason, rest))), tone)
 
     # --- devices ------------------------------------------------------------------------------------------------------
 
@@ -282,7 +284,7 @@ class JobDetailPanel(Card):
         if order is not None:
             self.device_opened.emit(order.line)
 
-    # --- causes -------------------------------------------------------------------------------------------------------
+    # --- causes -----------------------------------------------------------------------------------------------------
 
     def _fetch(self) -> None:
         if self._job is None:
@@ -295,62 +297,98 @@ class JobDetailPanel(Card):
     def _fetched(self, detail: JobDetail) -> None:
         if self._job is None or detail.job.tracking_number != self._job.tracking_number:
             return
-        if detail.causes != self._causes:
-            self._causes = detail.causes
-            self._show_causes(detail.causes)
-            for cause in detail.causes:
-                if cause.code == self._cause and cause.count != self._cause_count:
-                    self._cause_count = cause.count
-                    self.model.counts_changed(cause.count)
-
-    def _show_causes(self, causes: tuple[CauseGroup, ...]) -> None:
-        for bar in self._cause_bars:
-            self._cause_grid.removeWidget(bar)
-            bar.clear_actions()
-            bar.hide()
-            bar.deleteLater()
-        self._cause_bars.clear()
-        self._shown_causes.clear()
-        for place, cause in enumerate(sorted(causes, key=_urgency)[:MOST_CAUSES]):
-            tone = Tone.ERROR if cause.state is WorkOrderState.FAILED and not cause.retryable else Tone.WARNING
-            bar = InfoBar(tone, self._cause_area, stacked=True)
-            bar.setToolTip(cause.what_to_do)
-            text = self.tr("Show {count}").format(count=words.number(cause.count))
-            button = bar.add_action(text, partial(self._show_cause, cause), f"cause_{cause.code}")
-            button.setAccessibleName(f"{text}: {cause.title}")
-            self._cause_grid.addWidget(bar, place // 2, place % 2)
-            bar.show()
-            self._cause_bars.append(bar)
-            self._shown_causes.append(cause)
-        for column in (0, 1):
-            self._cause_grid.setColumnStretch(column, 1 if column < len(causes) else 0)
-        self._write_causes()
-        self._cause_area.setVisible(bool(causes))
-
-    def _write_causes(self) -> None:
-        """Says what to do where there is room for it; else that is the tool tip, and stands in the list."""
-        has_room = self.width() >= WIDE
-        for bar, cause in zip(self._cause_bars, self._shown_causes, strict=True):
-            bar.show_message(words.devices_that(cause.count, cause.title), cause.what_to_do if has_room else "")
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._write_causes()
+        may_act = self._context.capabilities.may_associate and detail.job.state is not JobState.FINISHING
+        self.causes.show_causes(detail.causes, may_act=may_act)
+        self.notices.show_notification(detail.notification)
+        for cause in detail.causes:
+            if cause.code == self._cause and cause.count != self._cause_count:
+                self._cause_count = cause.count
+                self.model.counts_changed(cause.count)
 
     def _show_cause(self, cause: CauseGroup) -> None:
         self._cause, self._cause_count = cause.code, cause.count
         self.chips.set_on()
         self._list()
 
+    def _retry_cause(self, cause: CauseGroup) -> None:
+        desk, code = self._context.desk, cause.code
+        self._steer(lambda number: desk.retry(number, code), "{number}", self.retry_button)
+
+    def _edit_cause(self, cause: CauseGroup) -> None:
+        """Opens the request anew with the devices of this cause."""
+        if self._job is None:
+            return
+        desk, number, context = self._context.desk, self._job.tracking_number, self._context
+        states, code = (cause.state,), cause.code
+        context.background.run(
+            lambda cancel: desk.draft(number, states, code),
+            done=context.fill_in,
+            failed=context.complain,
+            key="draft",
+            owner=self,
+        )
+
+    # --- unknown outcomes, notification -------------------------------------------------------------------------------
+
+    def resolve(self, error_code: str = "", line: int = 0) -> None:
+        """Asks a person about the devices that billing cannot tell of: those of a cause, or the one of a line."""
+        if self._job is None:
+            return
+        desk, number = self._context.desk, self._job.tracking_number
+
+        def ask(details: tuple[WorkOrderDetail, ...]) -> None:
+            if not details:
+                self._context.notify(self.tr("Nothing waits for a decision any more"), Tone.INFO)
+                return
+            dialog = ResolveDialog(self, self._context, number, details)
+            dialog.resolved.connect(self._resolved)
+            dialog.open()
+
+        self._context.background.run(
+            lambda cancel: undecided(desk, number, error_code, line),
+            done=ask,
+            failed=self._context.complain,
+            key="undecided",
+            owner=self,
+        )
+
+    def _resolved(self, iccid: str) -> None:
+        self._context.notify(self.tr("{iccid} is settled and goes on").format(iccid=iccid))
+        self.steered.emit()
+
+    def _notify_again(self) -> None:
+        desk = self._context.desk
+        self._steer(desk.notify_again, self.tr("{number}: the notification is sent again"), None)
+
     # --- steering -----------------------------------------------------------------------------------------------------
 
-    def _copy(self) -> None:
+    def copy_number(self) -> None:
+        """Puts the tracking number into the clipboard."""
         if self._job is not None:
             number = self._job.tracking_number
             QGuiApplication.clipboard().setText(number)
             self._context.notify(self.tr("{number} copied").format(number=number), Tone.INFO)
 
-    def _export(self) -> None:
+    def copy_summary(self) -> None:
+        """Puts the job in a few lines of text into the clipboard."""
+        if self._job is None:
+            return
+        desk, clock, number = self._context.desk, self._context.clock, self._job.tracking_number
+
+        def copy(text: str) -> None:
+            QGuiApplication.clipboard().setText(text)
+            self._context.notify(self.tr("Summary of {number} copied").format(number=number), Tone.INFO)
+
+        self._context.background.run(
+            lambda cancel: summary(desk, number, clock),
+            done=copy,
+            failed=self._context.complain,
+            key="summary",
+            owner=self,
+        )
+
+    def export(self) -> None:
+        """Asks for a file and writes the result."""
         if self._job is None:
             return
         desk, context, number = self._context.desk, self._context, self._job.tracking_number
@@ -371,20 +409,28 @@ class JobDetailPanel(Card):
         kinds = self.tr("CSV (*.csv);;Excel (*.xlsx)")
         ask_save(self, self.tr("Export result"), kinds, f"{number}.csv", write)
 
-    def _steer(self, work: Callable[[str], object], said: str, button: Button) -> None:
+    def _steer(self, work: Callable[[str], object], said: str, button: Button | None) -> None:
         """Does something with the job; the button waits until it is done."""
-        if self._job is None:
+        if self._job is None or button in self._busy:
             return
         number = self._job.tracking_number
-        button.setEnabled(False)
+        if button is not None:
+            self._busy.add(button)
+            button.setEnabled(False)
+
+        def over() -> None:
+            if button is not None:
+                self._busy.discard(button)
+                button.setEnabled(True)
 
         def done(result: object) -> None:
-            button.setEnabled(True)
+            over()
             self._context.notify(self._said(said, number, result))
+            self._fetch()
             self.steered.emit()
 
         def failed(error: Exception) -> None:
-            button.setEnabled(True)
+            over()
             self._context.complain(error)
 
         self._context.background.run(lambda cancel: work(number), done=done, failed=failed, owner=self, lane=Lane.LONG)
@@ -399,16 +445,20 @@ class JobDetailPanel(Card):
                 text += " · " + self.tr("{n} still blocked").format(n=words.number(result.still_blocked))
         return text
 
-    def _pause(self) -> None:
+    def pause(self) -> None:
+        """Has nothing more of the job begun."""
         self._steer(self._context.desk.pause, self.tr("{number} paused"), self.pause_button)
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
+        """Ends a pause."""
         self._steer(self._context.desk.resume, self.tr("{number} goes on"), self.resume_button)
 
-    def _retry(self) -> None:
+    def retry(self) -> None:
+        """Tries again all that failed, was rejected or was cancelled."""
         self._steer(self._context.desk.retry, "{number}", self.retry_button)
 
-    def _cancel(self) -> None:
+    def cancel(self) -> None:
+        """Asks, and says what stays done."""
         if self._job is None:
             return
         counts = self._job.counts

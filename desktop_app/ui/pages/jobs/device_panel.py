@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication, QTextOption
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
 
-from desktop_app.association.states import StepState
+from desktop_app.association.states import StepState, WorkOrderState
 from desktop_app.desk.protocol import StepRow, WorkOrderDetail
 from desktop_app.ui import words
 from desktop_app.ui.context import Context
+from desktop_app.ui.pages.device_record import DeviceRecordDialog
 from desktop_app.ui.palette import Tone
 from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.card import Card, Line
@@ -26,9 +30,11 @@ class DevicePanel(Card):
 
     Signals:
         closed(): a person closed it.
+        resolve_pressed(int): a person decides what became of the device of this line.
     """
 
     closed = Signal()
+    resolve_pressed = Signal(int)
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent, padding=0, spacing=0)
@@ -136,6 +142,36 @@ class DevicePanel(Card):
         if order.due_at is not None:
             due = self.tr("Goes on at {time}").format(time=self._context.clock.second(order.due_at))
             column.addWidget(label(due, "small"))
+        column.addLayout(self._ways(detail))
+
+    def _ways(self, detail: WorkOrderDetail) -> QHBoxLayout:
+        """What can be done from here."""
+        order = detail.work_order
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        is_undecided = order.state is WorkOrderState.OUTCOME_UNKNOWN and order.due_at is None
+        if is_undecided and self._context.capabilities.may_associate:
+            resolve = Button(self.tr("Resolve…"), kind="link", name="resolveDeviceButton")
+            resolve.clicked.connect(lambda: self.resolve_pressed.emit(order.line))
+            row.addWidget(resolve)
+        if order.iccid and order.service_provider:
+            record = Button(self.tr("Everything about this device"), kind="link", name="deviceRecordButton")
+            record.clicked.connect(
+                lambda: DeviceRecordDialog.open_named(self, self._context, order.iccid, order.service_provider)
+            )
+            row.addWidget(record)
+        raw = Button(self.tr("Copy raw"), kind="link", name="copyRawButton")
+        raw.setToolTip(self.tr("All that is stored of this device of the job, for support; it holds no secrets"))
+        raw.clicked.connect(lambda: self._copy_raw(detail))
+        row.addWidget(raw)
+        row.addStretch(1)
+        return row
+
+    def _copy_raw(self, detail: WorkOrderDetail) -> None:
+        number, _ = self._which
+        document = {"tracking_number": number, **asdict(detail)}
+        QGuiApplication.clipboard().setText(json.dumps(document, default=str, ensure_ascii=False, indent=2))
+        self._context.notify(self.tr("Copied"), Tone.INFO)
 
     def _attempts(self, count: int) -> str:
         return self.tr("1 attempt") if count == 1 else self.tr("{n} attempts").format(n=count)
@@ -166,6 +202,10 @@ class DevicePanel(Card):
             column.addLayout(self._pair(words.step_name(step.step), words.step_status(step.state)))
             if step.state is not StepState.NOT_REQUESTED and (facts := self._step_facts(step)):
                 column.addWidget(label(facts, "small", wrap=True))
+            if step.answer and step.answer != detail.billing_answer and step.state in _ANSWER_MATTERS:
+                answer = label(step.answer, "small", wrap=True)
+                answer.setTextInteractionFlags(_SELECTABLE)
+                column.addWidget(answer)
 
     def _step_facts(self, step: StepRow) -> str:
         facts = []
@@ -173,6 +213,8 @@ class DevicePanel(Card):
             facts.append(self.tr("billing id {id}").format(id=step.billing_id))
         if step.http_status is not None:
             facts.append(self.tr("HTTP {status}").format(status=step.http_status))
+        if step.intent_at is not None and step.finished_at is None:
+            facts.append(self.tr("asked at {time}").format(time=self._context.clock.second(step.intent_at)))
         if step.attempts > 1:
             facts.append(self._attempts(step.attempts))
         if facts and step.finished_at is not None:
@@ -239,6 +281,8 @@ class DevicePanel(Card):
         column.addLayout(grid)
 
 
+#: States of a step of which the answer says more than the state.
+_ANSWER_MATTERS = frozenset({StepState.UNKNOWN, StepState.REFUSED, StepState.NOT_SENT})
 _SELECTABLE = Qt.TextInteractionFlag.TextSelectableByMouse
 #: A word longer than this gets a line of its own.
 _LONG = 26

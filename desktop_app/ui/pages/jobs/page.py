@@ -7,13 +7,17 @@ import time
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
+from desktop_app.association.states import JobState, PauseCause
 from desktop_app.desk.protocol import Changes, JobFilter, JobRow
+from desktop_app.ui import words
 from desktop_app.ui.commands import Command, bind
 from desktop_app.ui.context import Context
 from desktop_app.ui.models.jobs import JobTableModel
 from desktop_app.ui.pages.jobs.detail import JobDetailPanel
 from desktop_app.ui.pages.jobs.device_panel import DevicePanel
 from desktop_app.ui.pages.page import Page
+from desktop_app.ui.palette import Tone
+from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.card import Card
 from desktop_app.ui.widgets.chips import ChipRow
 from desktop_app.ui.widgets.empty_state import EmptyState
@@ -22,6 +26,7 @@ from desktop_app.ui.widgets.table import TableView
 
 SEARCH_DEBOUNCE_MS = 200
 RELOAD_MS = 300
+TICK_MS = 1_000
 
 
 class JobsPage(Page):
@@ -31,6 +36,7 @@ class JobsPage(Page):
         super().__init__(parent)
         self._context = context
         self._shown = ""  # tracking number of the job in the detail
+        self._troubles: dict[str, tuple[str, bool]] = {}  # of each job, what was told of it
         self._wanted = ""  # a job that is to be chosen as soon as it is listed
         self.model = JobTableModel(context.desk, context.background, context.clock, self)
         self.model.loaded.connect(self._loaded)
@@ -43,7 +49,7 @@ class JobsPage(Page):
         self._split.setHandleWidth(12)
         self._split.setChildrenCollapsible(False)
         self._split.addWidget(self._build_master())
-        self.detail = JobDetailPanel(context)
+        self.detail = JobDetailPanel(context, self.model.rates)
         self.detail.device_opened.connect(self._open_device)
         self.detail.steered.connect(self._reload_soon)
         self._split.addWidget(self.detail)
@@ -54,9 +60,13 @@ class JobsPage(Page):
         self.device = DevicePanel(context)
         self.device.hide()
         self.device.closed.connect(self._device_closed)
+        self.device.resolve_pressed.connect(lambda line: self.detail.resolve(line=line))
         row.addWidget(self.device)
         self._search_timer = self._timer(SEARCH_DEBOUNCE_MS, self._apply_filter)
         self._reload_timer = self._timer(RELOAD_MS, self.reload)
+        ticker = self._timer(TICK_MS, self._tick)
+        ticker.setSingleShot(False)
+        ticker.start()
         bind(self, self.commands())
         self.reload()
 
@@ -64,7 +74,21 @@ class JobsPage(Page):
         return (
             Command(self.tr("Search jobs"), self._focus_search, ("Ctrl+F",)),
             Command("", self.device.close_panel, ("Escape",), explains=self.tr("Close the panel of the device")),
+            self._command(self.tr("Retry what failed"), self.detail.retry_button, "Ctrl+R"),
+            self._command(self.tr("Pause the job"), self.detail.pause_button, "Ctrl+P"),
+            self._command(self.tr("Resume the job"), self.detail.resume_button, "Ctrl+Shift+P"),
+            self._command(self.tr("Cancel the job…"), self.detail.cancel_button),
+            self._command(self.tr("Export the result…"), self.detail.export_button, "Ctrl+E"),
+            self._command(self.tr("Copy the tracking number"), self.detail.copy_button, "Ctrl+Shift+C"),
+            self._command(
+                self.tr("Copy a summary of the job for a ticket"), self.detail.summary_button, "Ctrl+Shift+S"
+            ),
         )
+
+    @staticmethod
+    def _command(text: str, button: Button, *keys: str) -> Command:
+        """What a button does, by a key too; it can be done while the button could be pressed."""
+        return Command(text, button.click, keys, can_run=lambda: button.isVisible() and button.isEnabled())
 
     def _timer(self, after_ms: int, run: object) -> QTimer:
         timer = QTimer(self)
@@ -145,6 +169,8 @@ class JobsPage(Page):
     def take_changes(self, changes: Changes) -> None:
         if not changes.jobs:
             return
+        for job in changes.jobs:
+            self._tell_trouble(job)
         is_filtered = self._filter() is not JobFilter.ALL
         if self.model.take_changes(changes.jobs, time.monotonic()) or is_filtered:
             self._reload_soon()
@@ -154,6 +180,33 @@ class JobsPage(Page):
             if job.tracking_number == self._shown:
                 self.detail.job_changed(job)
                 self.device.job_changed()
+
+    def _tick(self) -> None:
+        """Speed and time left change while nothing else does."""
+        if self.isVisible():
+            self.model.tick(time.monotonic())
+            self.detail.tick()
+
+    def _tell_trouble(self, job: JobRow) -> None:
+        """Says once that a job paused itself, or that it cannot go on without a person."""
+        by_itself = job.state is JobState.PAUSED and job.pause_cause is not PauseCause.OPERATOR
+        trouble = (str(job.pause_cause) if by_itself else "", job.undecided > 0)
+        before = self._troubles.get(job.tracking_number, ("", False))
+        if trouble == before:
+            return
+        self._troubles[job.tracking_number] = trouble
+        number = job.tracking_number
+        if trouble[0] and trouble[0] != before[0]:
+            text = self.tr("{number} paused itself: {cause}").format(
+                number=number, cause=words.pause_cause(job.pause_cause)
+            )
+        elif trouble[1] and not before[1]:
+            text = self.tr("{number} needs your decision on {devices}").format(
+                number=number, devices=words.devices(job.undecided)
+            )
+        else:
+            return
+        self._context.notify(text, Tone.WARNING, action=self.tr("Show job"), run=lambda: self._context.show_job(number))
 
     # --- list ---------------------------------------------------------------------------------------------------------
 
