@@ -30,17 +30,29 @@ class Fault:
     Attributes:
         verdict: what the client says of it.
         made: whether it was made all the same.
+        http_status: what was answered; None: nothing was.
+        takes_s: seconds until the client has its verdict, where there is a clock for it.
+        appears_s: seconds after the call at which it comes into being, where there is a clock for it.
     """
 
     verdict: PostVerdict
     made: bool = False
     retry_after_s: float | None = None
+    http_status: int | None = None
+    takes_s: float = 0.0
+    appears_s: float = 0.0
 
 
 CUT_AFTER = Fault(PostVerdict.UNKNOWN, made=True)
 CUT_BEFORE = Fault(PostVerdict.UNKNOWN, made=False)
-BUSY = Fault(PostVerdict.NOT_SENT, retry_after_s=0.0)
-REFUSED = Fault(PostVerdict.REFUSED)
+FAILED_AFTER = Fault(PostVerdict.UNKNOWN, made=True, http_status=500)
+FAILED_BEFORE = Fault(PostVerdict.UNKNOWN, made=False, http_status=500)
+#: It is made at once, but the answer would come after the deadline.
+TOO_LATE = Fault(PostVerdict.UNKNOWN, made=True, takes_s=5.0)
+#: It is not there yet when billing answers that it failed.
+APPEARS_LATE = Fault(PostVerdict.UNKNOWN, made=True, http_status=500, appears_s=0.8)
+BUSY = Fault(PostVerdict.NOT_SENT, retry_after_s=0.0, http_status=429)
+REFUSED = Fault(PostVerdict.REFUSED, http_status=400)
 GONE = Fault(PostVerdict.ENVIRONMENT)
 
 
@@ -111,14 +123,17 @@ class BillingLedger:
             self.posts += 1
             fault = self.faults.popleft() if self.faults else None
             if fault is not None and not fault.made:
-                return PostResult(
-                    fault.verdict, reason="As the test asked.", retry_after_s=fault.retry_after_s, http_status=400
-                )
+                return self._went_wrong(fault)
             made = str(next(self._ids))
             book[made] = order
         if fault is not None:
-            return PostResult(fault.verdict, reason="As the test asked.")
+            return self._went_wrong(fault)
         return PostResult(PostVerdict.CREATED, made, 201, '{"ok":true}')
+
+    @staticmethod
+    def _went_wrong(fault: Fault) -> PostResult:
+        answer = "" if fault.http_status is None else '{"ok":false}'
+        return PostResult(fault.verdict, None, fault.http_status, answer, "As the test asked.", fault.retry_after_s)
 
     def find_services(self, billing_customer_id: str, *, reference: str = "", number: str = "") -> ServiceLookup:
         assert reference or number
