@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
@@ -48,6 +48,11 @@ class Counters:
         """The job had its turn: others come first now."""
         self._turns.add(job_id)
         _ = self._changes[job_id]
+
+    def will_change(self, job_ids: Iterable[int]) -> None:
+        """Something else is written of these jobs after the counters: their rows are locked in the same order."""
+        for job_id in job_ids:
+            _ = self._changes[job_id]
 
     def progressed(self, job_id: int) -> None:
         """Billing did something for the job: its next pause begins with a short one."""

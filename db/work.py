@@ -5,7 +5,7 @@ lease was taken over (a zombie) changes nothing. Locking hints only make it fast
 means; that is done by pure functions, whose decisions are written down here in sets.
 
 A caller writes in this order, so that two engines never wait for each other in a circle: work orders and what hangs on
-them first, then claims, and the jobs' counters last, by ascending job.
+them first, then claims, and the jobs' counters by ascending job; a pause of one of these jobs comes after them.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ is kept is not posted; what is already active on it is kept as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -236,7 +236,9 @@ def settled_without_call(terms: BillingTerms, records: Mapping[Step, Written]) -
     return settled
 
 
-def next_call(terms: BillingTerms, records: Mapping[Step, Written]) -> NextCall | None:
+def next_call(
+    terms: BillingTerms, records: Mapping[Step, Written], anew: Collection[Step] = frozenset()
+) -> NextCall | None:
     """The next call; None where every billing step is settled and only the local effects are left.
 
     A step with an open intent or an unknown outcome is asked for, never posted. On a kept service, and where services
@@ -244,6 +246,8 @@ def next_call(terms: BillingTerms, records: Mapping[Step, Written]) -> NextCall 
 
     Args:
         records: what is written so far, :func:`settled_without_call` included.
+        anew: steps that were not sent in an earlier run of the job: since then somebody else may have made what they
+            make, so they are looked up as if they had never been begun.
     """
     for step in steps_at_billing(terms):
         record = records.get(step)
@@ -253,7 +257,7 @@ def next_call(terms: BillingTerms, records: Mapping[Step, Written]) -> NextCall 
         find = CallKind.FIND_SERVICE if is_service else CallKind.FIND_PRODUCT
         if record is not None and record.state in {StepState.INTENT, StepState.UNKNOWN}:
             return NextCall(find, step)
-        never_sent = record is None or record.state is StepState.REFUSED
+        never_sent = record is None or record.state is StepState.REFUSED or step in anew
         look_first = terms.lookup_first if is_service else terms.action is BillingAction.KEEP
         if never_sent and look_first:
             return NextCall(find, step)

@@ -218,7 +218,7 @@ class Group:
             self._go_on(draft, NextCall(post_of(call.step), call.step))
         else:
             self._settle_without_call(draft)
-            self._go_on(draft, next_call(one.terms, draft.steps))
+            self._go_on(draft, next_call(one.terms, draft.steps, one.not_sent_before))
 
     def _write_step(self, draft: Draft, step: Step, decision: Decision) -> None:
         state = decision.step_state
@@ -345,7 +345,7 @@ class Group:
             self._end(draft, Decision(work_order_state=WorkOrderState.FAILED, problem=problem))
             return
         self._settle_without_call(draft)
-        call = next_call(terms, draft.steps)
+        call = next_call(terms, draft.steps, one.not_sent_before)
         if call is None:
             # Applied in the next group: a group with effects that fails on its data must be able to leave it out.
             self.settled.append(one.going_on(draft.steps, None, self.lease))
@@ -360,9 +360,12 @@ class Group:
         work.record_services(self.uow, self.services)
         self._apply()
         work.write_orders(self.uow, self.engine_id, self.orders, self.lease_until)
+        # One order of the jobs' rows for everybody, or two engines wait for each other: the counters go through all of
+        # them, ascending, and what pauses holds their locks by then.
+        self.counters.will_change(self.pauses)
+        self.counters.write(self.uow)
         for job_id in sorted(self.pauses):
             self._pause(job_id)
-        self.counters.write(self.uow)
         return Recorded(
             to_call=tuple(draft.in_hand.going_on(draft.steps, call, self.lease) for draft, call in self.to_call),
             settled=tuple(self.settled),

@@ -131,6 +131,18 @@ class OrderInHand:
         row = self.steps.get(self.call.step)
         return row.intent_at if row is not None and row.state is StepState.UNKNOWN else None
 
+    @property
+    def not_sent_before(self) -> frozenset[Step]:
+        """Steps that were not sent before this run of the job; nothing was tried in it yet.
+
+        One that a person has settled as absent is not among them: that was looked up by a person.
+        """
+        if self.order.attempts:
+            return frozenset()
+        return frozenset(
+            step for step, row in self.order.steps.items() if row.state is StepState.NOT_SENT and not row.finished_at
+        )
+
     def attempt(self) -> Attempt:
         """The circumstances of its call, for the decision what its answer means."""
         assert self.call is not None

@@ -104,6 +104,22 @@ def test_the_next_call(terms: BillingTerms, before: Mapping[Step, StepState], ca
 
 
 @pytest.mark.parametrize(
+    ("terms", "before", "step", "call"),
+    [
+        (LOOK_FIRST, {SERVICE: S.NOT_SENT}, SERVICE, FIND),
+        (CREATE, {SERVICE: S.NOT_SENT}, SERVICE, POST),
+        (KEEP, {SERVICE: S.KEPT, CARRIER: S.NOT_SENT}, CARRIER, FIND_PRODUCT),
+        (CREATE, {SERVICE: S.DONE, CARRIER: S.NOT_SENT}, CARRIER, POST_PRODUCT),
+    ],
+)
+def test_what_was_not_sent_in_an_earlier_run_is_looked_up_as_if_it_had_never_been_begun(
+    terms: BillingTerms, before: Mapping[Step, StepState], step: Step, call: CallKind
+) -> None:
+    so_far = {of: StepRecord(state, "S1", 1) for of, state in before.items()}
+    assert next_call(terms, so_far, {step}) == NextCall(call, step)
+
+
+@pytest.mark.parametrize(
     ("terms", "so_far"),
     [
         (BillingTerms(BillingAction.NONE), {}),

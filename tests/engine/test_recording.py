@@ -1,0 +1,134 @@
+"""What a group of the recorder writes, where the order in which it does so matters."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from random import Random
+
+import pytest
+from sqlalchemy import update
+
+from db import steering, unit_of_work
+from db.integrity import check
+from db.schema import job, work_order
+from desktop_app.association.processing import ProcessingRules
+from desktop_app.association.retry import RetryRules
+from desktop_app.desk.requests import retry_job
+from desktop_app.desk.seat import Seat
+from desktop_app.engine.finishing import finish_due
+from desktop_app.engine.group import Item
+from desktop_app.engine.recorder import Recorder
+from desktop_app.engine.runner import run
+from tests.helpers.billing_ledger import BUSY, BillingLedger
+from tests.helpers.databases import Databases
+from tests.helpers.jobs import assert_counters_equal_rows, submit
+from tests.helpers.stores import fresh_store, wait_for_a_lock
+from tests.helpers.virtual_time import LEASE_S, SETTLE_S, TIMEOUT_S, Time
+from tests.helpers.world import World
+
+
+@pytest.fixture
+def world(databases: Databases) -> Iterator[World]:
+    with fresh_store(databases) as store:
+        yield World(store)
+
+
+def recorder_on(world: World, time: Time, **options: bool) -> Recorder:
+    """A recorder that gives up after one try."""
+    world.store.clock = lambda _connection: time.now
+    rules = ProcessingRules(timedelta(seconds=SETTLE_S), RetryRules(max_attempts=1, first_wait_s=0.5))
+    return Recorder(
+        world.store, "an-engine", rules, lease_s=LEASE_S, new_lease=time.lease, rng=Random(1), **options
+    )  # fmt: skip
+
+
+def work_off(recorder: Recorder, ledger: BillingLedger) -> None:
+    """Rounds until nothing is due."""
+    items: list[Item] = []
+    for _ in range(50):
+        recorded = recorder.record(items, 10)
+        items = [run(order, ledger, TIMEOUT_S, lambda: False) for order in recorded.to_call]
+        items += recorded.settled
+        if not items:
+            return
+    raise AssertionError("something never came to an end")
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_a_retry_looks_again_for_services_made_outside_the_program(world: World) -> None:
+    """What was looked up before a call that billing did not take is an answer of another day."""
+    time, ledger = Time(), BillingLedger()
+    submit(world, device_id := world.device(), create_billing_service=True)
+    number = world.rows(job)[0].tracking_number
+    recorder = recorder_on(world, time, lookup_first=True)
+    ledger.faults.append(BUSY)
+    work_off(recorder, ledger)
+    (order,) = world.rows(work_order)
+    assert (order.state, order.error_code, ledger.searches, ledger.posts) == ("failed", "BILLING_BUSY", 1, 1)
+    finish_due(world.store, notify=False)
+
+    # Somebody makes the service by hand.
+    ledger.add_service("S77", "500", order.msisdn)
+    time.pass_by(3_600)
+    retry_job(Seat(world.store, "admin"), number)
+    work_off(recorder, ledger)
+    order = world.order_of(device_id)
+    assert (order.state, order.error_code) == ("outcome_unknown", "BILLING_NUMBER_TAKEN")
+    assert ledger.posts == 1
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_what_a_person_says_is_absent_is_not_looked_up_again(world: World) -> None:
+    time, ledger = Time(), BillingLedger()
+    submit(world, device_id := world.device(), create_billing_service=True)
+    order = world.order_of(device_id)
+    ledger.add_service("S77", "500", order.msisdn)
+    recorder = recorder_on(world, time, lookup_first=True)
+    work_off(recorder, ledger)
+    assert world.order_of(device_id).error_code == "BILLING_NUMBER_TAKEN"
+
+    number = world.rows(job)[0].tracking_number
+    world.store.run(lambda uow: steering.resolve(uow, number, order.iccid, None, "ada"))
+    work_off(recorder, ledger)
+    assert world.order_of(device_id).state == "succeeded"
+    assert ledger.searches == 1
+    assert check(world.store) == ()
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+def test_a_group_that_pauses_one_job_and_counts_another_does_not_wait_in_a_circle(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else goes through both jobs in their order, as everybody does."""
+    monkeypatch.setattr(unit_of_work, "MOST_TRIES", 1)  # a deadlock is told, and not done again
+    time, ledger = Time(), BillingLedger()
+    for _ in range(2):
+        submit(world, world.device(), create_billing_service=True)
+    counted, paused = (row.id for row in world.rows(job))
+    recorder = recorder_on(world, time)
+    by_job = {order.order.job_id: order for order in recorder.record((), 2).to_call}
+    items = [run(by_job[counted], ledger, TIMEOUT_S, lambda: False)]
+    ledger.is_there = False
+    items.append(run(by_job[paused], ledger, TIMEOUT_S, lambda: False))
+
+    recorded: list[object] = []
+
+    def record() -> None:
+        try:
+            recorded.append(recorder.record(items, 0).ended)
+        except Exception as error:  # told by the test
+            recorded.append(error)
+
+    thread = threading.Thread(target=record)
+    with world.store.begin() as uow:
+        uow.connection.execute(update(job).where(job.c.id == counted).values(changed_at=uow.now()))
+        thread.start()
+        wait_for_a_lock(world.store)
+        uow.connection.execute(update(job).where(job.c.id == paused).values(changed_at=uow.now()))
+        uow.commit()
+    thread.join()
+    assert recorded == [2]
+    assert [row.state for row in world.rows(job)] == ["finishing", "paused"]
+    assert_counters_equal_rows(world)
