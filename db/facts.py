@@ -184,12 +184,18 @@ class Facts:
         found: dict[int, tuple[DeviceFacts, ...]] = {}
         others = lines
         if exact_on:
-            exact = [(line.line, line.identifier.value) for line in lines if line.identifier.kind is _ICCID]
+            exact = [(line, identifier.value) for line, _text, identifier in lines if identifier.kind is _ICCID]
             found = self._read(_by_exact_iccid(self._uow, exact), cancelled) if exact else {}
-            others = [line for line in lines if not _is_on(found.get(line.line, ()), exact_on)]
+            settled = {
+                line
+                for line, candidates in found.items()
+                for one in candidates
+                if one.situation.service_provider_id in exact_on
+            }
+            others = [line for line in lines if line.line not in settled]
         if others:
             found |= self._read(_by_identifier(self._uow, others), cancelled)
-        return [_asked_device((*line, found.get(line.line, ()))) for line in lines]
+        return [_asked_device((*line, found.get(line[0], ()))) for line in lines]
 
     def picked(self, ids: Sequence[int], cancelled: Callable[[], bool]) -> list[AskedDevice]:
         """Devices by handle, numbered from 1 in this order; one that is gone has no candidate.
@@ -271,10 +277,6 @@ def _fold(rows: Iterable[Sequence[Any]], found: dict[int, tuple[DeviceFacts, ...
         line = row[0]
         before = found.get(line)
         found[line] = (facts,) if before is None else _merged(before, facts)
-
-
-def _is_on(candidates: Sequence[DeviceFacts], service_providers: Collection[int]) -> bool:
-    return any(device.situation.service_provider_id in service_providers for device in candidates)
 
 
 def _merged(candidates: tuple[DeviceFacts, ...], facts: DeviceFacts) -> tuple[DeviceFacts, ...]:

@@ -5,7 +5,6 @@ Written out here since they are computed for each line of a list: a general libr
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection
 
 _DOUBLED = bytes.maketrans(b"0123456789", b"0246813579")
@@ -33,11 +32,9 @@ def wrong_by_luhn(numbers: Collection[str]) -> frozenset[str]:
     Args:
         numbers: of ASCII digits, at most 28 of them: the sums of more do not fit into their bytes.
     """
-    by_length: dict[int, list[str]] = defaultdict(list)
-    for number in numbers:
-        by_length[len(number)].append(number)
     wrong: set[str] = set()
-    for length, same in by_length.items():
+    for length in set(map(len, numbers)):
+        same = [number for number in numbers if len(number) == length]
         digits = "".join(same).encode()
         total = 0
         for place in range(length):

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from itertools import count, repeat
 from typing import Any, NamedTuple
 
 import phonenumbers
@@ -223,10 +224,14 @@ def read_lines(lines: Sequence[str]) -> ReadLines:
     unreadable: list[tuple[int, str, Unreadable]] = []
     first_lines: dict[tuple[str, str] | str, int] = {}
     texts = [text.strip() for text in lines]
-    usual = frozenset(filter(_USUAL.fullmatch, texts))
-    wrong = wrong_by_luhn([iccid for iccid in usual if len(iccid) > _NO_CHECK_DIGIT])
+    iccids = list(filter(_USUAL.fullmatch, texts))
+    wrong = wrong_by_luhn([iccid for iccid in iccids if len(iccid) > _NO_CHECK_DIGIT])
+    usual = frozenset(iccids)
+    if len(usual) == len(texts) and not wrong:  # what nearly all lists are
+        identifiers = map(_identifier, zip(repeat(_ICCID), texts, repeat(()), repeat(None)))
+        return ReadLines(tuple(map(_read_line, zip(count(1), texts, identifiers))), (), ())
     for line, text in enumerate(texts, 1):
-        if text in usual:  # what nearly all lines are
+        if text in usual:
             if first_lines.setdefault(text, line) == line:
                 warning = _wrong_check_digit(text) if text in wrong else None
                 asked.append(_read_line((line, text, _identifier((_ICCID, text, (), warning)))))

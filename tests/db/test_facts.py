@@ -113,6 +113,18 @@ def test_the_same_sim_on_two_service_providers_is_two_candidates(world: World) -
     assert found(world, "89049032123451234512345678901235") == [one, other]
 
 
+def test_other_readings_are_not_looked_up_where_the_iccid_itself_is_on_a_provider_that_is_meant(world: World) -> None:
+    body = "890126000000003959"
+    complete = body + luhn_check_digit(body)
+    exact, shorter = world.device(iccid=complete), world.device(iccid=body, service_provider_id=HARBOR)
+    lines = read_lines([complete, world.iccid_of(world.device(imei="490154203237518")), "490154203237518"]).asked
+    with world.store.read() as uow:
+        for on, expected in (((), [exact, shorter]), ((NORTHSTAR, HARBOR), [exact]), ((HARBOR,), [exact, shorter])):
+            answer = Facts(uow).asked(lines, never, on)
+            assert sorted(one.device_id for one in answer[0].candidates) == sorted(expected)
+            assert [len(one.candidates) for one in answer[1:]] == [1, 1]
+
+
 def test_kinds_may_be_mixed_and_lines_keep_their_order_and_number(world: World) -> None:
     devices = [world.device(), world.device(imei="490154203237518"), world.device(msisdn="436641234567")]
     lines = ["+436641234567", "", "490154203237518", "8901260000000000001", world.iccid_of(devices[0])]
