@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from desktop_app.association.errors import RequestRefused
+from desktop_app.association.errors import EnvironmentFault, RequestRefused
 from desktop_app.folders import config_file, default_data_dir
 
 ENVIRONMENT_PREFIX = "ASSOCIATION_"
@@ -171,11 +171,7 @@ def load(flags: Mapping[str, Any] | None = None) -> Settings:
     except ValidationError as error:
         raise _refused(error, given) from error
     except (OSError, ValueError) as error:  # tomllib's error is a ValueError
-        raise RequestRefused(
-            "SETTINGS_FILE_UNREADABLE",
-            f"The settings file {config_file()} cannot be read: {error}.",
-            "Correct the file, or move it away to run on the defaults.",
-        ) from error
+        raise _unreadable(error) from error
 
 
 def _refused(error: ValidationError, flags: Mapping[str, Any]) -> RequestRefused:
@@ -200,12 +196,69 @@ def _refused(error: ValidationError, flags: Mapping[str, Any]) -> RequestRefused
 
 
 def _source(name: str, flags: Mapping[str, Any]) -> str:
-    if name in flags:
+    return fixed_by(name, flags) or f"file {config_file()}"
+
+
+def fixed_by(name: str, flags: Mapping[str, Any]) -> str:
+    """What sets this setting over the user's file, in words; "" where the file decides."""
+    if flags.get(name) is not None:
         return f"--{name.replace('_', '-')}"
     variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
-    if any(key.upper() == variable for key in os.environ):
+    if any(key.upper() == variable and value for key, value in os.environ.items()):
         return f"environment variable {variable}"
-    return f"file {config_file()}"
+    return ""
+
+
+def save(changes: Mapping[str, Any]) -> Path:
+    """Writes settings into the user's file and leaves the rest of it, comments too, as it is.
+
+    Args:
+        changes: values by the names of :class:`Settings`; None takes a setting out, so that its default is in force.
+
+    Returns:
+        The file.
+
+    Raises:
+        RequestRefused: a value that cannot be used, or a file that cannot be read; nothing was written.
+        EnvironmentFault: the file cannot be written.
+    """
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    file = config_file()
+    try:
+        document = tomlkit.parse(file.read_text(encoding="utf-8")) if file.exists() else tomlkit.document()
+    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+        raise _unreadable(error) from error
+    for name, value in changes.items():
+        if value is not None:
+            document[name] = value
+        elif name in document:
+            del document[name]
+    try:
+        Settings(**document.unwrap())
+    except ValidationError as error:
+        raise _refused(error, {}) from error
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside = file.with_name(f"{file.name}.{os.getpid()}")
+        beside.write_text(tomlkit.dumps(document), encoding="utf-8")
+        beside.replace(file)
+    except OSError as error:
+        raise EnvironmentFault(
+            "SETTINGS_FILE_UNWRITABLE",
+            f"The settings file {file} cannot be written ({error.strerror or type(error).__name__}).",
+            "See to it that you may write there, and save again.",
+        ) from error
+    return file
+
+
+def _unreadable(error: Exception) -> RequestRefused:
+    return RequestRefused(
+        "SETTINGS_FILE_UNREADABLE",
+        f"The settings file {config_file()} cannot be read: {error}.",
+        "Correct the file, or move it away to run on the defaults.",
+    )
 
 
 def _lower(sentence: str) -> str:

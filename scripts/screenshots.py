@@ -28,12 +28,13 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from PySide6.QtCore import QCoreApplication, QEvent, Qt  # noqa: E402
 from PySide6.QtGui import QGuiApplication  # noqa: E402
 from PySide6.QtTest import QTest  # noqa: E402
-from PySide6.QtWidgets import QApplication, QDialog, QTabWidget, QWidget  # noqa: E402
+from PySide6.QtWidgets import QApplication, QDialog, QPushButton, QTabWidget, QWidget  # noqa: E402
 
 from desktop_app.association.errors import EnvironmentFault, Problem  # noqa: E402
 from desktop_app.association.states import JobState, PauseCause, WorkOrderState  # noqa: E402
 from desktop_app.bootstrap import database, demonstration  # noqa: E402
 from desktop_app.bootstrap.desk import open_desk  # noqa: E402
+from desktop_app.desk.machine import DatabaseForm, DatabaseKind, Machine, Verdict  # noqa: E402
 from desktop_app.desk.protocol import Desk  # noqa: E402
 from desktop_app.settings import load  # noqa: E402
 from desktop_app.ui.app import Opened, Program  # noqa: E402
@@ -44,6 +45,7 @@ from desktop_app.ui.pages.history import HistoryPage  # noqa: E402
 from desktop_app.ui.pages.jobs import JobsPage  # noqa: E402
 from desktop_app.ui.theme import ThemeMode  # noqa: E402
 from tests.ui.fake_desk import NOW, FakeDesk  # noqa: E402
+from tests.ui.fake_machine import FakeMachine  # noqa: E402
 
 SIZES = ((1440, 900), (1100, 700))
 MODES = (ThemeMode.LIGHT, ThemeMode.DARK)
@@ -55,10 +57,17 @@ GUIDE = ("associate-pasted", "associate-options", "jobs-with-failures", "jobs-de
 class Studio:
     """A window that is open, and the pictures taken of it."""
 
-    def __init__(self, app: QApplication, out: Path, only: str, opening: Callable[[], AbstractContextManager[Opened]]):
+    def __init__(
+        self,
+        app: QApplication,
+        out: Path,
+        only: str,
+        opening: Callable[[], AbstractContextManager[Opened]],
+        machine: Machine | None = None,
+    ):
         self._app, self._out, self._only = app, out, only
         self.taken = 0
-        self.program = Program(app, opening)
+        self.program = Program(app, opening, machine=machine or FakeMachine())
         self.window = self.program.window
 
     def __enter__(self) -> Studio:
@@ -331,10 +340,46 @@ def window_pictures(studio: Studio) -> None:
     tabs.setCurrentIndex(1)
     studio.picture("help-terms", dialog)
     dialog.reject()
+    settings_pictures(studio)
     studio.window.close()
     dialog = studio.dialog("closingDialog")
     studio.picture("closing-dialog", dialog)
     dialog.reject()
+
+
+def settings_pictures(studio: Studio) -> None:
+    """Settings that can be changed, a secret that is missing, and a connection that does not work."""
+    studio.window.show_page(SETTINGS)
+    studio.rest(0.6)
+    studio.window.findChild(QPushButton, "testBillingButton").click()  # type: ignore[union-attr]
+    studio.rest()
+    studio.picture("settings-production")
+    studio.window.findChild(QPushButton, "changeDatabaseButton").click()  # type: ignore[union-attr]
+    dialog = studio.dialog("connectionDialog")
+    dialog.findChild(QPushButton, "testConnectionButton").click()  # type: ignore[union-attr]
+    studio.rest()
+    studio.picture("connection-dialog", dialog)
+    dialog.reject()
+    store = next(one for one in studio.window.findChildren(QPushButton) if one.text() == "Store secret…")
+    store.click()
+    dialog = studio.dialog("credentialDialog")
+    studio.picture("credential-dialog", dialog)
+    dialog.reject()
+    studio.window.show_page(ASSOCIATE)
+
+
+def memory_machine() -> FakeMachine:
+    """A machine of a department, whose server does not answer."""
+    machine = FakeMachine()
+    machine.form = DatabaseForm(
+        DatabaseKind.SQL_SERVER, "sql01.example", None, "association", False, "desk", "ODBC Driver 18 for SQL Server"
+    )
+    machine.verdict = Verdict(
+        False,
+        "The server sql01.example does not answer on port 1433.",
+        "Look whether it runs, and whether a firewall lets this machine through.",
+    )
+    return machine
 
 
 def memory_pictures(studio: Studio, desk: FakeDesk) -> None:
@@ -417,7 +462,7 @@ def main() -> int:
             demo_pictures(studio, lambda: box[0])
             taken += studio.taken
         desk = memory_desk()
-        with Studio(app, given.folder, given.only, open_memory) as studio:
+        with Studio(app, given.folder, given.only, open_memory, memory_machine()) as studio:
             studio.until(studio.window.rail.isEnabled)
             memory_pictures(studio, desk)
             taken += studio.taken

@@ -8,7 +8,7 @@ import pytest
 
 from desktop_app.association.errors import RequestRefused
 from desktop_app.folders import config_file
-from desktop_app.settings import BillingKind, Settings, load
+from desktop_app.settings import BillingKind, Settings, fixed_by, load, save
 
 
 @pytest.fixture(autouse=True)
@@ -101,3 +101,33 @@ def test_database_is_shown_without_its_password(url: str, shown: str) -> None:
     settings = Settings(database_url=url)
     assert settings.database_shown == shown
     assert not settings.uses_embedded_default
+
+
+def test_what_is_saved_is_in_force_and_the_rest_of_the_file_stays() -> None:
+    write_file("# ours\nworkers = 3  # a small machine\nlog_level = 'info'\n")
+    save({"workers": 8, "notify_url": "https://newer.example/jobs"})
+    text = config_file().read_text()
+    assert "# ours" in text
+    assert "workers = 8  # a small machine" in text
+    assert (load().workers, load().log_level, load().notify_url) == (8, "INFO", "https://newer.example/jobs")
+    save({"workers": None})
+    assert load().workers == Settings().workers == 16
+
+
+def test_what_cannot_be_used_is_not_saved() -> None:
+    write_file("workers = 3\n")
+    with pytest.raises(RequestRefused, match="WORKERS"):
+        save({"workers": 0, "log_level": "DEBUG"})
+    with pytest.raises(RequestRefused, match="LEASE_S"):
+        save({"billing_timeout_s": 50.0})
+    assert config_file().read_text() == "workers = 3\n"
+    write_file("workers = = 3\n")
+    with pytest.raises(RequestRefused, match="cannot be read"):
+        save({"workers": 4})
+
+
+def test_what_is_fixed_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fixed_by("workers", {}) == ""
+    monkeypatch.setenv("ASSOCIATION_WORKERS", "5")
+    assert fixed_by("workers", {}) == "environment variable ASSOCIATION_WORKERS"
+    assert fixed_by("data_dir", {"data_dir": "/somewhere", "workers": None}) == "--data-dir"

@@ -167,7 +167,12 @@ class BillingClient:
 
     def ping(self) -> LookupVerdict:
         """One cheap GET: is billing there and is the credential accepted?"""
-        return self._get("/Services", {"page": 1, "page_size": 1}).verdict
+        return self.try_out().verdict
+
+    def try_out(self) -> ServiceLookup:
+        """The same with the reason, for a person who sets the connection up; no service is handed out."""
+        got = self._get("/Services", {"page": 1, "page_size": 1})
+        return ServiceLookup(got.verdict, (), got.reason, got.retry_after_s)
 
     def close(self) -> None:
         """Closes every connection of every thread; calls in flight end as ``UNKNOWN``, later ones are ``NOT_SENT``."""

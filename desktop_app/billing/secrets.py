@@ -82,6 +82,41 @@ def can_open(kind: str, credential: str, *, is_default: bool, environ: Mapping[s
     return True
 
 
+def store_login(credential: str, login: BillingLogin) -> None:
+    """Keeps the login of a billing credential in the keyring of this user.
+
+    Raises:
+        EnvironmentFault: there is no keyring here, or it takes nothing.
+    """
+    fields = {"login": login.login, "password": login.password, "subscription_key": login.subscription_key}
+    store_secret(credential, json.dumps(fields))
+
+
+def store_secret(name: str, secret: str) -> None:
+    """Keeps one secret in the keyring of this user.
+
+    Raises:
+        EnvironmentFault: there is no keyring here, or it takes nothing.
+    """
+    import keyring
+    import keyring.errors
+
+    try:
+        keyring.set_password(KEYRING_SERVICE, name, secret)
+    except keyring.errors.NoKeyringError:
+        raise EnvironmentFault(
+            "NO_KEYRING",
+            "This machine has no keyring that could hold a secret.",
+            "Set it in the environment of the program instead; the documentation names the variables.",
+        ) from None
+    except (keyring.errors.KeyringError, OSError, RuntimeError) as error:
+        raise EnvironmentFault(
+            "KEYRING_FAILED",
+            f"The keyring did not take the secret ({type(error).__name__}).",
+            "Unlock the keyring of this user and try again.",
+        ) from None
+
+
 def open_notify_secret(environ: Mapping[str, str] | None = None) -> str:
     """The secret that notifications are signed with: from ``ASSOCIATION_NOTIFY_SECRET``, else from the keyring.
 

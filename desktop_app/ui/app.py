@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -14,6 +15,7 @@ from PySide6.QtCore import QByteArray, QSettings
 from PySide6.QtWidgets import QApplication, QMessageBox
 
 from desktop_app import __version__
+from desktop_app.desk.machine import Machine
 from desktop_app.desk.protocol import Capabilities, Desk
 from desktop_app.ui import icons
 from desktop_app.ui.background import Background, Cancel, Lane
@@ -44,20 +46,30 @@ OpenDesk = Callable[[], AbstractContextManager[Opened]]
 class Program:
     """The window and what belongs to it. The window is shown first; the desk is opened behind it."""
 
-    def __init__(self, app: QApplication, open_desk: OpenDesk, state_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        app: QApplication,
+        open_desk: OpenDesk,
+        state_file: Path | None = None,
+        machine: Machine | None = None,
+    ) -> None:
         """Args:
         open_desk: opens the desk; entered off the UI thread, so that imports and migrations do not hold the window
             up, and left when the window is closed.
         state_file: where the window keeps what a person chose, such as the theme; None: nowhere.
+        machine: the settings of this machine; None: they can only be read.
         """
         self._open_desk = open_desk
         self._opened = ExitStack()
         self._state = QSettings(str(state_file), QSettings.Format.IniFormat) if state_file is not None else None
         self.background = Background(app)
         self.theme = Theme(app, self._kept_mode())
-        self.window = MainWindow(self.background, self.theme)
+        self.window = MainWindow(self.background, self.theme, machine)
+        self.window.state = self._state
         self.window.try_again.connect(self.open)
         self.window.theme_picked.connect(self._keep_mode)
+        self.window.restart_wanted.connect(self._want_restart)
+        self.restarts = False
         if self._state is not None:
             kept = self._state.value(GEOMETRY_KEY)
             if isinstance(kept, QByteArray):
@@ -91,6 +103,9 @@ class Program:
         self.background.close()
         self._opened.close()
 
+    def _want_restart(self) -> None:
+        self.restarts = True
+
     def _kept_mode(self) -> ThemeMode:
         kept = str(self._state.value(THEME_KEY, "")) if self._state is not None else ""
         return ThemeMode(kept) if kept in set(ThemeMode) else ThemeMode.SYSTEM
@@ -100,7 +115,12 @@ class Program:
             self._state.setValue(THEME_KEY, str(mode))
 
 
-def run(open_desk: OpenDesk, state_file: Path | None = None, names: Sequence[str] = ()) -> int:
+def run(
+    open_desk: OpenDesk,
+    state_file: Path | None = None,
+    names: Sequence[str] = (),
+    machine: Machine | None = None,
+) -> int:
     """Shows the window and returns when it is closed.
 
     Where a window for the same desk is open already, that one comes to the front instead.
@@ -109,6 +129,7 @@ def run(open_desk: OpenDesk, state_file: Path | None = None, names: Sequence[str
         open_desk: see :class:`Program`.
         state_file: see :class:`Program`; beside it stands what proves that a window is open. None: any number may be.
         names: what tells this desk from another: folder of data, database, operator.
+        machine: see :class:`Program`.
 
     Returns:
         The exit code: 0, or 3 where another process has the place of the window and does not answer.
@@ -122,7 +143,7 @@ def run(open_desk: OpenDesk, state_file: Path | None = None, names: Sequence[str
     place = instance.take() if instance is not None else Place.MINE
     if place is not Place.MINE:
         return 0 if place is Place.TAKEN else _say_silent()
-    program = Program(app, open_desk, state_file)
+    program = Program(app, open_desk, state_file, machine)
     if instance is not None:
         instance.asked_for.connect(program.window.show_in_front)
     _end_on_signals(app, program.window)
@@ -136,6 +157,14 @@ def run(open_desk: OpenDesk, state_file: Path | None = None, names: Sequence[str
         if instance is not None:
             instance.release()
         icons.forget_cached()
+        if program.restarts:
+            subprocess.Popen(_this_command())
+
+
+def _this_command() -> list[str]:
+    """What started this process."""
+    is_frozen = getattr(sys, "frozen", False)
+    return [sys.executable, *(sys.argv[1:] if is_frozen else sys.orig_argv[1:])]
 
 
 def _say_silent() -> int:

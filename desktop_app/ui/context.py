@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from PySide6.QtCore import QSettings
+
+from desktop_app.desk.machine import Machine
 from desktop_app.desk.protocol import Capabilities, Desk, RequestDraft
 from desktop_app.ui import words
 from desktop_app.ui.background import Background
@@ -27,6 +30,8 @@ class Context:
     Attributes:
         show_job: opens the Jobs page at the job of this tracking number.
         show_associate: opens the Associate page.
+        machine: the settings of this machine; None: they can only be read, through the desk.
+        state: where the window keeps what a person chose; None: nowhere.
         fill_in: opens the Associate page, filled in with a job's request for some of its devices.
     """
 
@@ -38,6 +43,8 @@ class Context:
     show_job: Callable[[str], None]
     show_associate: Callable[[], None]
     fill_in: Callable[[RequestDraft], None]
+    machine: Machine | None = None
+    state: QSettings | None = None
     provider_names: dict[str, str] = field(default_factory=dict)  #: of service providers, by code, as far as known
 
     def provider_name(self, code: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop_app.association.states import FINAL_JOBS, JobState
+from desktop_app.desk.machine import Machine
 from desktop_app.desk.protocol import (
     Capabilities,
     Changes,
@@ -48,14 +49,17 @@ class MainWindow(QMainWindow):
     Signals:
         try_again(): the desk could not be opened, and a person asked to try again.
         theme_picked(ThemeMode): a person chose another look.
+        restart_wanted(): the program is to start again when the window is closed.
     """
 
     try_again = Signal()
     theme_picked = Signal(object)
+    restart_wanted = Signal()
 
-    def __init__(self, background: Background, theme: Theme) -> None:
+    def __init__(self, background: Background, theme: Theme, machine: Machine | None = None) -> None:
         super().__init__()
-        self._background, self._theme = background, theme
+        self._background, self._theme, self._machine = background, theme, machine
+        self.state: QSettings | None = None  #: where the pages keep what a person chose
         self._pages: dict[str, Page] = {}
         self._bridge: Bridge | None = None
         self._context: Context | None = None
@@ -99,6 +103,9 @@ class MainWindow(QMainWindow):
         self.setCentralWidget(middle)
         self._opening = EmptyState("database")
         self._again = self._opening.add_button(self.tr("Try again"), self.try_again.emit, name="tryAgainButton")
+        self._connect = self._opening.add_button(
+            self.tr("Change the connection…"), self._change_connection, name="changeConnectionButton"
+        )
         self._stack.addWidget(self._opening)
         self.toast = Toast(middle)
         self._own = self._own_commands()
@@ -170,6 +177,7 @@ class MainWindow(QMainWindow):
     def show_opening(self) -> None:
         """The desk is being opened."""
         self._again.hide()
+        self._connect.hide()
         self._opening.show_texts(self.tr("Opening the database…"), self.tr("This takes a moment."), "database")
 
     def show_trouble(self, error: Exception) -> None:
@@ -177,8 +185,15 @@ class MainWindow(QMainWindow):
         trouble = words.trouble(error)
         self._opening.show_texts(trouble.message, trouble.what_to_do, "plug-connected-x")
         self._again.show()
+        self._connect.setVisible(self._machine is not None)
         self._again.setFocus()
         self.status.show_connection(False, trouble.message)
+
+    def _change_connection(self) -> None:
+        from desktop_app.ui.pages.settings.connection import ConnectionDialog
+
+        assert self._machine is not None
+        ConnectionDialog.open_for(self, self._machine, self._background, self.try_again.emit, self.show_trouble)
 
     def open_desk(self, desk: Desk, capabilities: Capabilities, notices: tuple[str, ...] = ()) -> None:
         """The desk is there: builds the pages and begins to poll."""
@@ -192,6 +207,8 @@ class MainWindow(QMainWindow):
             show_job=self.show_job,
             show_associate=lambda: self.show_page(ASSOCIATE),
             fill_in=self.fill_in,
+            state=self.state,
+            machine=self._machine,
         )
         self._show_badge(capabilities.environment)
         self.status.show_desk(capabilities)
@@ -245,6 +262,7 @@ class MainWindow(QMainWindow):
 
                 settings = SettingsPage(context, self._theme.mode)
                 settings.theme_picked.connect(self._theme_picked)
+                settings.restart_pressed.connect(self._restart)
                 return settings
 
     def _build_next(self) -> None:
@@ -330,8 +348,15 @@ class MainWindow(QMainWindow):
         if isinstance(page, Page):
             page.refresh()
 
+    def _restart(self) -> None:
+        self.restart_wanted.emit()
+        self.close()
+
     def _theme_picked(self, mode: ThemeMode) -> None:
         self._theme.set_mode(mode)
+        settings = self._pages.get(SETTINGS)
+        if settings is not None:
+            settings.show_mode(mode)  # type: ignore[attr-defined]
         self.theme_picked.emit(mode)
 
     # --- changes ------------------------------------------------------------------------------------------------------

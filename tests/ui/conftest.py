@@ -24,6 +24,7 @@ from desktop_app.ui.pages.jobs import JobsPage
 from desktop_app.ui.pages.settings import SettingsPage
 from desktop_app.ui.theme import Theme, ThemeMode
 from tests.ui.fake_desk import FakeDesk
+from tests.ui.fake_machine import FakeMachine
 
 W = TypeVar("W", bound=QObject)
 
@@ -47,8 +48,9 @@ def bury(*objects: QObject) -> None:
 class Ui:
     """A window that is open, and what a test does with it."""
 
-    def __init__(self, qtbot: QtBot, desk: FakeDesk, program: Program) -> None:
+    def __init__(self, qtbot: QtBot, desk: FakeDesk, program: Program, machine: FakeMachine | None = None) -> None:
         self.qtbot, self.desk, self.program = qtbot, desk, program
+        self.machine = machine or FakeMachine()
 
     @property
     def window(self) -> MainWindow:
@@ -154,10 +156,11 @@ def opened(qtbot: QtBot, qapp: QApplication, desk: FakeDesk, state_file: Path | 
         yield OpenedDesk(desk)
         desk.close()
 
-    program = Program(qapp, open_desk, state_file)
+    machine = FakeMachine()
+    program = Program(qapp, open_desk, state_file, machine)
     if state_file is None:
         program.theme.set_mode(ThemeMode.LIGHT)
-    ui = Ui(qtbot, desk, program)
+    ui = Ui(qtbot, desk, program, machine)
     try:
         program.window.show()
         qtbot.waitExposed(program.window)

@@ -1,35 +1,36 @@
-"""Settings: the look, and what is in force at this desk."""
+"""The page: cards one under the other."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from PySide6.QtCore import Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
+from desktop_app.desk.machine import Machine
+from desktop_app.ui.commands import Command
 from desktop_app.ui.context import Context
 from desktop_app.ui.pages.page import Page
+from desktop_app.ui.pages.settings.machine_cards import DatabaseCard, FilesCard, WorkCard
+from desktop_app.ui.palette import Tone
 from desktop_app.ui.theme import ThemeMode
-from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.card import Card
 from desktop_app.ui.widgets.chips import ChipRow
+from desktop_app.ui.widgets.info_bar import InfoBar
 from desktop_app.ui.widgets.labels import label
 from desktop_app.ui.widgets.scroll import PageScroll
 
-#: What the desk calls the folder of its data.
-DATA_FOLDER = "data folder"
-
 
 class SettingsPage(Page):
-    """The theme to choose, and the settings in force to read.
+    """The theme, the connections, how jobs are worked on, files for support, and what is in force.
 
     Signals:
         theme_picked(ThemeMode): a person chose another look.
+        restart_pressed(): the program should start again, with the settings that were saved.
     """
 
     theme_picked = Signal(object)
+    restart_pressed = Signal()
 
     def __init__(self, context: Context, mode: ThemeMode, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -38,7 +39,21 @@ class SettingsPage(Page):
         column = QVBoxLayout(inside)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(12)
+        self._saved = InfoBar(Tone.INFO)
+        self._saved.setObjectName("restartBar")
+        self._saved.show_message(
+            self.tr("Saved."),
+            self.tr("The settings are in force when the program starts again; nothing is lost by it."),
+        )
+        self._saved.add_action(self.tr("Start again now"), self.restart_pressed.emit, "restartButton")
+        self._saved.hide()
+        column.addWidget(self._saved)
         column.addWidget(self._build_look(mode))
+        self.database: DatabaseCard | None = None
+        self.work: WorkCard | None = None
+        self.files: FilesCard | None = None
+        if context.machine is not None:
+            self._build_machine(context.machine, column)
         column.addWidget(self._build_seat())
         self._in_force = Card(padding=16)
         self._in_force.body.addWidget(label(self.tr("Settings in force"), "heading"))
@@ -63,6 +78,23 @@ class SettingsPage(Page):
         around.setContentsMargins(0, 0, 0, 0)
         around.addWidget(scroll)
 
+    def _build_machine(self, machine: Machine, column: QVBoxLayout) -> None:
+        self.database = DatabaseCard(self._context, machine)
+        self.work = WorkCard(self._context, machine)
+        self.files = FilesCard(self._context, machine)
+        for card in (self.database, self.work, self.files):
+            column.addWidget(card)
+        self.database.saved.connect(self._saved.show)
+        self.work.saved.connect(self._saved.show)
+
+    def commands(self) -> tuple[Command, ...]:
+        if self.files is None or self.database is None:
+            return ()
+        return (
+            Command(self.tr("Save support bundle…"), self.files.save_bundle),
+            Command(self.tr("Change the database connection…"), self.database.change),
+        )
+
     def _build_look(self, mode: ThemeMode) -> Card:
         card = Card(padding=16)
         card.body.addWidget(label(self.tr("Look"), "heading"))
@@ -76,6 +108,10 @@ class SettingsPage(Page):
         self.themes.picked.connect(lambda key: self.theme_picked.emit(ThemeMode(key)))
         card.body.addWidget(self.themes)
         return card
+
+    def show_mode(self, mode: ThemeMode) -> None:
+        """The look was chosen somewhere else."""
+        self.themes.set_on(mode)
 
     def _build_seat(self) -> Card:
         may = self._context.capabilities
@@ -119,6 +155,8 @@ class SettingsPage(Page):
             shown.setAccessibleName(f"{name}: {value or '–'}")
             grid.addWidget(shown, row, 1)
 
+    # --- what others call ---------------------------------------------------------------------------------------------
+
     def title(self) -> str:
         return self.tr("Settings")
 
@@ -126,12 +164,22 @@ class SettingsPage(Page):
         self.refresh()
 
     def refresh(self) -> None:
-        desk = self._context.desk
+        desk, machine = self._context.desk, self._context.machine
         self._context.background.run(
             lambda cancel: desk.settings(),
             done=self._show_settings,
             failed=self._context.complain,
             key="settings",
+            owner=self,
+        )
+        if machine is None or self.work is None or self.database is None:
+            return
+        self.work.read_unless_edited()
+        self._context.background.run(
+            lambda cancel: machine.database_form(),
+            done=self.database.show_form,
+            failed=self._context.complain,
+            key="database_form",
             owner=self,
         )
 
@@ -141,12 +189,4 @@ class SettingsPage(Page):
                 widget.hide()
                 widget.deleteLater()
         self._fill(self._grid, {name.capitalize(): value for name, value in settings.items()})
-        folder = Path(settings[DATA_FOLDER]) if DATA_FOLDER in settings else None
-        if folder is not None:
-            row = QHBoxLayout()
-            button = Button(self.tr("Open data folder"), icon="folder", name="openDataFolderButton")
-            button.clicked.connect(lambda: QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))))
-            row.addWidget(button)
-            row.addStretch(1)
-            self._grid.addLayout(row, self._grid.rowCount(), 1)
         self._in_force.setVisible(bool(settings))
