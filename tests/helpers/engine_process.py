@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Sequence
 
 from db.unit_of_work import Store
 from desktop_app.association.ports import RateGovernor
 from desktop_app.billing.client import BillingClient
 from desktop_app.billing.governor import PacedGovernor
 from desktop_app.billing.secrets import SANDBOX_LOGIN
+from desktop_app.engine import crash_points
 from desktop_app.engine.engine import Engine, EngineConfig
+from desktop_app.engine.outbox import Sent
 from desktop_app.engine.pool import ThreadPool
+
+#: Exit code of a process that ended itself where a test asked for it.
+ENDED_ITSELF = 77
 
 
 class OneServer:
@@ -35,7 +41,23 @@ class OneServer:
         self._client.close()
 
 
-def main() -> None:
+def _take(_event_id: str, _body: bytes) -> Sent:
+    return Sent(taken=True)
+
+
+def live(arguments: Sequence[str], end_at: str | None = None) -> None:
+    """One life of such a process.
+
+    Args:
+        arguments: of its command line.
+        end_at: the crash point at which it ends itself, at once, with :data:`ENDED_ITSELF`; None: it does not.
+    """
+    if end_at is not None:
+        crash_points.on_reached = lambda point: os._exit(ENDED_ITSELF) if point == end_at else None
+    main(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("database_url")
     parser.add_argument("billing_url")
@@ -43,12 +65,14 @@ def main() -> None:
     parser.add_argument("--settle-s", type=float, required=True)
     parser.add_argument("--lease-s", type=float, required=True)
     parser.add_argument("--workers", type=int, default=8)
-    asked = parser.parse_args()
+    parser.add_argument("--announce", action="store_true", help="finished jobs are announced, and taken")
+    asked = parser.parse_args(arguments)
     logging.basicConfig(level=logging.ERROR)
     gateway = OneServer(asked.billing_url, asked.timeout_s)
     config = EngineConfig("work", asked.timeout_s, asked.settle_s, asked.lease_s, first_wait_s=0.2)
     with Store(asked.database_url) as store:
-        engine = Engine(store, gateway, ThreadPool(asked.workers), config)
+        send = _take if asked.announce else None
+        engine = Engine(store, gateway, ThreadPool(asked.workers), config, send=send)
         engine.start()
         print("working", flush=True)
         try:

@@ -1,0 +1,133 @@
+"""The engine's process ends itself at every crash point, over the real billing sandbox: nothing twice, nothing lost.
+
+``os._exit``: no block is left, nothing is flushed, no transaction is ended. What :mod:`tests.engine.test_crash_points`
+shows in virtual time is shown here of the real threads, files and connections.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+
+import pytest
+
+from db.integrity import check
+from db.schema import job, work_order, work_order_step
+from db.unit_of_work import database_clock
+from desktop_app.association.model import CarrierPlanChoice
+from desktop_app.association.states import FINAL_JOBS
+from desktop_app.association.steps import PRODUCT_STEPS
+from desktop_app.billing.launcher import SandboxAddress, ensure_sandbox, read_ledger, set_faults, stop
+from tests.engine.test_crash_points import POINTS
+from tests.helpers.databases import Databases
+from tests.helpers.engine_process import ENDED_ITSELF, live
+from tests.helpers.jobs import assert_counters_equal_rows, submit
+from tests.helpers.stores import fresh_store
+from tests.helpers.world import World
+
+#: Billing is late by up to 0.6 s: it comes into being 0.3 s after the call, and is found 0.3 s after that.
+SETTLE_S, TIMEOUT_S, LEASE_S = 1.5, 0.5, 1.5
+SLOWNESS = {"appears_late_ms": 300, "search_lag_ms": 300, "late_ms": 1_500, "retry_after_s": 0}
+#: What the sandbox calls the answers; "" is 201.
+ANSWERS = ("", "429", "500-before", "500-after", "cut-before", "cut-after", "late", "appears-late")
+#: Seconds after which a life that neither ends itself nor comes to its end is a failure.
+PATIENCE_S = 60
+
+# A server that has imported everything forks each life in milliseconds, and has no threads of its own.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["tests.helpers.engine_process"])
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[SandboxAddress]:
+    command = [sys.executable, "-m", "desktop_app.billing.sandbox"]
+    address = ensure_sandbox(tmp_path, command=command, accept_any=True, search_lag_ms=SLOWNESS["search_lag_ms"])
+    yield address
+    stop(address)
+
+
+@pytest.fixture
+def world(databases: Databases) -> Iterator[World]:
+    with fresh_store(databases) as store:
+        world = World(store)
+        store.clock = database_clock  # the clock of the processes
+        yield world
+
+
+class Lives:
+    """Processes, one after the other, on one database and one billing company."""
+
+    def __init__(self, world: World, sandbox: SandboxAddress) -> None:
+        self.world, self.sandbox = world, sandbox
+        self._arguments = [
+            world.store.url, sandbox.url, f"--timeout-s={TIMEOUT_S}", f"--settle-s={SETTLE_S}", f"--lease-s={LEASE_S}",
+            "--announce",
+        ]  # fmt: skip
+
+    def submit(self) -> None:
+        """Two devices with billing and both plans, and one without billing."""
+        with self.world.store.read() as uow:
+            today = uow.today()
+        plans = (CarrierPlanChoice("IOT5", "NORTHSTAR"),)
+        billed = [self.world.device(), self.world.device()]
+        submit(
+            self.world, *billed, create_billing_service=True, carrier_rate_plans=plans, customer_rate_plan="FLEET",
+            effective_date=today,
+        )  # fmt: skip
+        submit(self.world, self.world.device(), carrier_rate_plans=plans, effective_date=today)
+
+    def one(self, end_at: str | None) -> int | None:
+        """One life; its exit code, or None if it does not come to an end."""
+        process = _PROCESSES.Process(target=live, args=(self._arguments, end_at))
+        process.start()
+        process.join(PATIENCE_S)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            return None
+        return process.exitcode
+
+    def assert_each_device_is_done_once(self) -> None:
+        """The billing company's own ledger against the database."""
+        set_faults(self.sandbox, reset=True)
+        ledger = read_ledger(self.sandbox)
+        orders = self.world.rows(work_order)
+        assert {order.state for order in orders} == {"succeeded"}
+        assert ledger["duplicates"] == []
+        assert ledger["totals"]["without_reference"] == 0
+        made = {reference: row["services"] for reference, row in ledger["references"].items() if row["services"]}
+        assert made == {order.reference: 1 for order in orders if order.reference}
+        products = [row for row in self.world.rows(work_order_step) if row.step in PRODUCT_STEPS]
+        assert {row.state for row in products} == {"done"}
+        assert sum(row["products"] for row in ledger["references"].values()) == len(products) == 2 * len(made)
+        assert {row.state for row in self.world.rows(job)} <= FINAL_JOBS
+        assert_counters_equal_rows(self.world)
+        assert check(self.world.store) == ()
+
+
+def end_at_each(lives: Lives, points: Sequence[str], answers: Sequence[str]) -> None:
+    """A new job and a new process for each point; the work that one leaves behind is the next one's."""
+    for point in points:
+        lives.submit()
+        set_faults(lives.sandbox, **SLOWNESS, next=list(islice(cycle(answers), 16)))
+        assert lives.one(point) == ENDED_ITSELF, f"{point} was never reached"
+    assert lives.one(None) == 0
+    lives.assert_each_device_is_done_once()
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_a_process_that_ends_itself_around_a_commit_or_a_post(world: World, sandbox: SandboxAddress) -> None:
+    around = ("before-post", "after-post", "before-commit:record", "after-commit:record")
+    end_at_each(Lives(world, sandbox), around, ANSWERS)
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer or "201")
+def test_a_process_that_ends_itself_at_every_point(world: World, sandbox: SandboxAddress, answer: str) -> None:
+    end_at_each(Lives(world, sandbox), POINTS, [answer, ""])
