@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table, bindparam, false, func, insert, select, text, update
+from sqlalchemy import Connection, Table, bindparam, insert, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex, DropIndex
 
+from db import dialects
 from db.types import UtcDateTime
 
 if TYPE_CHECKING:
@@ -94,19 +95,8 @@ def update_rows(
 @contextmanager
 def explicit_ids(uow: UnitOfWork, table: Table) -> Iterator[None]:
     """Inside, rows may be inserted into ``table`` with ids of their own; numbering goes on behind the highest one."""
-    connection = uow.connection
-    name = connection.dialect.identifier_preparer.format_table(table)
-    if uow.dialect == "mssql":
-        connection.execute(text(f"SET IDENTITY_INSERT {name} ON"))
-        try:
-            yield
-        finally:  # it belongs to the session and would outlive a rollback
-            connection.execute(text(f"SET IDENTITY_INSERT {name} OFF"))
-        return
-    yield
-    if uow.dialect == "postgresql":
-        highest = select(func.coalesce(func.max(table.c.id), 0) + 1).scalar_subquery()
-        connection.execute(select(func.setval(func.pg_get_serial_sequence(table.name, "id"), highest, false())))
+    with dialects.explicit_ids(uow.connection, table):
+        yield
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, false, func, inspect, not_, or_, select, text, true
+from sqlalchemy import ColumnElement, Select, and_, case, exists, false, func, inspect, not_, or_, select, true
 
-from db import maintenance
+from db import dialects, maintenance
 from db.engines import sqlite_path
 from db.maintenance import Standing
 from db.schema import (
@@ -136,16 +136,13 @@ def _named(code: str, what: str, names: list[str]) -> Iterator[Violation]:
 
 def _foreign_keys(uow: UnitOfWork) -> Iterator[Violation]:
     """SQLite takes rows without their parent from a program that has not switched foreign keys on; servers do not."""
-    if uow.dialect != "sqlite":
-        return
-    rows = uow.connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    rows = dialects.rows_without_parent(uow.connection)
     if rows:
-        child, rowid, parent, _number = rows[0]
         yield Violation(
             "FOREIGN_KEY_BROKEN",
             "There are rows that refer to rows that do not exist.",
             len(rows),
-            f"{child} {rowid} has no {parent}",
+            rows[0],
             "Another program wrote to the file: put the last backup in its place, or delete these rows.",
         )
 
@@ -472,12 +469,7 @@ def _settings(uow: UnitOfWork) -> Iterator[Violation]:
 
 
 def _advice(uow: UnitOfWork) -> Iterator[Violation]:
-    if uow.dialect != "mssql":
-        return
-    is_on = uow.connection.scalar(
-        text("SELECT is_read_committed_snapshot_on FROM sys.databases WHERE database_id = DB_ID()")
-    )
-    if not is_on:
+    if dialects.readers_wait_for_writers(uow.connection):
         yield Violation(
             "READ_COMMITTED_SNAPSHOT_OFF",
             "Readers and writers of this database wait for each other.",

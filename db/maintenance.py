@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from db.dialects import rows_without_parent, wait_for_migrations
 from db.engines import as_environment_fault, shown, sqlite_path
 from db.schema import metadata
 from db.unit_of_work import Store
@@ -32,8 +33,6 @@ REVISIONS: tuple[str, ...] = ("0001", "0002")
 HEAD: str = REVISIONS[-1]
 
 _VERSION_TABLE = "alembic_version"
-#: Any number will do, as long as nobody else's program locks the same one ("asso" in ASCII).
-_LOCK_NUMBER = 0x6173736F
 
 
 class Standing(StrEnum):
@@ -308,11 +307,10 @@ def _migrating(store: Store) -> Iterator[Connection]:
     """A transaction that nobody else's migration runs beside; commits."""
     try:
         with store.engines.write.connect() as connection, _foreign_keys_at_rest(connection), connection.begin():
-            _lock(connection)
+            wait_for_migrations(connection)
             yield connection
-            if connection.dialect.name == "sqlite":
-                left = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchone()
-                assert left is None, f"the migration leaves a row without its parent: {left}"
+            left = rows_without_parent(connection)
+            assert not left, f"the migration leaves a row without its parent: {left[0]}"
     except DBAPIError as error:
         raise as_environment_fault(error, store.url) or error from error
 
@@ -330,20 +328,6 @@ def _foreign_keys_at_rest(connection: Connection) -> Iterator[None]:
         yield
     finally:
         driver.execute("PRAGMA foreign_keys=ON")
-
-
-def _lock(connection: Connection) -> None:
-    """Waits until no other desktop migrates; ends with the transaction. SQLite's BEGIN IMMEDIATE is that already."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SET LOCAL lock_timeout = 0"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
-    elif connection.dialect.name == "mssql":
-        connection.execute(
-            text(
-                "DECLARE @got int; EXEC @got = sp_getapplock @Resource = 'association-desk-migration', "
-                "@LockMode = 'Exclusive', @LockTimeout = -1; IF @got < 0 THROW 50000, 'no migration lock', 1"
-            )
-        )
 
 
 def _config(connection: Connection) -> Config:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import and_, exists, insert, literal, null, select, true, update
 
+from db.dialects import LOCK_ROWS
 from db.effects import HISTORY_COLUMNS
 from db.procedures import record_across_providers
 from db.schema import (
@@ -148,9 +149,12 @@ def _end(uow: UnitOfWork, ids: Collection[int], operator_login: str) -> dict[int
         .where(_service.id.in_(ids), _service.is_active == true(), ~in_work)
         .order_by(_service.id)
         .with_for_update(of=billing_service)  # somebody else may be re-reading the same one: it is ended once
-        .with_hint(billing_service, "WITH (UPDLOCK)", "mssql")
+        .with_hint(billing_service, LOCK_ROWS, "mssql")
     )
-    ended = {row.id: row.service_id for row in rows}
+    found = {row.id: row.service_id for row in rows}
+    # Whoever submitted one of these devices while the lock was waited for is seen only now.
+    held = held_by_jobs(uow, list(found))
+    ended = {key: service_id for key, service_id in found.items() if key not in held}
     if not ended:
         return ended
     of_ended = _service.id.in_(list(ended))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import exists, select, update
 
 from db.counters import Counters
+from db.dialects import LOCK_FREE_ROWS
 from db.schema import work_order, work_order_step
 from db.work import is_state, parts
 from desktop_app.association.errors import Problem
@@ -60,7 +61,7 @@ def take_back(uow: UnitOfWork, check_at: datetime, problem: Problem, limit: int 
         .order_by(_wo.lease_until)
         .limit(limit)
         .with_for_update(skip_locked=True)
-        .with_hint(work_order, "WITH (UPDLOCK, READPAST)", "mssql")
+        .with_hint(work_order, LOCK_FREE_ROWS, "mssql")
     ).all()
     counters = Counters()
     open_steps = (StepState.INTENT, StepState.UNKNOWN)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, Unicode, text
+from sqlalchemy import Column, Integer, MetaData, String, Table, Unicode
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from db.bulk import Row, insert_rows
+from db.dialects import count_rows_for_plans, drop_temporary
 from db.types import Key
 
 if TYPE_CHECKING:
@@ -43,14 +44,14 @@ def lines_table(uow: UnitOfWork, name: str, columns: Sequence[Column[Any]], rows
     table = _table(uow.dialect, name, columns)
     connection = uow.connection
     if name in uow.temporary_tables:
-        drop(uow, uow.temporary_tables[name])
+        drop_temporary(connection, uow.temporary_tables[name])
     connection.execute(CreateTable(table))
     uow.temporary_tables[name] = table
     count = insert_rows(uow, table, [column.name for column in table.columns], rows)
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
         connection.execute(CreateIndex(index))
     if uow.dialect == "postgresql" and count >= _ANALYZE_FROM:
-        connection.execute(text(f"ANALYZE {_quoted(uow, table)}"))
+        count_rows_for_plans(connection, table)
     return table
 
 
@@ -62,15 +63,6 @@ def temporary_ids(uow: UnitOfWork, ids: Iterable[int], name: str = "ids") -> Tab
 def temporary_lines(uow: UnitOfWork, rows: Iterable[tuple[int, str]], name: str = "lines") -> Table:
     """A temporary table of lines as they were asked for: ``line`` (primary key) and ``identifier`` (indexed)."""
     return lines_table(uow, name, _LINES, rows)
-
-
-def drop(uow: UnitOfWork, table: Table) -> None:
-    """Drops a temporary table before its unit of work ends; no error where it is gone already."""
-    uow.connection.execute(text(f"DROP TABLE IF EXISTS {_quoted(uow, table)}"))
-
-
-def _quoted(uow: UnitOfWork, table: Table) -> str:
-    return uow.connection.dialect.identifier_preparer.format_table(table)
 
 
 def _table(dialect: str, name: str, columns: Sequence[Column[Any]]) -> Table:

@@ -11,17 +11,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from types import TracebackType
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Table, text
+from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from db import installation
+from db.dialects import database_clock, drop_temporary
 from db.engines import LOCK_TIMEOUT_S, Engines, as_environment_fault, is_retryable, open_engines
-from db.temporary import drop
 from desktop_app.association.model import InstallationSettings
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class UnitOfWork:
             raise RuntimeError("This unit of work is committed already.")
         if self.dialect != "postgresql":  # which drops them itself; a rollback undoes them everywhere
             for table in self.temporary_tables.values():
-                drop(self, table)
+                drop_temporary(self.connection, table)
         self.connection.commit()
         self._committed = True
 
@@ -202,13 +202,3 @@ class Store:
             if fault is None:
                 raise
             raise fault from error
-
-
-def database_clock(connection: Connection) -> datetime:
-    """The database's own clock, in UTC; the process's on SQLite, which has none of its own."""
-    dialect = connection.dialect.name
-    if dialect == "sqlite":
-        return datetime.now(UTC)
-    statement = "SELECT clock_timestamp()" if dialect == "postgresql" else "SELECT SYSUTCDATETIME()"
-    value: datetime = connection.execute(text(statement)).scalar_one()
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

@@ -38,6 +38,7 @@ from sqlalchemy import (
 )
 
 from db.bulk import Row, insert_rows, update_rows
+from db.dialects import LOCK_FREE_ROWS
 from db.open_jobs import IS_OPEN
 from db.schema import billing_service, device_history, job, work_order, work_order_step
 from desktop_app.association.errors import Problem
@@ -283,7 +284,7 @@ _CANDIDATES = tuple(
     .order_by(order)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True, of=work_order)
-    .with_hint(work_order, "WITH (UPDLOCK, READPAST)", "mssql")
+    .with_hint(work_order, LOCK_FREE_ROWS, "mssql")
     for state, when, order in (
         (is_state(_wo.state, WorkOrderState.OUTCOME_UNKNOWN), _wo.check_at <= _NOW, _wo.check_at),
         (is_state(_wo.state, WorkOrderState.WAITING_RETRY), _wo.next_attempt_at <= _NOW, _wo.next_attempt_at),

@@ -7,11 +7,12 @@ from datetime import date
 from random import Random
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from db.demo.devices import draw_devices, ownerships, write_billing_services, write_devices, write_ownerships
 from db.demo.master_data import LEAST_CUSTOMERS, write_master_data
 from db.demo.past_jobs import plan_jobs, write_jobs, write_record
+from db.dialects import count_rows_for_plans
 from db.procedures import record_across_providers
 from db.schema import customer, device
 from desktop_app.association.errors import RequestRefused
@@ -86,8 +87,6 @@ def _refuse_used(uow: UnitOfWork) -> None:
 
 def _tell_planner(store: Store) -> None:
     """Tells the server how many rows there are now, so that its first queries are planned for them."""
-    if store.engines.dialect == "mssql":
-        return  # keeps count by itself
     with store.begin() as uow:
-        uow.connection.execute(text("ANALYZE"))
+        count_rows_for_plans(uow.connection)
         uow.commit()

@@ -22,6 +22,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, select, text
 
 from db import installation, maintenance
+from db.dialects import wait_for_migrations
 from db.engines import sqlite_path
 from db.integrity import check
 from db.maintenance import HEAD, REVISIONS, DatabaseState, Standing, Upgraded, migrate, require_current, state, upgrade
@@ -221,7 +222,7 @@ def _waiting_for_the_lock(store: Store, work: Callable[[], None]) -> Iterator[Co
     """``work`` waits in a thread for the lock of migrations, which is held inside on a connection that commits."""
     thread = threading.Thread(target=work)
     with store.engines.write.begin() as connection:
-        maintenance._lock(connection)
+        wait_for_migrations(connection)
         thread.start()
         waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
         while not connection.scalar(waiting):

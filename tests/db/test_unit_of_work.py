@@ -13,7 +13,8 @@ from sqlalchemy.exc import IntegrityError, InvalidRequestError
 
 from db import installation, unit_of_work
 from db.schema import installation_setting, operator, service_provider
-from db.unit_of_work import Store, UnitOfWork, database_clock
+from db.dialects import database_clock
+from db.unit_of_work import Store, UnitOfWork
 from desktop_app.association.errors import EnvironmentFault
 from tests.helpers.databases import Databases
 from tests.helpers.postgres import PostgresServer

@@ -1,0 +1,98 @@
+"""What SQLite, PostgreSQL and SQL Server do not say in the same words.
+
+Everything else in ``db`` is written once, in SQLAlchemy's expressions. How the servers are opened and what their errors
+mean is in :mod:`db.engines`, how values are stored in :mod:`db.types`, many rows at once in :mod:`db.bulk`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, Table, false, func, select, text
+
+#: Hints for SQL Server's reads before a compare-and-set; they only make it quicker, as SKIP LOCKED does on PostgreSQL.
+LOCK_FREE_ROWS = "WITH (UPDLOCK, READPAST)"
+LOCK_ROWS = "WITH (UPDLOCK)"
+
+#: Any number will do, as long as nobody else's program locks the same one ("asso" in ASCII).
+_MIGRATION_LOCK = 0x6173736F
+
+
+def database_clock(connection: Connection) -> datetime:
+    """The database's own clock, in UTC; the process's on SQLite, which has none of its own."""
+    dialect = connection.dialect.name
+    if dialect == "sqlite":
+        return datetime.now(UTC)
+    statement = "SELECT clock_timestamp()" if dialect == "postgresql" else "SELECT SYSUTCDATETIME()"
+    value: datetime = connection.execute(text(statement)).scalar_one()
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def wait_for_migrations(connection: Connection) -> None:
+    """Waits until no other desktop migrates; ends with the transaction. SQLite's BEGIN IMMEDIATE is that already."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATION_LOCK})
+    elif connection.dialect.name == "mssql":
+        # The lock belongs to a transaction, and only a SELECT from a table begins one.
+        connection.execute(
+            text(
+                "DECLARE @got int; SELECT @got = count(*) FROM sys.databases; "
+                "EXEC @got = sp_getapplock @Resource = 'association-desk-migration', "
+                "@LockMode = 'Exclusive', @LockTimeout = -1; IF @got < 0 THROW 50000, 'no migration lock', 1"
+            )
+        )
+
+
+def count_rows_for_plans(connection: Connection, table: Table | None = None) -> None:
+    """Tells the server how many rows there are, so that its next queries are planned for them.
+
+    Args:
+        table: None: all tables. SQL Server keeps count by itself.
+    """
+    if connection.dialect.name != "mssql":
+        name = "" if table is None else " " + connection.dialect.identifier_preparer.format_table(table)
+        connection.execute(text(f"ANALYZE{name}"))
+
+
+def drop_temporary(connection: Connection, table: Table) -> None:
+    """Drops a temporary table; no error where it is gone already."""
+    connection.execute(text(f"DROP TABLE IF EXISTS {connection.dialect.identifier_preparer.format_table(table)}"))
+
+
+@contextmanager
+def explicit_ids(connection: Connection, table: Table) -> Iterator[None]:
+    """Inside, rows may be inserted into ``table`` with ids of their own; numbering goes on behind the highest one."""
+    if connection.dialect.name == "mssql":
+        name = connection.dialect.identifier_preparer.format_table(table)
+        connection.execute(text(f"SET IDENTITY_INSERT {name} ON"))
+        try:
+            yield
+        finally:  # it belongs to the session and would outlive a rollback
+            connection.execute(text(f"SET IDENTITY_INSERT {name} OFF"))
+        return
+    yield
+    if connection.dialect.name == "postgresql":
+        highest = select(func.coalesce(func.max(table.c.id), 0) + 1).scalar_subquery()
+        connection.execute(select(func.setval(func.pg_get_serial_sequence(table.name, "id"), highest, false())))
+
+
+def rows_without_parent(connection: Connection) -> list[str]:
+    """Rows whose foreign key leads nowhere, as "TABLE NUMBER has no PARENT". Only SQLite can have them.
+
+    It takes them from a program that has not switched foreign keys on.
+    """
+    if connection.dialect.name != "sqlite":
+        return []
+    rows = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    return [f"{child} {number} has no {parent}" for child, number, parent, _ in rows]
+
+
+def readers_wait_for_writers(connection: Connection) -> bool:
+    """Whether READ_COMMITTED_SNAPSHOT is off in a database of SQL Server."""
+    if connection.dialect.name != "mssql":
+        return False
+    is_on = "SELECT is_read_committed_snapshot_on FROM sys.databases WHERE database_id = DB_ID()"
+    return not connection.scalar(text(is_on))
