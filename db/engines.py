@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import Connection, Engine, PoolResetState, create_engine, event
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -30,7 +31,19 @@ from desktop_app.association.errors import EnvironmentFault
 LOCK_TIMEOUT_S = 30.0
 
 _RETRYABLE_STATES = frozenset({"40001", "40P01", "55P03"})  # serialisation failure, deadlock, lock not available
-_RETRYABLE_NUMBERS = frozenset({1205, 3960, 1222})  # SQL Server: deadlock, snapshot conflict, lock time-out
+_RETRYABLE_NUMBERS = frozenset({1205, 1222, 3960, 3961})  # deadlock, lock time-out, snapshot conflicts
+#: SQL Server's numbers for a connection that is gone or not to be had: cut by the network (10053 …), the session ended
+#: by an administrator (596), the server stopping (6005, 17142), a failover (976, 983), no room for connections (17809),
+#: Azure moving or throttling the database (4221, 40143 … 49920), FreeTDS' own (20002 … 20047).
+_LOST_NUMBERS = frozenset(
+    {596, 976, 983, 4221, 6005, 10053, 10054, 10060, 10928, 10929, 17142, 17809}
+    | {20002, 20003, 20004, 20006, 20009, 20012, 20013, 20047}
+    | {40143, 40166, 40197, 40501, 40540, 40613, 42108, 42109, 49918, 49919, 49920}
+)
+
+#: The ODBC driver to install.
+DEFAULT_DRIVER = "ODBC Driver 18 for SQL Server"
+_MICROSOFT_DRIVER = re.compile(r"ODBC Driver (\d+) for SQL Server")
 
 _SQLITE_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
@@ -192,15 +205,84 @@ def _postgresql(url: URL, pool_size: int, lock_timeout_s: float) -> Engine:
 
 
 def _mssql(url: URL, pool_size: int, lock_timeout_s: float) -> Engine:
-    engine = create_engine(url, pool_size=pool_size, max_overflow=8, pool_pre_ping=True, fast_executemany=True)
+    import pyodbc  # type: ignore[import-not-found]
+
+    # One pool is enough: the driver manager's own would keep connections that ours has thrown away as broken.
+    pyodbc.pooling = False
+    engine = create_engine(
+        with_driver(url, pyodbc.drivers),
+        pool_size=pool_size,
+        max_overflow=8,
+        pool_pre_ping=True,
+        pool_reset_on_return=None,  # see _on_reset
+        fast_executemany=True,
+        connect_args={"timeout": 15},  # seconds for the login
+    )
+    lock_timeout = f"SET LOCK_TIMEOUT {round(lock_timeout_s * 1000)}"
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute(f"SET LOCK_TIMEOUT {round(lock_timeout_s * 1000)}")
-        cursor.close()
+        _at_once(connection, lock_timeout)
+
+    @event.listens_for(engine, "reset")
+    def _on_reset(connection: Any, _record: Any, state: PoolResetState) -> None:
+        """What a unit of work may leave in its session (isolation level, IDENTITY_INSERT) outlives a rollback there."""
+        connection.rollback()
+        if not state.terminate_only:
+            _at_once(connection, f"SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {lock_timeout}")
+
+    @event.listens_for(engine, "handle_error")
+    def _on_error(context: ExceptionContext) -> None:
+        if _numbers(context.original_exception) & _LOST_NUMBERS:
+            context.is_disconnect = True  # SQLAlchemy knows the codes of the network alone
 
     return engine
+
+
+def _at_once(connection: Any, statement: str) -> None:
+    cursor = connection.cursor()
+    cursor.execute(statement)
+    cursor.close()
+
+
+def with_driver(url: URL, installed: Callable[[], list[str]]) -> URL:
+    """The URL with what it leaves out of the ODBC driver and its options.
+
+    Args:
+        installed: the names of the drivers of this machine.
+
+    Returns:
+        With the newest of Microsoft's drivers that is there, else with FreeTDS, where the URL names none; encrypted
+        unless it says otherwise; with this program's name, which the server's administrator sees.
+    """
+    query = {name.lower(): value for name, value in url.query.items()}
+    more: dict[str, str] = {}
+    if "odbc_connect" in query or "dsn" in query or not url.host:
+        return url
+    driver = str(query.get("driver", ""))
+    if not driver:
+        driver = more["driver"] = best_driver(installed())
+    if is_freetds(driver):
+        more |= {"Encryption": "require", "TDS_Version": "7.4", "ClientCharset": "UTF-8"}
+        if url.port is not None:  # it does not know Server=HOST,PORT
+            more["port"] = str(url.port)
+    else:
+        more["Encrypt"] = "yes"  # the default of driver 18 only
+    more["APP"] = "association-desk"
+    return url.update_query_dict({name: value for name, value in more.items() if name.lower() not in query})
+
+
+def best_driver(installed: Iterable[str]) -> str:
+    """The ODBC driver that is taken where none is named: Microsoft's newest, else FreeTDS; 18 where there is none."""
+    names = list(installed)
+    numbered = [(int(found[1]), found[0]) for name in names if (found := _MICROSOFT_DRIVER.fullmatch(name))]
+    others = [name for name in names if is_freetds(name)]
+    return max(numbered)[1] if numbered else next(iter(others), DEFAULT_DRIVER)
+
+
+def is_freetds(driver: str) -> bool:
+    """Whether an ODBC driver, by its name or its file, is FreeTDS, which has other keywords than Microsoft's."""
+    return "freetds" in driver.lower() or "tdsodbc" in driver.lower()
 
 
 # --- what their errors mean ------------------------------------------------------------------------------------------
@@ -239,6 +321,9 @@ def as_environment_fault(error: SQLAlchemyError, url: str) -> EnvironmentFault |
         return _fault("DATABASE_BUSY", url, "")
     reason = _reason(error.orig, url)
     state, numbers = _state(error.orig), _numbers(error.orig)
+    for fault, words in _WORDS_BEFORE_CODE.items():
+        if not isinstance(error, IntegrityError | DataError) and any(word in reason for word in words):
+            return _fault(fault, url, reason)
     for fault, states, of_sql_server in _SERVER_FAULTS:
         if state.startswith(states) or numbers & of_sql_server:
             return _fault(fault, url, reason)
@@ -255,13 +340,25 @@ def as_environment_fault(error: SQLAlchemyError, url: str) -> EnvironmentFault |
 
 #: Fault, beginnings of the SQLSTATE (PostgreSQL, ODBC), numbers of SQL Server. The first that fits is it.
 _SERVER_FAULTS: tuple[tuple[str, tuple[str, ...], frozenset[int]], ...] = (
-    ("DATABASE_NOT_THERE", ("3D000",), frozenset({4060})),
-    ("DATABASE_LOGIN_REFUSED", ("28",), frozenset({18456})),
-    ("DATABASE_RIGHT_MISSING", ("42501",), frozenset({229, 230, 262})),
+    ("DATABASE_NOT_THERE", ("3D000",), frozenset({911, 4060, 4063})),
+    ("DATABASE_LOGIN_REFUSED", ("28",), frozenset({18452, 18456, 18470, 18486, 18487, 18488})),
+    ("DATABASE_RIGHT_MISSING", ("42501",), frozenset({229, 230, 262, 297, 300, 916, 2760, 3704, 15247})),
     ("DISK_FULL", ("53100",), frozenset({1105, 9002})),
     ("DATABASE_READ_ONLY", ("25006",), frozenset({3906})),
-    ("DATABASE_UNREACHABLE", ("08", "57P", "53", "58", "HYT", "IM002"), frozenset()),
+    ("DATABASE_DRIVER_MISSING", ("IM002", "IM003", "IM004"), frozenset()),
+    ("DATABASE_UNREACHABLE", ("08", "57P", "53", "58", "HYT"), _LOST_NUMBERS),
 )
+#: Where the code says no more than that there is no connection.
+_WORDS_BEFORE_CODE: dict[str, tuple[str, ...]] = {
+    "DATABASE_DRIVER_MISSING": ("[Driver Manager]Can't open lib",),
+    "DATABASE_CERTIFICATE_REFUSED": (
+        "certificate verify failed",
+        "certificate chain was issued by an authority that is not trusted",
+        "The target principal name is incorrect",
+        "root certificate file",
+    ),
+    "DATABASE_ENCRYPTION_FAILED": ("SSL Provider", "server does not support SSL", "no encryption)"),
+}
 _WORDS_WITHOUT_CODE: dict[str, tuple[str, ...]] = {
     "DATABASE_LOGIN_REFUSED": ("authentication failed", "no password supplied", "FATAL:  role "),
     "DATABASE_NOT_THERE": ('FATAL:  database "',),
@@ -274,6 +371,18 @@ _SENTENCES: dict[str, tuple[str, str]] = {
     "DATABASE_LOGIN_REFUSED": (
         "The database at {where} refused the login{reason}.",
         "Check user and password in DATABASE_URL.",
+    ),
+    "DATABASE_DRIVER_MISSING": (
+        "The ODBC driver for the database at {where} is not on this machine{reason}.",
+        f"Install Microsoft's {DEFAULT_DRIVER}, or name the driver that is there as driver=… in DATABASE_URL.",
+    ),
+    "DATABASE_CERTIFICATE_REFUSED": (
+        "The certificate of the database at {where} is not trusted{reason}.",
+        "Have it signed by an authority that this machine trusts, or add TrustServerCertificate=yes to DATABASE_URL.",
+    ),
+    "DATABASE_ENCRYPTION_FAILED": (
+        "No encrypted connection to the database at {where} came about{reason}.",
+        "Have the server's administrator switch encryption (TLS 1.2 or later) on.",
     ),
     "DATABASE_NOT_THERE": (
         "There is no such database at {where}{reason}.",
@@ -312,10 +421,14 @@ def _state(original: BaseException | None) -> str:
 
 
 def _numbers(original: BaseException | None) -> set[int]:
-    """SQL Server's own numbers, which pyodbc has in its text alone: "… (1205) (SQLExecDirectW)"."""
-    if hasattr(original, "sqlstate"):
+    """SQL Server's own numbers, which pyodbc has in its text alone: "… (1205) (SQLExecDirectW); [state] … (3621)".
+
+    A number in brackets anywhere else may be of the data: "The duplicate key value is (1205). … (2627)".
+    """
+    arguments: tuple[object, ...] = getattr(original, "args", ())
+    if hasattr(original, "sqlstate") or len(arguments) < 2:
         return set()
-    return {int(number) for number in re.findall(r"\((\d+)\)", str(original or ""))}
+    return {int(number) for number in re.findall(r"\((\d+)\)(?: \(SQL\w+\))?(?=$|; \[)", str(arguments[1]))}
 
 
 def _reason(original: BaseException | None, url: str) -> str:
