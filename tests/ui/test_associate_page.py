@@ -693,3 +693,56 @@ def test_what_there_is_no_longer_is_left_to_be_chosen(ui):
     ui.until(lambda: ui.associate.summary.text() == "Choose the carrier rate plan for Northstar Mobile")
     assert ui.associate.request.site_combo.currentText() == "Main depot"
     assert "1 line that names no device" in info(ui)
+
+
+# ----------------------------------------------------------------------------------------------------- what is in sight
+
+
+def test_toast_covers_neither_the_selection_bar_nor_submit(ui):
+    ui.window.resize(1100, 700)
+    for text in ("AJ-20261124-0001 finished: 33 of 37 done", "word " * 60):
+        ui.window.toast.show_message(text, action="Show job", run=lambda: None)
+        ui.qtbot.wait(20)
+        toast = ui.window.toast
+        covered = toast.geometry().translated(toast.parentWidget().mapToGlobal(QPoint()) - QPoint())
+        for part in (ui.associate.list.band, ui.associate.submit_button, ui.window.status, ui.window.rail):
+            there = part.rect().translated(part.mapToGlobal(QPoint()))
+            assert not covered.intersects(there), (text, part.objectName())
+        assert toast.width() >= toast.minimumSizeHint().width()
+        assert toast.height() >= toast._text.heightForWidth(toast._text.width())
+
+
+def test_check_stays_in_sight_in_a_small_window_with_many_plans(ui):
+    ui.window.resize(1100, 700)
+    model(ui).check_all_listed()
+    ui.choose_customer()
+    ui.associate.request.carrier_check.setChecked(True)
+    for combo in ui.window.findChildren(QComboBox):
+        if combo.objectName().startswith("carrierRatePlanCombo"):
+            ui.until(lambda combo=combo: combo.count() > 0)
+            combo.setCurrentIndex(0)
+    ui.until_checked()
+    ui.qtbot.wait(50)
+    for name in ("check_ready", "check_warning", "check_blocked", "submitButton", "customerCombo"):
+        widget = ui.find(QWidget, name)
+        assert widget.visibleRegion().boundingRect().height() == widget.height(), name
+
+
+def test_columns_stay_as_a_person_left_them(qtbot, qapp, desk, tmp_path):
+    with opened(qtbot, qapp, desk, tmp_path / "window.ini") as ui:
+        for action in ui.associate.list._columns.menu().actions():
+            if action.data() in {"imei", "activated_on"}:
+                action.trigger()
+        before = ui.associate.list.table.hidden_by_person()
+        assert "imei" not in before
+        assert "activated_on" in before
+    with opened(qtbot, qapp, desk, tmp_path / "window.ini") as ui:
+        assert ui.associate.list.table.hidden_by_person() == before
+        shown = {action.data() for action in ui.associate.list._columns.menu().actions() if action.isChecked()}
+        assert "imei" in shown
+        assert "activated_on" not in shown
+
+
+def test_rate_plan_is_shown_by_name(ui):
+    place = next(place for place, spec in enumerate(model(ui).columns) if spec.key == "carrier_rate_plan")
+    ui.until(lambda: model(ui).cell(0, place).text == ui.desk.row(1).carrier_rate_plan_name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QObject, QRectF, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, QRectF, QSize, Qt, QTimer
 from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
@@ -14,6 +14,9 @@ from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.info_bar import TONE_ICONS
 
 SHOWN_MS = 8000
+#: What a toast never covers, in pixels: the rail at the left, the request at the right, and the bars at the lower edge.
+LEFT, RIGHT, BELOW = 100, 416, 100
+LEAST = 320  #: in a window that leaves it less than this it has the whole width
 
 
 def announce(widget: QObject, text: str) -> None:
@@ -22,7 +25,10 @@ def announce(widget: QObject, text: str) -> None:
 
 
 class Toast(QWidget):
-    """The one toast of a window, at its lower edge. It stays as long as the mouse is on it or the focus is in it."""
+    """The one toast of a window, low over its list, where it covers no button.
+
+    It stays as long as the mouse is on it or the focus is in it.
+    """
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -75,10 +81,23 @@ class Toast(QWidget):
         return super().eventFilter(watched, event)
 
     def _place(self) -> None:
-        above = self._above
-        self.setMaximumWidth(above.width() - 120)
-        self.adjustSize()
-        self.move((above.width() - self.width()) // 2, above.height() - self.height() - 48)
+        left, room, layout = LEFT, self._above.width() - LEFT - RIGHT, self.layout()
+        if room < LEAST:
+            left, room = 0, self._above.width()
+        assert layout is not None
+        self._text.setWordWrap(False)
+        layout.invalidate()
+        size = layout.totalSizeHint()
+        if size.width() > room:
+            self._text.setWordWrap(True)
+            layout.invalidate()
+            size = QSize(room, layout.totalHeightForWidth(room))
+        self.setGeometry(
+            left + max(0, (room - size.width()) // 2),
+            self._above.height() - size.height() - BELOW,
+            size.width(),
+            size.height(),
+        )
 
     def _expire(self) -> None:
         if self.underMouse() or self._action.hasFocus() or self._close.hasFocus():

@@ -30,6 +30,7 @@ SEARCH_DEBOUNCE_MS = 150
 #: From this width on (pixels) the long texts have room.
 WIDE = 760
 ALL, UNOWNED = "all", "unowned"
+HIDDEN_COLUMNS_KEY = "associate/hidden-columns"
 CHIP_STATUSES = (DeviceStatus.ACTIVE, DeviceStatus.INVENTORY, DeviceStatus.SUSPENDED)
 MENU_STATUSES = tuple(status for status in DeviceStatus if status not in CHIP_STATUSES)
 
@@ -109,6 +110,7 @@ class DeviceListPanel(Card):
         self.table = DeviceTable(self.model)
         self.table.sort_changed.connect(self._list)
         self.table.opened.connect(lambda row: self.device_opened.emit(self.model.device_at(row)))
+        self._show_kept_columns()
         self._columns.setMenu(self._column_menu())
         self._empty = EmptyState("search-off")
         self._clear_filters_button = self._empty.add_button(self.tr("Search without filters"), self._clear_chips)
@@ -178,10 +180,19 @@ class DeviceListPanel(Card):
             action.toggled.connect(lambda on, key=spec.key: self._column_toggled(key, on))
         return menu
 
+    def _show_kept_columns(self) -> None:
+        """The columns as a person left them."""
+        state = self._context.state
+        if state is not None and state.contains(HIDDEN_COLUMNS_KEY):
+            known = {spec.key for spec in self.model.columns}
+            self.table.set_hidden_by_person(known & set(str(state.value(HIDDEN_COLUMNS_KEY)).split(",")))
+
     def _column_toggled(self, key: str, on: bool) -> None:
         hidden = set(self.table.hidden_by_person())
         (hidden.discard if on else hidden.add)(key)
         self.table.set_hidden_by_person(hidden)
+        if self._context.state is not None:
+            self._context.state.setValue(HIDDEN_COLUMNS_KEY, ",".join(sorted(hidden)))
 
     # --- what others call ---------------------------------------------------------------------------------------------
 

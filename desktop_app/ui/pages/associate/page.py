@@ -30,12 +30,13 @@ from desktop_app.ui.pages.associate.check_panel import CheckPanel
 from desktop_app.ui.pages.associate.device_list import DeviceListPanel
 from desktop_app.ui.pages.associate.paste import LinesDialog, PasteDialog, summary
 from desktop_app.ui.pages.associate.request_panel import RequestPanel
+from desktop_app.ui.pages.associate.two_scrolls import TwoScrolls
 from desktop_app.ui.pages.device_record import DeviceRecordDialog
 from desktop_app.ui.pages.page import Page
 from desktop_app.ui.pages.rereading import show_answer
 from desktop_app.ui.palette import Tone
 from desktop_app.ui.widgets.buttons import Button
-from desktop_app.ui.widgets.card import Card, Line
+from desktop_app.ui.widgets.card import Card
 from desktop_app.ui.widgets.dialogs import confirm
 from desktop_app.ui.widgets.labels import label
 from desktop_app.ui.widgets.scroll import PageScroll
@@ -85,16 +86,22 @@ class AssociatePage(Page):
         self._selected.setStyleSheet("font-size: 14px;")
         column.addWidget(self._selected)
         column.addWidget(self.request)
-        column.addSpacing(4)
-        column.addWidget(Line())
-        column.addSpacing(2)
-        column.addWidget(self.check)
         column.addStretch(1)
-        scroll = PageScroll(self.tr("Request and check"))
-        scroll.setObjectName("requestScroll")
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        scroll.show_page(inside)
-        side.body.addWidget(scroll, 1)
+        request = PageScroll(self.tr("Request"))
+        request.setObjectName("requestScroll")
+        request.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        request.show_page(inside)
+        answer = PageScroll(self.tr("Check before submit"))
+        answer.setObjectName("checkScroll")
+        answer.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        around = QWidget()
+        check = QVBoxLayout(around)
+        check.setContentsMargins(16, 10, 12, 10)
+        check.addWidget(self.check)
+        check.addStretch(1)
+        answer.show_page(around)
+        column_of_both = TwoScrolls(request, answer)
+        side.body.addWidget(column_of_both, 1)
         side.body.addWidget(self._build_foot())
         return side
 
