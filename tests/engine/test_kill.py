@@ -36,8 +36,9 @@ ROOT = Path(__file__).parents[2]
 #: Fifteen kills on each kind of database for each seed; ``make soak`` asks for many more.
 SEEDS = int(os.environ.get("ASSOCIATION_TEST_KILL_SEEDS", "1"))
 ROUNDS, DEVICES = 15, 270
-#: Billing is late by up to 0.4 s (it comes into being 0.2 s after the call, and is found 0.2 s after that).
-SETTLE_S, TIMEOUT_S, LEASE_S = 1.6, 1.0, 2.5
+#: Billing is late by up to 0.4 s (it comes into being 0.2 s after the call, and is found 0.2 s after that); the rest of
+#: the settle time is for a machine that is busy with other things.
+SETTLE_S, TIMEOUT_S, LEASE_S = 3.0, 2.0, 4.5
 FAULTS = {
     "rates": {
         "500-after": 0.06,
@@ -51,7 +52,7 @@ FAULTS = {
     "get_rates": {"429": 0.05, "500-before": 0.05},
     "appears_late_ms": 200,
     "search_lag_ms": 200,
-    "late_ms": 3_000,
+    "late_ms": 4_000,
     "latency_ms": 50,
     "retry_after_s": 0,
 }
@@ -76,7 +77,7 @@ class Killer:
             "BILLING_TIMEOUT_S": str(TIMEOUT_S),
             "BILLING_SETTLE_S": str(SETTLE_S),
             "LEASE_S": str(LEASE_S),
-            "WORKERS": "8",
+            "WORKERS": "3",
         }
         command = [sys.executable, str(ROOT / "main.py"), "work", "--until-idle"]
         given = {f"ASSOCIATION_{name}": value for name, value in environment.items()}
@@ -91,7 +92,7 @@ class Killer:
     def kill_once(self) -> bool:
         """One life of the process; whether an intent of its own was open when it was killed."""
         with self.process() as process:
-            end = time.monotonic() + 60
+            end = time.monotonic() + 240
             while not self._moment(process.pid).steps[StepState.INTENT]:
                 assert process.poll() is None, f"work ended by itself with {process.returncode}"
                 assert time.monotonic() < end, "work began nothing"
@@ -105,7 +106,7 @@ class Killer:
         """The last life, which nobody ends."""
         with self.process() as process:
             # 1: not every device succeeded. The demo data keep services that this sandbox has never heard of.
-            assert process.wait(300) in {0, 1}
+            assert process.wait(600) in {0, 1}
 
     def _moment(self, process_id: int | None = None) -> Moment:
         """What there is of work orders that are not final, or of those alone that this process holds."""
@@ -193,7 +194,7 @@ def test_a_killed_process_bills_nothing_twice_and_loses_nothing(
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_many_kills_bill_nothing_twice_and_lose_nothing(
     world: World, sandbox: SandboxAddress, data_dir: Path, record_property: Callable[[str, object], None], seed: int

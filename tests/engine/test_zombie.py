@@ -1,0 +1,215 @@
+"""Two engine processes on one database, one of them stopped until its leases are over, and then woken.
+
+When it is stopped it has calls on their way to billing, and their answers lie in its memory when it wakes: by then the
+other process has asked billing for them. Whatever the woken one still wants to write or to send, it may not.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from db.integrity import check
+from db.schema import engine, metadata, work_order, work_order_step
+from db.unit_of_work import Store
+from desktop_app.association.errors import EnvironmentFault
+from desktop_app.association.states import FINAL_JOBS, StepState, WorkOrderState
+from desktop_app.billing.launcher import SandboxAddress, ensure_sandbox, read_ledger, set_faults, stop
+from tests.engine.conftest import World
+
+ROOT = Path(__file__).parents[2]
+SETTLE_S, TIMEOUT_S, LEASE_S = 2.0, 1.5, 3.5
+PATIENCE_S = 120.0
+
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[SandboxAddress]:
+    command = [sys.executable, "-m", "desktop_app.billing.sandbox"]
+    address = ensure_sandbox(tmp_path, command=command, accept_any=True)
+    set_faults(address, latency_ms=150, search_lag_ms=200)
+    yield address
+    stop(address)
+
+
+@dataclass
+class Processes:
+    """Starts engine processes on one database and one billing company."""
+
+    store: Store
+    sandbox: SandboxAddress
+    folder: Path
+
+    def __post_init__(self) -> None:
+        with self.store.read() as uow:
+            self.since = uow.now()
+
+    @contextmanager
+    def engine(self, name: str) -> Iterator[subprocess.Popen[str]]:
+        command = [
+            sys.executable, "-m", "tests.helpers.engine_process", self.store.url, self.sandbox.url,
+            f"--timeout-s={TIMEOUT_S}", f"--settle-s={SETTLE_S}", f"--lease-s={LEASE_S}",
+        ]  # fmt: skip
+        with self.said_by(name).open("w") as said:
+            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=said, text=True)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "working\n"
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    def said_by(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def held_by(self, process: subprocess.Popen[str]) -> set[int]:
+        """Work orders under a lease of the process that have an open intent."""
+        open_intents = (
+            select(work_order.c.id)
+            .join(work_order_step, work_order_step.c.work_order_id == work_order.c.id)
+            .join(engine, engine.c.id == work_order.c.engine_id)
+            .where(
+                engine.c.process_id == process.pid,
+                work_order.c.state == WorkOrderState.RUNNING,
+                work_order_step.c.state == StepState.INTENT,
+            )
+        )
+        with self.store.read() as uow:
+            return set(uow.connection.scalars(open_intents))
+
+    def recorded(self) -> int:
+        """How many services and products were recorded as made, by POSTs of this test."""
+        made = select(func.count()).where(
+            work_order_step.c.state == StepState.DONE, work_order_step.c.intent_at > self.since
+        )
+        with self.store.read() as uow:
+            return int(uow.connection.execute(made).scalar_one())
+
+    def holds_no_lock(self) -> bool:
+        """Whether nobody is in the middle of a transaction: a process that is stopped in one keeps everybody out."""
+        with Store(self.store.url, lock_timeout_s=0.1) as impatient:
+            try:
+                with impatient.begin() as uow:
+                    uow.connection.execute(update(work_order).values(revision=work_order.c.revision))
+            except EnvironmentFault:
+                return False
+        return True
+
+    def stop_with_unread_answers(self, process: subprocess.Popen[str]) -> dict[int, int]:
+        """Stops the process while billing makes things for it that it has not recorded, and it is in no transaction.
+
+        Returns:
+            The work orders that it holds with an intent open, and the epochs of its leases.
+        """
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            assert process.poll() is None, "it has ended: take more devices"
+            if self.recorded() >= 5 and self.held_by(process):
+                process.send_signal(signal.SIGSTOP)
+                _, status = os.waitpid(process.pid, os.WUNTRACED)
+                assert os.WIFSTOPPED(status)
+                held = self.held_by(process)
+                if held and self.holds_no_lock() and made(self.sandbox) > self.recorded():
+                    return self.epochs(held)
+                process.send_signal(signal.SIGCONT)
+            time.sleep(0.03)
+        raise AssertionError("the process was never met with an answer that it had not read")
+
+    def everything(self) -> dict[str, list[Any]]:
+        """All that the database holds, but for the engines' signs of life."""
+        with self.store.read() as uow:
+            return {
+                table.name: sorted(map(repr, uow.connection.execute(select(table)).all()))
+                for table in metadata.sorted_tables
+                if table is not engine
+            }
+
+    def took_over(self, before: dict[int, int]) -> bool:
+        """Whether each of these leases was taken over since."""
+        return all(epoch > before[order] for order, epoch in self.epochs(before).items())
+
+    def epochs(self, ids: Collection[int]) -> dict[int, int]:
+        with self.store.read() as uow:
+            rows = uow.connection.execute(
+                select(work_order.c.id, work_order.c.lease_epoch).where(work_order.c.id.in_(ids))
+            )
+            return dict(rows.all())
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def made(sandbox: SandboxAddress) -> int:
+    totals = read_ledger(sandbox)["totals"]
+    return int(totals["services"] + totals["products"])
+
+
+def posts(sandbox: SandboxAddress) -> int:
+    return int(read_ledger(sandbox)["calls"]["POST"])
+
+
+def assert_sound(world: World, number: str, sandbox: SandboxAddress) -> None:
+    ledger = read_ledger(sandbox)
+    assert ledger["duplicates"] == []
+    job = world.job(number).job
+    assert job.state in FINAL_JOBS
+    assert job.counts.open == 0
+    billed = {row.line: world.desk.work_order(number, row.line) for row in world.orders(number)}
+    assert sum(row["services"] for row in ledger["references"].values()) == sum(
+        1
+        for one in billed.values()
+        if any(step.step == "billing_service" and step.state == "done" for step in one.steps)
+    )
+    assert check(world.store) == ()
+
+
+def test_a_zombie_that_wakes_when_all_is_done_writes_nothing_and_posts_nothing(
+    world: World, sandbox: SandboxAddress, tmp_path: Path
+) -> None:
+    number = world.submit(world.request(40))
+    processes = Processes(world.store, sandbox, tmp_path)
+    with processes.engine("zombie") as zombie:
+        before = processes.stop_with_unread_answers(zombie)
+        with processes.engine("other") as other:
+            assert other.wait(PATIENCE_S) == 0
+        assert processes.took_over(before), "nothing was taken over"
+        assert_sound(world, number, sandbox)
+        everything, posted = processes.everything(), posts(sandbox)
+        zombie.send_signal(signal.SIGCONT)
+        assert zombie.wait(PATIENCE_S) == 0
+    assert "was lost; its outcome is dropped" in processes.said_by("zombie").read_text(), "it had nothing to write"
+    assert processes.everything() == everything
+    assert posts(sandbox) == posted
+    assert_sound(world, number, sandbox)
+
+
+def test_a_zombie_that_wakes_in_the_middle_does_no_harm(world: World, sandbox: SandboxAddress, tmp_path: Path) -> None:
+    number = world.submit(world.request(120))
+    processes = Processes(world.store, sandbox, tmp_path)
+    with processes.engine("zombie") as zombie:
+        before = processes.stop_with_unread_answers(zombie)
+        with processes.engine("other") as other:
+            wait_for(lambda: processes.took_over(before))
+            assert world.job(number).job.counts.open, "all was done already: take more devices"
+            zombie.send_signal(signal.SIGCONT)
+            assert zombie.wait(PATIENCE_S) == 0
+            assert other.wait(PATIENCE_S) == 0
+    assert "was lost; its outcome is dropped" in processes.said_by("zombie").read_text(), "it had nothing to write"
+    assert_sound(world, number, sandbox)
