@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from db.engines import is_freetds
+from db.engines import MICROSOFT_DRIVER, best_driver, is_freetds
 from desktop_app.association.errors import RequestRefused
 
 
@@ -136,6 +136,18 @@ def connection_form(url: str) -> DatabaseConnection:
         del query["Trusted_Connection"]
     encrypt = encryption not in {"no", "false", "optional", "0", "off", "request"}
     return DatabaseConnection(kind, **common, driver=driver, encrypt=encrypt, trust_certificate=trust, more=query)
+
+
+def drivers() -> tuple[str, ...]:
+    """The ODBC drivers for SQL Server on this machine, the best first; none: empty."""
+    import pyodbc  # type: ignore[import-not-found]
+
+    left = [name for name in pyodbc.drivers() if is_freetds(name) or MICROSOFT_DRIVER.fullmatch(name)]
+    found: list[str] = []
+    while left:
+        found.append(best_driver(left))
+        left.remove(found[-1])
+    return tuple(found)
 
 
 def needs_password(url: str) -> bool:

@@ -43,7 +43,7 @@ _LOST_NUMBERS = frozenset(
 
 #: The ODBC driver to install.
 DEFAULT_DRIVER = "ODBC Driver 18 for SQL Server"
-_MICROSOFT_DRIVER = re.compile(r"ODBC Driver (\d+) for SQL Server")
+MICROSOFT_DRIVER = re.compile(r"ODBC Driver (\d+) for SQL Server")
 
 _SQLITE_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
@@ -275,7 +275,7 @@ def with_driver(url: URL, installed: Callable[[], list[str]]) -> URL:
 def best_driver(installed: Iterable[str]) -> str:
     """The ODBC driver that is taken where none is named: Microsoft's newest, else FreeTDS; 18 where there is none."""
     names = list(installed)
-    numbered = [(int(found[1]), found[0]) for name in names if (found := _MICROSOFT_DRIVER.fullmatch(name))]
+    numbered = [(int(found[1]), found[0]) for name in names if (found := MICROSOFT_DRIVER.fullmatch(name))]
     others = [name for name in names if is_freetds(name)]
     return max(numbered)[1] if numbered else next(iter(others), DEFAULT_DRIVER)
 

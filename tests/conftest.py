@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from tests.helpers.databases import Databases, PostgresDatabases, SqliteFiles
+from tests.helpers import captured
+from tests.helpers.databases import MSSQL_URL, Databases, MssqlDatabases, PostgresDatabases, SqliteFiles
 from tests.helpers.kills import PROPERTY, Kills
 from tests.helpers.postgres import PostgresServer, scratch_folder
 
@@ -138,6 +139,18 @@ def _active_timers() -> dict[int, str]:
     }
 
 
+# ----------------------------------------------------------------------------------------- every statement on all three
+
+
+@pytest.fixture(autouse=True)
+def statements_that_sql_server_takes() -> Iterator[None]:
+    """Fails the test in which ``db`` executes what SQL Server would refuse, see :mod:`tests.helpers.captured`."""
+    captured.start()
+    yield
+    objections = captured.take()
+    assert not objections, "SQL Server would not take this:\n" + "\n".join(objections)
+
+
 # ------------------------------------------------------------------------------------------------------------ databases
 
 
@@ -166,9 +179,18 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+SERVERS = [pytest.param("postgresql", marks=pytest.mark.postgres), pytest.param("mssql", marks=pytest.mark.mssql)]
+
+
+@pytest.fixture(scope="session", params=["sqlite", *SERVERS])
 def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
-    """Both kinds of database in turn, see :mod:`tests.helpers.databases`."""
+    """Each kind of database in turn, see :mod:`tests.helpers.databases`; SQL Server with ``-m mssql`` alone."""
+    if request.param == "mssql":
+        url = os.environ.get(MSSQL_URL)
+        if not url:
+            pytest.skip(f"no SQL Server: {MSSQL_URL} names none")
+        yield MssqlDatabases(url)
+        return
     if request.param == "postgresql":
         yield PostgresDatabases(request.getfixturevalue("postgres_server"))
         return
@@ -179,6 +201,6 @@ def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
 
 @pytest.fixture
 def database_url(databases: Databases) -> Iterator[str]:
-    """URL of an empty database of its own, on SQLite and on PostgreSQL in turn."""
+    """URL of an empty database of its own, on each kind of server in turn."""
     with databases.empty() as url:
         yield url

@@ -13,6 +13,7 @@ A database with something in it (the schema, demo data) is built once and copied
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -20,7 +21,13 @@ from itertools import count
 from pathlib import Path
 from typing import Protocol
 
+from sqlalchemy import create_engine, make_url, text
+
 from tests.helpers.postgres import PostgresServer
+
+#: Names the SQL Server that the tests marked ``mssql`` run on: any database of it, with a login that may make and drop
+#: databases.
+MSSQL_URL = "ASSOCIATION_TEST_MSSQL_URL"
 
 Build = Callable[[str], None]
 
@@ -28,7 +35,7 @@ Build = Callable[[str], None]
 class Databases(Protocol):
     """One kind of database server (or file), which makes databases and throws them away."""
 
-    dialect: str  #: ``sqlite`` or ``postgresql``
+    dialect: str  #: ``sqlite``, ``postgresql`` or ``mssql``
 
     def empty(self) -> AbstractContextManager[str]:
         """URL of a database with nothing in it; it is gone when the block ends."""
@@ -107,6 +114,40 @@ class PostgresDatabases:
             yield self.server.url(database)
         finally:
             self.server.drop_database(database)
+
+
+class MssqlDatabases:
+    """Databases of a SQL Server that is there; each is made anew, as there is no cheap way to copy one."""
+
+    dialect = "mssql"
+    _numbers = count(1)
+
+    def __init__(self, url: str) -> None:
+        self._url = make_url(url)
+
+    @contextmanager
+    def empty(self) -> Iterator[str]:
+        # Several processes test on one server, and a run that was killed leaves its databases there.
+        name = f"desk_test_{os.getpid()}_{next(self._numbers)}"
+        self._execute(f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
+        try:
+            self._execute(f"ALTER DATABASE {name} SET READ_COMMITTED_SNAPSHOT ON")
+            yield self._url.set(database=name).render_as_string(hide_password=False)
+        finally:
+            self._execute(f"DROP DATABASE {name}")
+
+    @contextmanager
+    def copy_of(self, name: str, build: Build) -> Iterator[str]:
+        with self.empty() as url:
+            build(url)
+            yield url
+
+    def _execute(self, *statements: str) -> None:
+        engine = create_engine(self._url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+        engine.dispose()
 
 
 def _sqlite_url(path: Path) -> str:
