@@ -24,8 +24,18 @@ def ask_save(parent: QWidget, title: str, kinds: str, proposed: str, then: Calla
     dialog.setFileMode(QFileDialog.FileMode.AnyFile)
     dialog.setDefaultSuffix(Path(proposed).suffix.lstrip("."))
     dialog.selectFile(proposed)
+    dialog.filterSelected.connect(lambda kind: _take_ending(dialog, kind))
     dialog.open()
     return dialog
+
+
+def _take_ending(dialog: QFileDialog, kind: str) -> None:
+    """Another kind of file was chosen: the name gets its ending, by which it is written."""
+    ending = kind.partition("*.")[2].rstrip(")").partition(" ")[0]
+    chosen = dialog.selectedFiles()
+    dialog.setDefaultSuffix(ending)
+    if chosen and ending:
+        dialog.selectFile(Path(chosen[0]).with_suffix(f".{ending}").name)
 
 
 def _dialog(parent: QWidget, title: str, kinds: str, then: Callable[[Path], None]) -> QFileDialog:

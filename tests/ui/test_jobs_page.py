@@ -261,8 +261,8 @@ def test_many_devices_of_a_job_are_paged(ui):
 def test_an_outcome_that_is_unknown_is_shown(ui, page, number):
     unknown = Problem("BILLING_OUTCOME_UNKNOWN", "Billing gave no clear answer.", "It is asked again by itself.")
     ui.desk.set_orders(number, {_W.OUTCOME_UNKNOWN: 2}, unknown)
-    ui.until(lambda: page.detail.chips.chip("failed").text() == "Failed  2")
-    ui.click(page.detail.chips.chip("failed"))
+    ui.until(lambda: page.detail.chips.chip("unknown").text() == "Unknown  2")
+    ui.click(page.detail.chips.chip("unknown"))
     ui.until(lambda: states(page) == ["Outcome unknown"] * 2)
     assert page.detail.model.cell(0, 3).text == "It is asked again by itself."
 

@@ -29,12 +29,13 @@ def test_history_by_job(ui):
     ui.press("navHistory")
     model = ui.history.jobs
     ui.until(lambda: model.row_total() == 1)
-    assert [model.cell(0, column).text for column in range(1, 8)] == [
+    assert [model.cell(0, column).text for column in range(1, 9)] == [
         "Completed",
         "AJ-20261124-0001",
         "Fabrikam Water SA",
         "2",
         "0",
+        "2026-11-24 15:05",
         "op-01",
         "1 min 12 s",
     ]

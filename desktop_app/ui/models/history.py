@@ -16,16 +16,17 @@ PAGE = 200
 
 
 class JobHistoryModel(GrowingModel[JobRow]):
-    """Finished jobs, newest first."""
+    """Finished jobs, the last finished first."""
 
     def __init__(self, desk: HistoryDesk, background: Background, clock: words.Clock, parent: QObject) -> None:
         columns = (
-            Column("submitted", self.tr("Submitted"), width_of("2026-11-24 00:00")),
+            Column("finished", self.tr("Finished"), width_of("2026-11-24 00:00")),
             Column("result", self.tr("Result"), width_of("Partly completed", strong=True, icon=True)),
             Column("tracking_number", self.tr("Tracking no."), width_of("AJ-20261124-0000")),
             Column("customer", self.tr("Customer"), 150, stretch=1),
             Column("devices", self.tr("Devices"), width_of("1,000,000"), right=True),
             Column("failed", self.tr("Failed"), width_of("100,000"), right=True),
+            Column("submitted", self.tr("Submitted"), width_of("2026-11-24 00:00"), rank=3),
             Column("operator", self.tr("Operator"), 120, rank=2),
             Column("took", self.tr("Took"), width_of("00 min 00 s"), rank=1),
         )
@@ -49,8 +50,10 @@ class JobHistoryModel(GrowingModel[JobRow]):
     def cell(self, row: int, column: int) -> Cell:
         job = self._rows[row]
         match self.columns[column].key:
+            case "finished":
+                return Cell(self._clock.minute(job.finished_at))
             case "submitted":
-                return Cell(self._clock.minute(job.submitted_at))
+                return Cell(self._clock.minute(job.submitted_at), muted=True)
             case "result":
                 status = words.job_status(job)
                 return Cell(status.word, icon=status.icon, tone=status.tone, strong=status.strong)

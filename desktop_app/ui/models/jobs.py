@@ -35,9 +35,9 @@ def waits_until(job: JobRow) -> datetime | None:
 
 
 def job_state(job: JobRow) -> words.Status:
-    """How a job stands; a running one that only a person can bring on says so."""
-    if job.state is JobState.RUNNING and job.undecided and job.undecided == job.counts.open:
-        return words.Status("help-circle-filled", words.translate("words", "Your decision"), Tone.WARNING)
+    """How a job stands; one that runs and cannot end without a person says so."""
+    if job.state is JobState.RUNNING and job.undecided:
+        return words.Status("help-circle-filled", words.translate("words", "Needs decision"), Tone.WARNING)
     return words.job_status(job)
 
 
@@ -172,7 +172,7 @@ class JobTableModel(GrowingModel[JobRow]):
         if job.state is JobState.RUNNING:
             waits = waits_until(job)
             if waits is not None:
-                return self.tr("Waits until {time}").format(time=clock.soon(waits, datetime.now(UTC)))
+                return self.tr("Until {time}").format(time=clock.soon(waits, datetime.now(UTC)))
             left = self.rates.seconds_left(job, self._now)
             return self.tr("{time} left").format(time=words.about(left)) if left is not None else ""
         if job.state is JobState.PAUSED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QGridLayout, QTabWidget, QWidget
@@ -12,6 +13,8 @@ from desktop_app.desk.protocol import DeviceRecord, DeviceRow
 from desktop_app.ui import words
 from desktop_app.ui.background import Cancel, Lane
 from desktop_app.ui.context import Context
+from desktop_app.ui.files import ask_save
+from desktop_app.ui.models.device_record import RecordModel, happenings
 from desktop_app.ui.pages.rereading import show_answer
 from desktop_app.ui.palette import Tone
 from desktop_app.ui.widgets.buttons import Button
@@ -70,10 +73,10 @@ class DeviceRecordDialog(Dialog):
         self, parent: QWidget, context: Context, record: DeviceRecord, reread: Callable[[], None] | None = None
     ) -> None:
         device = record.device
-        super().__init__(parent, self.tr("Device {iccid}").format(iccid=device.iccid), "deviceRecordDialog", width=880)
+        super().__init__(parent, self.tr("Device {iccid}").format(iccid=device.iccid), "deviceRecordDialog", width=1060)
         self._context, self._clock, self._record = context, context.clock, record
         self._was_reread = reread
-        self.setMinimumHeight(500)
+        self.setMinimumHeight(560)
         self.body.addLayout(self._facts(record))
         self._said = InfoBar(closable=True, stacked=True)
         self._said.setObjectName("rereadSaid")
@@ -89,6 +92,10 @@ class DeviceRecordDialog(Dialog):
         self._reread_button.clicked.connect(self._reread)
         self.buttons.insertWidget(0, self._reread_button)
         self._enable_reread()
+        export = Button(self.tr("Export…"), self, icon="file-export", name="exportRecordButton")
+        export.setAccessibleName(self.tr("Export everything that happened…"))
+        export.clicked.connect(self._export)
+        self.buttons.insertWidget(1, export)
         number = record.open_tracking_number
         if number:
             text = self.tr("Show job {number}").format(number=number)
@@ -102,14 +109,46 @@ class DeviceRecordDialog(Dialog):
         while (before := tabs.widget(0)) is not None:
             tabs.removeTab(0)
             before.deleteLater()
+        self._everything = RecordModel(happenings(record), self._clock, self)
         for title, view in (
+            (self.tr("Everything · {n}").format(n=self._everything.row_total()), self._happenings()),
             (self.tr("Owners · {n}").format(n=len(record.ownerships)), self._ownerships(record)),
             (self.tr("Billing services · {n}").format(n=len(record.billing_services)), self._services(record)),
             (self.tr("Scheduled changes · {n}").format(n=len(record.scheduled_changes)), self._scheduled(record)),
+            (self.tr("Work orders · {n}").format(n=len(record.work_orders)), self._work_orders(record)),
             (self.tr("History · {n}").format(n=len(record.history)), self._history(record)),
         ):
             tabs.addTab(view, title)
         tabs.setCurrentIndex(current)
+
+    def _happenings(self) -> TableView:
+        """The one page of all that happened; Enter or a double click leads to the job that did it."""
+        view = TableView("recordTable", self.tr("Everything that happened"))
+        model = self._everything
+        view.setModel(model)
+        view.opened.connect(lambda row: self._open_job(model.happenings[row].tracking_number))
+        return view
+
+    def _open_job(self, number: str) -> None:
+        if number:
+            self._show_job(self._context, number)
+
+    def _export(self) -> None:
+        context, (titles, rows), iccid = self._context, self._everything.table(), self._record.device.iccid
+        desk = context.desk
+
+        def write(path: Path) -> None:
+            context.background.run(
+                lambda cancel: desk.export_table(titles, rows, path, cancel),
+                done=lambda count: context.notify(
+                    self.tr("{count} rows written to {file}").format(count=words.number(count), file=path.name)
+                ),
+                failed=context.complain,
+                owner=self,
+                lane=Lane.LONG,
+            )
+
+        ask_save(self, self.tr("Export the record"), self.tr("CSV (*.csv);;Excel (*.xlsx)"), f"{iccid}.csv", write)
 
     # --- billing ------------------------------------------------------------------------------------------------------
 
@@ -268,6 +307,32 @@ class DeviceRecordDialog(Dialog):
             for change in record.scheduled_changes
         ]
         return self._table("scheduledTable", self.tr("Scheduled changes"), columns, rows)
+
+    def _work_orders(self, record: DeviceRecord) -> TableView:
+        columns = (
+            Column("submitted", self.tr("Submitted"), width_of("2026-11-24 00:00")),
+            Column("state", self.tr("Result"), width_of("Outcome unknown", strong=True, icon=True)),
+            Column("tracking", self.tr("Tracking no."), width_of("AJ-20261124-0000")),
+            Column("line", self.tr("Line"), width_of("100,000"), right=True),
+            Column("customer", self.tr("Customer"), 130, stretch=1),
+            Column("what", self.tr("What happened"), 160, stretch=3),
+        )
+        rows = []
+        for order in record.work_orders:
+            status = words.work_order_status(order.state)
+            rows.append(
+                (
+                    Cell(self._clock.minute(order.submitted_at)),
+                    Cell(status.word, icon=status.icon, tone=status.tone, strong=status.strong),
+                    Cell(order.tracking_number),
+                    Cell(words.number(order.line)),
+                    Cell(order.customer),
+                    Cell(order.error.message if order.error is not None else order.action, muted=order.error is None),
+                )
+            )
+        view = self._table("deviceWorkOrders", self.tr("Work orders"), columns, rows)
+        view.opened.connect(lambda row: self._open_job(record.work_orders[row].tracking_number))
+        return view
 
     def _history(self, record: DeviceRecord) -> TableView:
         columns = (

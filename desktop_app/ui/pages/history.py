@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
-from desktop_app.desk.protocol import HistoryFilter
+from desktop_app.desk.protocol import CustomerRow, HistoryFilter
+from desktop_app.ui import words
+from desktop_app.ui.background import Lane
 from desktop_app.ui.commands import Command, bind
 from desktop_app.ui.context import Context
+from desktop_app.ui.files import ask_save
 from desktop_app.ui.models.history import DeviceHistoryModel, JobHistoryModel
+from desktop_app.ui.pages.device_record import DeviceRecordDialog
 from desktop_app.ui.pages.page import Page
+from desktop_app.ui.palette import Tone
+from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.card import Card
 from desktop_app.ui.widgets.chips import ChipRow
 from desktop_app.ui.widgets.combo import combo_box
 from desktop_app.ui.widgets.empty_state import EmptyState
+from desktop_app.ui.widgets.search_combo import Choice, SearchCombo
 from desktop_app.ui.widgets.search_field import SearchField
 from desktop_app.ui.widgets.table import RowModel, TableView
 
@@ -48,6 +56,7 @@ class HistoryPage(Page):
             self.tr("Associate devices"), context.show_associate, icon="device-sim"
         )
         self._any_time = self._empty.add_button(self.tr("Search all of the time"), self._search_all_time)
+        self._clear = self._empty.add_button(self.tr("Clear the filters"), self._clear_filters, name="clearHistory")
         self._stack = QStackedWidget()
         around = QWidget()
         inside = QVBoxLayout(around)
@@ -63,7 +72,10 @@ class HistoryPage(Page):
         bind(self, self.commands())
 
     def commands(self) -> tuple[Command, ...]:
-        return (Command(self.tr("Search the history"), self._focus_search, ("Ctrl+F",)),)
+        return (
+            Command(self.tr("Search the history"), self._focus_search, ("Ctrl+F",)),
+            Command(self.tr("Export the history…"), self.export, ("Ctrl+E",), can_run=self.export_button.isEnabled),
+        )
 
     def _build_top(self) -> QHBoxLayout:
         top = QHBoxLayout()
@@ -82,7 +94,16 @@ class HistoryPage(Page):
         self.search.textChanged.connect(lambda: self._timer.start())
         self.search.down_pressed.connect(lambda: self.table.setFocus())
         top.addWidget(self.search, 1)
-        self.period = combo_box("historyPeriod", self.tr("Period"), width=150)
+        self.customer = SearchCombo(
+            self, placeholder=self.tr("All customers"), accessible=self.tr("Customer"), name="historyCustomer"
+        )
+        self.customer.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.customer.setFixedWidth(170)
+        self.customer.set_list_width(360)
+        self.customer.searched.connect(self._search_customers)
+        self.customer.chosen.connect(lambda _: self.reload())
+        top.addWidget(self.customer)
+        self.period = combo_box("historyPeriod", self.tr("Period"), width=140)
         for text, days in (
             (self.tr("Today"), 1),
             (self.tr("Last 7 days"), 7),
@@ -94,10 +115,15 @@ class HistoryPage(Page):
         self.period.setCurrentIndex(2)
         self.period.currentIndexChanged.connect(self.reload)
         top.addWidget(self.period)
-        self.operator = combo_box("historyOperator", self.tr("Operator"), width=150)
+        self.operator = combo_box("historyOperator", self.tr("Operator"), width=140)
         self.operator.addItem(self.tr("All operators"), "")
         self.operator.currentIndexChanged.connect(self.reload)
         top.addWidget(self.operator)
+        self.export_button = Button(self.tr("Export…"), icon="file-export", name="exportHistoryButton")
+        self.export_button.setAccessibleName(self.tr("Export what is shown…"))
+        self.export_button.setEnabled(False)
+        self.export_button.clicked.connect(self.export)
+        top.addWidget(self.export_button)
         self._write_placeholder()
         return top
 
@@ -138,7 +164,55 @@ class HistoryPage(Page):
         if days:
             today = self._context.clock.local(datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0)
             since = (today - timedelta(days=days - 1)).astimezone(UTC)
-        return HistoryFilter(self.search.text().strip(), since, None, str(self.operator.currentData() or ""))
+        chosen = self.customer.choice()
+        customer = chosen.key.customer_id if chosen is not None and isinstance(chosen.key, CustomerRow) else None
+        operator = str(self.operator.currentData() or "")
+        return HistoryFilter(self.search.text().strip(), since, None, operator, customer)
+
+    def _search_customers(self, text: str) -> None:
+        desk = self._context.desk
+        self._context.background.run(
+            lambda cancel: desk.customers(text),
+            done=lambda rows: self.customer.show_choices(
+                text, [Choice(row, row.name, row.account_number, row.tag) for row in rows]
+            ),
+            failed=self._context.complain,
+            key="history/customers",
+            owner=self,
+        )
+
+    def _is_filtered(self) -> bool:
+        wanted = self._filter()
+        return bool(wanted.text or wanted.operator or wanted.customer)
+
+    def _clear_filters(self) -> None:
+        self.search.clear()
+        self.operator.setCurrentIndex(0)
+        self.customer.choose(None)
+        self.reload()
+        self.search.setFocus()
+
+    # --- export -------------------------------------------------------------------------------------------------------
+
+    def export(self) -> None:
+        """Asks for a file and writes all that the filter lets through, not only what is scrolled to."""
+        desk, context, wanted, by_job = self._context.desk, self._context, self._filter(), self._by_job()
+
+        def write(path: Path) -> None:
+            work = desk.export_job_history if by_job else desk.export_history
+            context.notify(self.tr("Writing {file}…").format(file=path.name), Tone.INFO)
+            context.background.run(
+                lambda cancel: work(wanted, path, cancel),
+                done=lambda rows: context.notify(
+                    self.tr("{count} rows written to {file}").format(count=words.number(rows), file=path.name)
+                ),
+                failed=context.complain,
+                owner=self,
+                lane=Lane.LONG,
+            )
+
+        name = "jobs.csv" if by_job else "history.csv"
+        ask_save(self, self.tr("Export the history"), self.tr("CSV (*.csv);;Excel (*.xlsx)"), name, write)
 
     def _mode_picked(self) -> None:
         model: RowModel = self.jobs if self._by_job() else self.devices
@@ -148,7 +222,9 @@ class HistoryPage(Page):
 
     def _write_placeholder(self) -> None:
         self.search.setPlaceholderText(
-            self.tr("Tracking no. or customer…") if self._by_job() else self.tr("ICCID, IMEI, MSISDN or EID…")
+            self.tr("Tracking no., customer, ICCID…")
+            if self._by_job()
+            else self.tr("ICCID, IMEI, MSISDN, EID or tracking no.")
         )
 
     def _search_all_time(self) -> None:
@@ -170,12 +246,21 @@ class HistoryPage(Page):
         model: RowModel = self.jobs if self._by_job() else self.devices
         has_rows = model.row_total() > 0
         self._stack.setCurrentIndex(0 if has_rows else 1)
+        self.export_button.setEnabled(has_rows)
         if has_rows:
             return
         text, is_all_time = self.search.text().strip(), not self.period.currentData()
         self._any_time.setVisible(not is_all_time)
-        self._associate.setVisible(not text)
-        if text:
+        is_filtered = self._is_filtered()
+        self._clear.setVisible(is_filtered)
+        self._associate.setVisible(not is_filtered)
+        if is_filtered and not text:
+            self._empty.show_texts(
+                self.tr("Nothing found"),
+                self.tr("Nothing of this customer or operator happened in this period."),
+                "search-off",
+            )
+        elif text:
             title = self.tr("Nothing found for “{text}”").format(text=text)
             self._empty.show_texts(title, self.tr("Nothing like it happened in this period."), "search-off")
         elif self._by_job():
@@ -192,6 +277,8 @@ class HistoryPage(Page):
             )
 
     def _open(self, row: int) -> None:
-        number = self.jobs.row_at(row).tracking_number if self._by_job() else self.devices.row_at(row).tracking_number
-        if number:
-            self._context.show_job(number)
+        if self._by_job():
+            self._context.show_job(self.jobs.row_at(row).tracking_number)
+            return
+        fact = self.devices.row_at(row)
+        DeviceRecordDialog.open_named(self, self._context, fact.iccid, fact.service_provider or None)

@@ -56,7 +56,8 @@ class CauseArea(QWidget):
 
     def show_causes(self, causes: tuple[CauseGroup, ...], *, may_act: bool) -> None:
         """Shows other causes; ``may_act``: this person may steer the job, and it can be steered now."""
-        shown = tuple(sorted(causes, key=_urgency)[:MOST_CAUSES])
+        told = (one for one in causes if one.undecided or one.state is not _W.OUTCOME_UNKNOWN)  # the others: a notice
+        shown = tuple(sorted(told, key=_urgency)[:MOST_CAUSES])
         if (shown, may_act) == (self._causes, self._may_act):
             return
         self._causes, self._may_act = shown, may_act

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop_app.association.states import FINAL_JOBS, JobState, WorkOrderState
@@ -17,6 +17,7 @@ from desktop_app.ui.context import Context
 from desktop_app.ui.files import ask_save
 from desktop_app.ui.models.jobs import Rates
 from desktop_app.ui.models.work_orders import WorkOrderTableModel
+from desktop_app.ui.pages.jobs.bars import JobBars
 from desktop_app.ui.pages.jobs.causes import CauseArea
 from desktop_app.ui.pages.jobs.notices import Notices
 from desktop_app.ui.pages.jobs.progress_row import ProgressRow
@@ -34,7 +35,8 @@ from desktop_app.ui.widgets.table import TableView
 _W = WorkOrderState
 #: The chips over the devices: which states each shows.
 GROUPS: dict[str, tuple[WorkOrderState, ...]] = {
-    "failed": (_W.FAILED, _W.OUTCOME_UNKNOWN),
+    "failed": (_W.FAILED,),
+    "unknown": (_W.OUTCOME_UNKNOWN,),
     "rejected": (_W.REJECTED,),
     "done": (_W.SUCCEEDED,),
     "open": (_W.QUEUED, _W.RUNNING, _W.WAITING_RETRY),
@@ -42,12 +44,15 @@ GROUPS: dict[str, tuple[WorkOrderState, ...]] = {
     "all": (),
 }
 DETAIL_DEBOUNCE_MS = 250
+#: What is above the bars, and the head of the list with two devices below them, in pixels.
+AROUND_BARS = 272
 
 
 def group_count(counts: JobCounts, key: str) -> int:
     """How many devices a chip stands for."""
     return {
-        "failed": counts.failed + counts.outcome_unknown,
+        "failed": counts.failed,
+        "unknown": counts.outcome_unknown,
         "rejected": counts.rejected,
         "done": counts.succeeded,
         "open": counts.queued + counts.running + counts.waiting_retry,
@@ -105,6 +110,7 @@ class JobDetailPanel(Card):
         self.chips = ChipRow("workOrderFilter", self.tr("Which devices"), exclusive=True)
         for key, word in (
             ("failed", self.tr("Failed")),
+            ("unknown", self.tr("Unknown")),
             ("rejected", self.tr("Rejected")),
             ("done", self.tr("Done")),
             ("open", self.tr("Open")),
@@ -114,18 +120,20 @@ class JobDetailPanel(Card):
             self.chips.add(key, word)
         self.chips.picked.connect(self._chip_picked)
         top.addWidget(self.chips)
+        column.addLayout(top)
+        self._bars = JobBars(self.tr("What to know of this job"))
         may_act = self._context.capabilities.may_associate
         self.notices = Notices(self._context.clock, may_act=may_act)
         self.notices.resolve_pressed.connect(self.resolve)
         self.notices.notify_pressed.connect(self._notify_again)
-        top.addWidget(self.notices)
+        self._bars.add(self.notices)
         self.causes = CauseArea()
         self.causes.show_pressed.connect(self._show_cause)
         self.causes.retry_pressed.connect(self._retry_cause)
         self.causes.edit_pressed.connect(self._edit_cause)
         self.causes.resolve_pressed.connect(lambda cause: self.resolve(cause.code))
-        top.addWidget(self.causes)
-        column.addLayout(top)
+        self._bars.add(self.causes)
+        column.addWidget(self._bars)
         self.table = TableView("workOrdersTable", self.tr("Devices of the job"))
         self.table.setModel(self.model)
         self.table.opened.connect(self._open_row)
@@ -150,7 +158,8 @@ class JobDetailPanel(Card):
         for button in (self.copy_button, self.summary_button):
             head.addWidget(button)
         head.addStretch(1)
-        self.export_button = self._head_button(self.tr("Export result…"), "file-export", "exportCsvButton", self.export)
+        self.export_button = self._head_button(self.tr("Export…"), "file-export", "exportCsvButton", self.export)
+        self.export_button.setAccessibleName(self.tr("Export result…"))
         self.pause_button = self._head_button(self.tr("Pause"), "player-pause", "pauseJobButton", self.pause)
         self.resume_button = self._head_button(self.tr("Resume"), "player-play", "resumeJobButton", self.resume)
         self.cancel_button = self._head_button(self.tr("Cancel…"), "ban", "cancelJobButton", self.cancel)
@@ -191,7 +200,7 @@ class JobDetailPanel(Card):
             self.model.start_over(0)
             return
         counts = job.counts
-        first = next((key for key in ("failed", "rejected") if group_count(counts, key)), "all")
+        first = next((key for key in ("failed", "unknown", "rejected") if group_count(counts, key)), "all")
         self.chips.set_on(first)
         self._write(job)
         self._list()
@@ -208,6 +217,10 @@ class JobDetailPanel(Card):
             self.model.counts_changed(self._total())
         if not self._timer.isActive():
             self._timer.start()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._bars.allow(self.height() - AROUND_BARS)
 
     def tick(self) -> None:
         """Time has passed: speed and time left of a job that runs are told anew."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QLineEdit, QRadioButton, QWidget
+from PySide6.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QLayout, QLineEdit, QRadioButton, QWidget
 
 from desktop_app.association.states import Step, StepState, WorkOrderState
 from desktop_app.desk.protocol import JobsDesk, StepRow, WorkOrderDetail
@@ -22,6 +22,7 @@ from desktop_app.ui.widgets.toast import announce
 
 #: Devices that are handed to a person at a time.
 MOST_AT_ONCE = 200
+WIDTH = 640
 
 
 def undecided(desk: JobsDesk, tracking_number: str, error_code: str = "", line: int = 0) -> tuple[WorkOrderDetail, ...]:
@@ -54,7 +55,7 @@ class ResolveDialog(Dialog):
         self, parent: QWidget, context: Context, tracking_number: str, details: Sequence[WorkOrderDetail]
     ) -> None:
         """``details``: the devices to be settled, at least one."""
-        super().__init__(parent, self.tr("What became of it at billing?"), "resolveDialog", width=640)
+        super().__init__(parent, self.tr("What became of it at billing?"), "resolveDialog", width=WIDTH)
         self._context, self._number, self._details = context, tracking_number, list(details)
         self._place = 0
         self._is_sending = False
@@ -73,7 +74,16 @@ class ResolveDialog(Dialog):
         self._settle = self.add_button(
             self.tr("Settle it"), self._send, kind="primary", default=True, name="resolveSettle"
         )
+        layout = self.layout()
+        assert layout is not None
+        layout.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)  # its least height is that of its least width
+        self.setMinimumSize(WIDTH, 360)
+        self._layout = layout
         self._show()
+
+    def _fit(self) -> None:
+        self._layout.activate()
+        self.resize(self.width(), self._layout.totalHeightForWidth(self.width()))
 
     # --- building -----------------------------------------------------------------------------------------------------
 
@@ -141,6 +151,7 @@ class ResolveDialog(Dialog):
         self._said.hide()
         self._skip.setVisible(count > 1)
         self._enable()
+        self._fit()
         self._exists.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _facts_widget(self, detail: WorkOrderDetail, step: StepRow | None) -> QWidget:
@@ -168,7 +179,8 @@ class ResolveDialog(Dialog):
         return whole
 
     def _add_fact(self, grid: QGridLayout, row: int, name: str, value: str, *, copies: bool) -> None:
-        grid.addWidget(label(name, "small"), row, 0, Qt.AlignmentFlag.AlignTop)
+        side = Qt.AlignmentFlag.AlignVCenter if copies else Qt.AlignmentFlag.AlignTop
+        grid.addWidget(label(name, "small"), row, 0, side)
         shown = label(value, wrap=not copies)
         shown.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
@@ -234,6 +246,7 @@ class ResolveDialog(Dialog):
         trouble = words.trouble(error)
         self._said.show_message(trouble.message, trouble.what_to_do, Tone.ERROR)
         self._said.show()
+        self._fit()
         announce(self._said, f"{trouble.message} {trouble.what_to_do}")
         self._enable()
 
