@@ -16,7 +16,6 @@ import pytest
 
 from db.integrity import check
 from db.schema import job, work_order, work_order_step
-from db.unit_of_work import database_clock
 from desktop_app.association.model import CarrierPlanChoice
 from desktop_app.association.states import FINAL_JOBS
 from desktop_app.association.steps import PRODUCT_STEPS
@@ -52,8 +51,9 @@ def sandbox(tmp_path: Path) -> Iterator[SandboxAddress]:
 @pytest.fixture
 def world(databases: Databases) -> Iterator[World]:
     with fresh_store(databases) as store:
+        clock = store.clock
         world = World(store)
-        store.clock = database_clock  # the clock of the processes
+        store.clock = clock  # that of the processes
         yield world
 
 

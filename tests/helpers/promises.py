@@ -125,7 +125,7 @@ class Promises:
                 if row is None or row.state != StepState.DONE:
                     continue
                 book = self._ledger.services if step is Step.BILLING_SERVICE else self._ledger.products
-                made = book.get(row.billing_id)  # type: ignore[attr-defined]
+                made = book.get(row.billing_id)
                 assert made is not None, f"{step} of work order {key} is done as {row.billing_id}, which nobody made"
                 assert made.reference.startswith(orders[key].reference)
 
