@@ -218,6 +218,13 @@ def devices(count: int) -> str:
     return translate("words", "{count} devices").format(count=number(count))
 
 
+def rows_written(count: int, file: str) -> str:
+    """ "1 row written to history.csv"."""
+    if count == 1:
+        return translate("words", "1 row written to {file}").format(file=file)
+    return translate("words", "{count} rows written to {file}").format(count=number(count), file=file)
+
+
 def devices_that(count: int, title: str) -> str:
     """ "2 devices have no MSISDN", "1 device has no MSISDN"."""
     return f"{devices(count)} {title_for(count, title)}"

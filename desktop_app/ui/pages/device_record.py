@@ -140,9 +140,7 @@ class DeviceRecordDialog(Dialog):
         def write(path: Path) -> None:
             context.background.run(
                 lambda cancel: desk.export_table(titles, rows, path, cancel),
-                done=lambda count: context.notify(
-                    self.tr("{count} rows written to {file}").format(count=words.number(count), file=path.name)
-                ),
+                done=lambda count: context.notify(words.rows_written(count, path.name)),
                 failed=context.complain,
                 owner=self,
                 lane=Lane.LONG,

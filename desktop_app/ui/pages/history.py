@@ -203,9 +203,7 @@ class HistoryPage(Page):
             context.notify(self.tr("Writing {file}…").format(file=path.name), Tone.INFO)
             context.background.run(
                 lambda cancel: work(wanted, path, cancel),
-                done=lambda rows: context.notify(
-                    self.tr("{count} rows written to {file}").format(count=words.number(rows), file=path.name)
-                ),
+                done=lambda rows: context.notify(words.rows_written(rows, path.name)),
                 failed=context.complain,
                 owner=self,
                 lane=Lane.LONG,
