@@ -194,10 +194,10 @@ def test_a_zombie_that_wakes_when_all_is_done_writes_nothing_and_posts_nothing(
         everything, posted = processes.everything(), posts(sandbox)
         zombie.send_signal(signal.SIGCONT)
         assert zombie.wait(PATIENCE_S) == 0
-    assert "was lost; its outcome is dropped" in processes.said_by("zombie").read_text(), "it had nothing to write"
     assert processes.everything() == everything
     assert posts(sandbox) == posted
     assert_sound(world, number, sandbox)
+    assert "was lost; its outcome is dropped" in processes.said_by("zombie").read_text(), "it had nothing to write"
 
 
 def test_a_zombie_that_wakes_in_the_middle_does_no_harm(world: World, sandbox: SandboxAddress, tmp_path: Path) -> None:
@@ -211,5 +211,5 @@ def test_a_zombie_that_wakes_in_the_middle_does_no_harm(world: World, sandbox: S
             zombie.send_signal(signal.SIGCONT)
             assert zombie.wait(PATIENCE_S) == 0
             assert other.wait(PATIENCE_S) == 0
-    assert "was lost; its outcome is dropped" in processes.said_by("zombie").read_text(), "it had nothing to write"
     assert_sound(world, number, sandbox)
+    assert "was lost; its outcome is dropped" in processes.said_by("zombie").read_text(), "it had nothing to write"

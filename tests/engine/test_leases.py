@@ -1,0 +1,191 @@
+"""What an engine may do on a lease: while the machine's clocks are set, while it is stopped, and after it is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from db.schema import work_order, work_order_step
+from desktop_app.association.ports import PostResult, ServiceOrder
+from desktop_app.association.processing import ProcessingRules
+from desktop_app.association.states import JobState, WorkOrderState
+from desktop_app.engine.group import Item
+from desktop_app.engine.housekeeping import Housekeeping
+from desktop_app.engine.leases import Lease
+from desktop_app.engine.recorder import Recorder
+from desktop_app.engine.runner import NotCalled, run
+from tests.engine.conftest import World
+from tests.helpers.billing_ledger import BillingLedger
+
+LEASE_S, TIMEOUT_S = 30.0, 2.0
+RULES = ProcessingRules(timedelta(seconds=5))
+HOUR_S = 3_600.0
+
+
+@dataclass
+class Clocks:
+    """The wall clock, which a person may set, and the lease clock, which nobody can."""
+
+    wall: float = field(default_factory=time.time)
+    lease: float = 1_000.0
+
+    def pass_by(self, seconds: float) -> None:
+        self.wall += seconds
+        self.lease += seconds
+
+    def set_wall(self, by: float) -> None:
+        self.wall += by
+
+    def new_lease(self, seconds: float) -> Lease:
+        return Lease.lasting(seconds, lambda: self.lease, lambda: self.wall)
+
+    def now(self, _connection: object = None) -> datetime:
+        return datetime.fromtimestamp(self.wall, UTC)
+
+
+@pytest.fixture
+def clocks(world: World) -> Clocks:
+    clocks = Clocks()
+    world.store.clock = clocks.now
+    return clocks
+
+
+def recorder(world: World, clocks: Clocks, engine_id: str) -> Recorder:
+    return Recorder(world.store, engine_id, RULES, lease_s=LEASE_S, new_lease=clocks.new_lease)
+
+
+def take_back(world: World) -> None:
+    Housekeeping(world.store, world.gateway, RULES).run_once(RULES)
+
+
+def rows(world: World, number: str) -> list[Any]:
+    """The work orders of the job and their steps, as they are written."""
+    orders = world.orders(number)
+    with world.store.read() as uow:
+        ids = select(work_order.c.id).where(work_order.c.iccid.in_([row.iccid for row in orders]))
+        return [
+            uow.connection.execute(select(table).where(column.in_(ids)).order_by(column)).all()
+            for table, column in ((work_order, work_order.c.id), (work_order_step, work_order_step.c.work_order_id))
+        ]
+
+
+def live(world: World, clocks: Clocks, engine_id: str, number: str) -> None:
+    """An engine in virtual time, until the job is over."""
+    one = recorder(world, clocks, engine_id)
+    items: list[Item] = []
+    for _ in range(200):
+        take_back(world)
+        recorded = one.record(items, 5)
+        items = [run(order, world.ledger, TIMEOUT_S, lambda: False) for order in recorded.to_call]
+        items += recorded.settled
+        clocks.pass_by(1.0)
+        if world.job(number).job.state is JobState.COMPLETED:
+            return
+    raise AssertionError("the job never came to an end")
+
+
+class SlowToConnect(BillingLedger):
+    """A billing company to which it takes a while to get through; then the right to send is asked for."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    def create_service(self, order: ServiceOrder, may_send: Callable[[], bool]) -> PostResult:
+        self._meanwhile()
+        return super().create_service(order, may_send)
+
+
+def test_a_lease_that_ends_while_the_connection_is_made_is_not_posted_on(world: World, clocks: Clocks) -> None:
+    world.submit(world.request(1))
+    (in_hand,) = recorder(world, clocks, "one").record((), 1).to_call
+    billing = SlowToConnect(lambda: clocks.pass_by(LEASE_S - TIMEOUT_S))
+    assert run(in_hand, billing, TIMEOUT_S, lambda: False).result == NotCalled()
+    assert billing.posts == 0
+
+
+def test_an_answer_of_an_earlier_lease_of_the_same_engine_changes_nothing(world: World, clocks: Clocks) -> None:
+    """A process that was stopped takes its own work orders back, and holds them anew when the old answer comes."""
+    number = world.submit(world.request(1))
+    one = recorder(world, clocks, "one")
+    (in_hand,) = one.record((), 1).to_call
+    late = run(in_hand, world.ledger, TIMEOUT_S, lambda: False)
+    clocks.pass_by(LEASE_S + 1)
+    take_back(world)
+    clocks.pass_by(RULES.settle.total_seconds())
+    (again,) = one.record((), 1).to_call
+    assert again.held.epoch > in_hand.held.epoch
+    before = rows(world, number)
+    assert one.record([late], 0).to_call == ()
+    assert rows(world, number) == before
+    clocks.pass_by(LEASE_S + 1)
+    live(world, clocks, "another", number)
+    world.assert_sound()
+
+
+def test_what_is_taken_back_has_a_new_epoch(world: World, clocks: Clocks) -> None:
+    world.submit(world.request(1))
+    (in_hand,) = recorder(world, clocks, "one").record((), 1).to_call
+    clocks.pass_by(LEASE_S + 1)
+    take_back(world)
+    with world.store.read() as uow:
+        state, epoch = uow.connection.execute(
+            select(work_order.c.state, work_order.c.lease_epoch).where(work_order.c.id == in_hand.held.work_order_id)
+        ).one()
+    assert (state, epoch) == (WorkOrderState.OUTCOME_UNKNOWN, in_hand.held.epoch + 1)
+
+
+# --- somebody sets the clock -----------------------------------------------------------------------------------------
+
+
+def test_a_wall_clock_set_forward_lets_others_take_over_and_this_engine_sends_nothing(
+    world: World, clocks: Clocks
+) -> None:
+    number = world.submit(world.request(3))
+    first = recorder(world, clocks, "first")
+    held = first.record((), 3).to_call
+    sent = run(held[0], world.ledger, TIMEOUT_S, lambda: False)
+    clocks.set_wall(HOUR_S)
+    assert [run(order, world.ledger, TIMEOUT_S, lambda: False).result for order in held[1:]] == [NotCalled()] * 2
+    assert world.ledger.posts == 1
+    live(world, clocks, "second", number)
+    before = rows(world, number)
+    assert first.record([sent], 0).to_call == ()
+    assert rows(world, number) == before
+    world.assert_sound()
+
+
+def test_a_wall_clock_set_back_lengthens_no_right_to_send(world: World, clocks: Clocks) -> None:
+    """Its leases seem to stand for another hour; on the clock that nobody sets they are over."""
+    number = world.submit(world.request(2))
+    first = recorder(world, clocks, "first")
+    held = first.record((), 2).to_call
+    sent = run(held[0], world.ledger, TIMEOUT_S, lambda: False)
+    clocks.set_wall(-HOUR_S)
+    clocks.pass_by(LEASE_S)
+    late = run(held[1], world.ledger, TIMEOUT_S, lambda: False)
+    assert late.result == NotCalled()
+    assert world.ledger.posts == 1
+    # In the database it still holds them: what it brings is recorded, and what it did not send is queued work again.
+    first.record([sent, late], 0)
+    live(world, clocks, "first", number)
+    world.assert_sound()
+
+
+def test_a_dead_engines_work_is_taken_over_after_the_wall_clock_was_set_back(world: World, clocks: Clocks) -> None:
+    """Late, once the stored end has come, but all of it."""
+    number = world.submit(world.request(2))
+    for order in recorder(world, clocks, "dead").record((), 2).to_call:
+        run(order, world.ledger, TIMEOUT_S, lambda: False)
+    clocks.set_wall(-HOUR_S)
+    take_back(world)
+    assert world.job(number).job.counts.running == 2
+    clocks.pass_by(HOUR_S + LEASE_S + 1)
+    live(world, clocks, "another", number)
+    world.assert_sound()
