@@ -18,6 +18,14 @@ LOCK_ROWS = "WITH (UPDLOCK)"
 
 #: Any number will do, as long as nobody else's program locks the same one ("asso" in ASCII).
 _MIGRATION_LOCK = 0x6173736F
+#: One of each kind of what an operator's login does, see the operator role.
+_OPERATORS_RIGHTS = (
+    ("SELECT", "device"),
+    ("INSERT", "job"),
+    ("UPDATE", "work_order"),
+    ("INSERT", "device_history"),
+    ("INSERT", "audit_entry"),
+)
 
 
 def database_clock(connection: Connection) -> datetime:
@@ -96,3 +104,28 @@ def readers_wait_for_writers(connection: Connection) -> bool:
         return False
     is_on = "SELECT is_read_committed_snapshot_on FROM sys.databases WHERE database_id = DB_ID()"
     return not connection.scalar(text(is_on))
+
+
+def may_create_tables(connection: Connection) -> bool:
+    """Whether the login may make tables where it is."""
+    if connection.dialect.name == "postgresql":
+        return bool(connection.scalar(text("SELECT has_schema_privilege(current_schema(), 'CREATE')")))
+    if connection.dialect.name == "mssql":
+        return bool(connection.scalar(text("SELECT HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'CREATE TABLE')")))
+    return True
+
+
+def missing_rights(connection: Connection) -> list[str]:
+    """What an operator needs and the login has not got, as "SELECT on device"; empty: nothing."""
+    if connection.dialect.name == "sqlite":
+        return []
+    asked = text(
+        "SELECT has_table_privilege(:table, :right)"
+        if connection.dialect.name == "postgresql"
+        else "SELECT HAS_PERMS_BY_NAME(:table, 'OBJECT', :right)"
+    )
+    return [
+        f"{right} on {table}"
+        for right, table in _OPERATORS_RIGHTS
+        if not connection.scalar(asked, {"table": table, "right": right})
+    ]
