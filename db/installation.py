@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -118,6 +119,16 @@ def _seconds_or_none(stored: str) -> float | None:
     return seconds
 
 
+#: A procedure's name goes into a statement as it is: letters, digits and underscores alone, so nothing else gets in.
+_PROCEDURE = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]{0,62}\.){0,2}[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
+
+
+def _procedure(stored: str) -> str:
+    if stored and not _PROCEDURE.fullmatch(stored):
+        raise ValueError("it is no name of a procedure, such as dbo.MarkComplete (letters, digits and underscores)")
+    return stored
+
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "time_zone": _time_zone,
     "settle_s": _seconds_or_none,
@@ -127,5 +138,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "iccid_as_number": _flag,
     "abort_failed_percent": _whole(0, 100),
     "abort_least_done": _whole(1, 1_000_000),
+    "procedure_update_device_history_across_providers": _procedure,
+    "procedure_mark_device_changes_complete": _procedure,
+    "procedure_sync_device_service_links": _procedure,
 }
 assert list(_PARSERS) == [field.name for field in fields(InstallationSettings)]

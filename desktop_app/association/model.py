@@ -240,6 +240,9 @@ class InstallationSettings:
         iccid_as_number: a device without MSISDN is billed under its ICCID.
         abort_failed_percent: a job pauses when more than this share of its finished devices failed; 100: never.
         abort_least_done: devices of a job that must be finished before that share means anything.
+        procedure_update_device_history_across_providers, procedure_mark_device_changes_complete,
+            procedure_sync_device_service_links: stored procedures of the site, such as ``dbo.MarkComplete``, which are
+            called with a job's handle when its run is finished, instead of the program's own statements; "": none.
     """
 
     time_zone: str = "UTC"
@@ -250,6 +253,9 @@ class InstallationSettings:
     iccid_as_number: bool = False
     abort_failed_percent: int = 25
     abort_least_done: int = 100
+    procedure_update_device_history_across_providers: str = ""
+    procedure_mark_device_changes_complete: str = ""
+    procedure_sync_device_service_links: str = ""
 
 
 class Severity(StrEnum):

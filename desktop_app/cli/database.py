@@ -8,6 +8,7 @@ import typer
 
 from desktop_app.cli.call import Call, command
 from desktop_app.cli.importing import import_
+from desktop_app.cli.procedures import procedures, roles
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +19,8 @@ def register(app: typer.Typer) -> None:
     command(db)(demo)
     command(db)(check)
     command(db, "import")(import_)
+    command(db)(procedures)
+    command(db)(roles)
 
 
 def upgrade(call: Call) -> int:

@@ -1,18 +1,21 @@
 """The end of a job's run: the maintenance procedures, its statistics, its final state and its notification.
 
-One transaction, guarded by the compare-and-set finishing → final. A process that dies in it leaves the job in
-``finishing``; any engine does the whole of it again, and a second run of a procedure changes nothing.
+Procedures that the site has of its own are called first, each in its own transaction; one that fails is told in the
+job's log and keeps nobody waiting. All else is one transaction, guarded by the compare-and-set finishing → final. A
+process that dies in it leaves the job in ``finishing``; any engine does the whole of it again, and a second run of a
+procedure changes nothing.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from db import finishing, procedures
+from db import finishing, procedures, site_procedures
 from db.counters import send_to_finishing
 from db.finishing import FinishingJob
+from db.site_procedures import Procedure, ProcedureFailed
 from db.unit_of_work import Store, UnitOfWork
 from desktop_app.association.completion import Cause, RunFacts, final_state, statistics
 from desktop_app.association.errors import EnvironmentFault
@@ -35,13 +38,15 @@ def finish_due(store: Store, *, notify: bool) -> int:
     commit(store, "send-to-finishing", send_to_finishing)
     with store.read() as uow:
         waiting = finishing.jobs_to_finish(uow)
+        of_the_site = site_procedures.of_the_site(uow) if waiting else {}
     finished = 0
     for job_id in waiting:
-
-        def finish(uow: UnitOfWork, job_id: int = job_id) -> bool:
-            return _finish(uow, job_id, notify=notify)
-
         try:
+            called = {one: _Called(name, _call(store, name, job_id)) for one, name in of_the_site.items()}
+
+            def finish(uow: UnitOfWork, job_id: int = job_id, called: _Calls = called) -> bool:
+                return _finish(uow, job_id, called, notify=notify)
+
             finished += commit(store, "finish", finish)
         except EnvironmentFault:
             raise
@@ -50,7 +55,62 @@ def finish_due(store: Store, *, notify: bool) -> int:
     return finished
 
 
-def _finish(uow: UnitOfWork, job_id: int, *, notify: bool) -> bool:
+class _Called(NamedTuple):
+    """A procedure of the site that was called.
+
+    Attributes:
+        error: what the database said; None: it worked.
+    """
+
+    name: str
+    error: str | None
+
+
+_Calls = Mapping[Procedure, _Called]
+
+
+def _call(store: Store, name: str, job_id: int) -> str | None:
+    """Calls a procedure of the site. A deadlock is tried again; what else it fails at is given back, to be told.
+
+    Raises:
+        EnvironmentFault: the database cannot be used; the job stays to be finished.
+    """
+    try:
+        commit(store, "site-procedure", lambda uow: site_procedures.call(uow, name, job_id))
+    except ProcedureFailed as error:
+        _log.error("The procedure %s of the site failed: %s", name, error)
+        return str(error)
+    return None
+
+
+def _run_procedures(uow: UnitOfWork, job: FinishingJob, called: _Calls) -> None:
+    """Runs those that the site has not of its own, and tells of all in the job's log."""
+    said: list[str] = []
+    data: dict[str, Any] = {}
+    if Procedure.ACROSS_PROVIDERS not in called:
+        data["across_providers"] = procedures.record_across_providers(uow, job_id=job.job_id)
+        said.append(f"{data['across_providers']:,} history rows for other providers")
+    if Procedure.CHANGES_COMPLETE not in called:
+        data["marked"] = procedures.mark_device_changes_complete(uow, job.job_id)
+        said.append(f"{data['marked']:,} changes marked complete")
+    if Procedure.SERVICE_LINKS not in called:
+        closed, opened = procedures.sync_device_service_links(uow, job.job_id)
+        data |= {"links_opened": opened, "links_closed": closed}
+        said.append(f"{opened:,} links opened, {closed:,} closed")
+    said += [f"{one.name} called" for one in called.values() if one.error is None]
+    if said:
+        text = f"Maintenance procedures: {', '.join(said)}."
+        finishing.write_log(uow, job.job_id, job.run_no, "procedures", text, data=data)
+    for procedure, one in called.items():
+        if one.error is not None:
+            finishing.write_log(
+                uow, job.job_id, job.run_no, "procedure_failed",
+                f"The site's procedure {one.name} failed: {one.error}",
+                level="error", data={"procedure": procedure.value, "name": one.name},
+            )  # fmt: skip
+
+
+def _finish(uow: UnitOfWork, job_id: int, called: _Calls, *, notify: bool) -> bool:
     job = finishing.begin_finishing(uow, job_id)
     if job is None:
         return False
@@ -62,15 +122,7 @@ def _finish(uow: UnitOfWork, job_id: int, *, notify: bool) -> bool:
             uow, job_id, job.run_no, "counters_corrected", "The counters did not equal the work orders.", level="error"
         )
         _log.error("The counters of job %s did not equal its work orders", job.tracking_number)
-    across = procedures.record_across_providers(uow, job_id=job_id)
-    marked = procedures.mark_device_changes_complete(uow, job_id)
-    closed, opened = procedures.sync_device_service_links(uow, job_id)
-    finishing.write_log(
-        uow, job_id, job.run_no, "procedures",
-        f"Maintenance procedures: {across:,} history rows for other providers, {marked:,} changes marked complete, "
-        f"{opened:,} links opened, {closed:,} closed.",
-        data={"across_providers": across, "marked": marked, "links_opened": opened, "links_closed": closed},
-    )  # fmt: skip
+    _run_procedures(uow, job, called)
     state = final_state(counts, cancel_requested=job.cancel_requested)
     steps, calls = finishing.step_counts(uow, job_id)
     stats = statistics(

@@ -1,0 +1,182 @@
+"""The roles: the program works with the operator's and looks with the reader's, and no record can be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import sqlglot
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import ProgrammingError
+
+from db.integrity import check
+from db.roles import ADDED_TO, CHANGED, OPERATOR, READER, WRITTEN, as_text
+from db.schema import metadata
+from db.site_procedures import Procedure
+from db.site_procedures import as_text as procedures_text
+from db.unit_of_work import Store
+from desktop_app.association.errors import EnvironmentFault
+from desktop_app.association.model import DeviceFilter
+from desktop_app.association.states import JobState
+from desktop_app.desk.local import LocalDesk
+from desktop_app.desk.procedures import use_procedures
+from desktop_app.desk.protocol import DeviceColumn, HistoryFilter
+from desktop_app.desk.seat import Seat
+from tests.engine.conftest import World
+from tests.helpers.billing_ledger import BillingLedger, OneLedger
+from tests.helpers.databases import PostgresDatabases
+from tests.helpers.desks import ADMINISTRATOR, add_boss, desk_on
+from tests.helpers.postgres import PostgresServer
+from tests.helpers.stores import demo_store
+
+LOGINS = {OPERATOR: "desk_operator", READER: "desk_reader"}
+
+
+@pytest.fixture(scope="module")
+def on_postgres(postgres_server: PostgresServer) -> PostgresDatabases:
+    return PostgresDatabases(postgres_server)
+
+
+@pytest.fixture
+def owner(on_postgres: PostgresDatabases) -> Iterator[Store]:
+    """Demo data on PostgreSQL, with the roles and a login in each, opened as their owner."""
+    with demo_store(on_postgres) as store:
+        add_boss(store)
+        with store.begin() as uow:
+            cursor = uow.connection.connection.cursor()
+            for _ in range(2):  # may be run again
+                cursor.execute(as_text("postgresql"))
+            cursor.execute(procedures_text("postgresql"))
+            for role, login in LOGINS.items():
+                cursor.execute(f"DROP ROLE IF EXISTS {login}")
+                cursor.execute(f"CREATE ROLE {login} LOGIN IN ROLE {role}")
+            uow.commit()
+        yield store
+
+
+def logged_in(owner: Store, role: str) -> Store:
+    """The same database, with nothing but the role's rights."""
+    url = make_url(owner.url).set(username=LOGINS[role])
+    return Store(url.render_as_string(hide_password=False))
+
+
+@pytest.fixture
+def operator(owner: Store) -> Iterator[World]:
+    """Desk and engine with the operator's role."""
+    with logged_in(owner, OPERATOR) as store:
+        ledger = BillingLedger()
+        yield World(store, desk_on(store), ledger, OneLedger(ledger))
+
+
+def look_around(desk: LocalDesk) -> None:
+    """What a person looks at; some of it asks with temporary tables."""
+    rows = desk.device_rows(desk.device_ids(DeviceFilter(), DeviceColumn.ICCID)[: 8 * 5])
+    assert len(rows) == 5
+    assert desk.locate([row.iccid for row in rows], rows[0].service_provider).asked == 5
+    assert desk.device(rows[0].iccid, rows[0].service_provider).device.iccid == rows[0].iccid
+    desk.prepare_search()
+    assert desk.device_facets(DeviceFilter()).total
+    assert desk.jobs()
+    assert desk.history(HistoryFilter(), 5)
+    assert desk.job_history(HistoryFilter(), 5)
+    assert desk.changes("").cursor
+    assert desk.settings()
+
+
+def refused(store: Store, statement: str) -> bool:
+    """Whether the database refuses it for want of a right."""
+    try:
+        with store.begin() as uow:
+            uow.connection.execute(text(statement))
+            uow.commit()
+    except (EnvironmentFault, ProgrammingError) as error:
+        if isinstance(error, EnvironmentFault) and error.code == "DATABASE_RIGHT_MISSING":
+            return True
+        raise
+    return False
+
+
+@pytest.mark.postgres
+def test_desk_engine_and_procedures_work_with_the_operators_role(owner: Store, operator: World) -> None:
+    use_procedures(
+        Seat(operator.store, ADMINISTRATOR), {"sync_device_service_links": "association_sync_device_service_links"}
+    )
+    look_around(operator.desk)
+    number = operator.submit(operator.request(30, blocked_share=0.1))
+    operator.work()
+    assert operator.job(number).job.state is JobState.PARTIALLY_COMPLETED
+    assert operator.job(number).job.counts.failed == 0
+    by_hand = operator.submit(operator.request(10, billing=False), "another-key")
+    operator.desk.cancel(by_hand)
+    operator.work()
+    assert operator.job(by_hand).job.state is JobState.CANCELLED
+    look_around(operator.desk)
+    operator.assert_sound()
+    with owner.read() as uow:
+        failed = text("SELECT count(*) FROM job_log WHERE event = 'procedure_failed'")
+        assert uow.connection.scalar(failed) == 0
+
+
+@pytest.mark.postgres
+def test_a_record_can_be_added_to_and_not_changed(owner: Store) -> None:
+    with logged_in(owner, OPERATOR) as store:
+        for table, columns in ADDED_TO.items():
+            names = [column.name for column in metadata.tables[table].columns]
+            assert refused(store, f"DELETE FROM {table}")
+            assert refused(store, f"TRUNCATE {table}")
+            for name in names:
+                statement = f'UPDATE {table} SET "{name}" = "{name}" WHERE false'
+                assert refused(store, statement) is (name not in columns), statement
+        for table in metadata.tables:
+            assert refused(store, f'DELETE FROM "{table}"'), table
+            adds, changes = table in WRITTEN or table in ADDED_TO, table in WRITTEN or table in CHANGED
+            assert refused(store, f'INSERT INTO "{table}" SELECT * FROM "{table}" WHERE false') is not adds, table
+            if table not in ADDED_TO:
+                first = next(iter(metadata.tables[table].columns)).name
+                statement = f'UPDATE "{table}" SET "{first}" = "{first}" WHERE false'
+                assert refused(store, statement) is not changes, table
+        for statement in ("DROP TABLE job_log", "ALTER TABLE device ADD x int", "CREATE TABLE mine (x int)"):
+            assert refused(store, statement), statement
+        assert refused(store, "UPDATE alembic_version SET version_num = '0'")
+
+
+@pytest.mark.postgres
+def test_a_reader_looks_and_changes_nothing(owner: Store) -> None:
+    with logged_in(owner, READER) as store:
+        look_around(desk_on(store))
+        assert check(store) == ()
+        for table in metadata.tables:
+            first = next(iter(metadata.tables[table].columns)).name
+            assert refused(store, f'DELETE FROM "{table}"'), table
+            assert refused(store, f'INSERT INTO "{table}" SELECT * FROM "{table}" WHERE false'), table
+            assert refused(store, f'UPDATE "{table}" SET "{first}" = "{first}" WHERE false'), table
+        assert refused(store, "CREATE TABLE mine (x int)")
+        assert refused(store, f"CALL association_{Procedure.CHANGES_COMPLETE}(1)")
+
+
+def test_every_table_is_decided_upon() -> None:
+    named = {*ADDED_TO, *WRITTEN, *CHANGED}
+    only_read = set(metadata.tables) - named
+    assert named <= set(metadata.tables)
+    assert only_read == {
+        "service_provider", "billing_credential", "rate_plan", "customer", "site", "operator", "operator_grant",
+    }  # fmt: skip
+
+
+def test_the_text_for_sql_server_is_t_sql_and_gives_the_same_rights() -> None:
+    written = as_text("mssql")
+    made = [line for line in written.splitlines() if line.startswith("IF ")]
+    assert len(made) == 2
+    for line in made:
+        assert sqlglot.parse(line, dialect="tsql")
+    rest = "\n".join(line for line in written.splitlines() if line not in {*made, "GO"})
+    assert len(sqlglot.parse(rest, dialect="tsql")) > 3 * len(metadata.tables)
+    granted = {line for line in written.splitlines() if line.startswith("GRANT") and OPERATOR in line}
+    assert "GRANT UPDATE ON [dbo].[device_history] (is_complete) TO [association_operator];" in granted
+    assert not [line for line in written.splitlines() if line.startswith("GRANT") and "DELETE" in line]
+    plain = {line.replace("[dbo].", "").replace("[", "").replace("]", "") for line in granted}
+    for table, columns in ADDED_TO.items():
+        updates = [line for line in plain if line.startswith("GRANT UPDATE") and f"ON {table} " in line]
+        assert len(updates) == len(columns)
+    readers = [line for line in written.splitlines() if line.startswith("GRANT") and READER in line]
+    assert all(line.startswith("GRANT SELECT ON ") for line in readers)
