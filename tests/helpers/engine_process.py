@@ -6,13 +6,14 @@ import argparse
 import logging
 import os
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 
 from db.unit_of_work import Store
 from desktop_app.association.ports import RateGovernor
 from desktop_app.billing.client import BillingClient
 from desktop_app.billing.governor import PacedGovernor
 from desktop_app.billing.secrets import SANDBOX_LOGIN
-from desktop_app.engine import crash_points
+from desktop_app.engine import crash_points, outbox
 from desktop_app.engine.engine import Engine, EngineConfig
 from desktop_app.engine.outbox import Sent
 from desktop_app.engine.pool import ThreadPool
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = EngineConfig("work", asked.timeout_s, asked.settle_s, asked.lease_s, first_wait_s=0.2)
     with Store(asked.database_url) as store:
         send = _take if asked.announce else None
+        outbox.CLAIM = timedelta(seconds=asked.lease_s)  # no test waits as long as a slow receiver may take
         engine = Engine(store, gateway, ThreadPool(asked.workers), config, send=send)
         engine.start()
         print("working", flush=True)
