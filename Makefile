@@ -77,8 +77,9 @@ SEEDS ?= 60
 
 .PHONY: soak
 soak: setup
-	@ASSOCIATION_TEST_KILL_SEEDS=$(SEEDS) $(PY) -m pytest -n 2 --dist worksteal -m "crash and not mssql" \
-		tests/engine/test_kill.py
+	@ASSOCIATION_TEST_KILL_SEEDS=$(SEEDS) ASSOCIATION_TEST_MACHINE_EXAMPLES=$$((50 * $(SEEDS))) \
+		$(PY) -m pytest -n 2 --dist worksteal -m "crash and not mssql" \
+		tests/engine/test_kill.py tests/engine/test_state_machine.py
 
 .PHONY: lint
 lint: setup
