@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import sys
 import threading
 import time
 from collections import deque
@@ -40,6 +41,9 @@ RENEW_S = 1.0
 QUOTA_PAUSE_S = 120.0
 #: Work orders without billing that are done at a time while billing is called for others.
 SMALL_BULK = 1_000
+#: Seconds after which a thread that has something to do takes the interpreter from another one. By default 5 ms: a
+#: thread whose answer comes while a group is written would wait for a quarter of a call of 20 ms before it sends again.
+SWITCH_S = 0.0005
 #: Seconds to wait after the database could not be used; doubled up to the second figure.
 FAULT_WAIT_S = (0.25, 10.0)
 
@@ -94,6 +98,7 @@ class Rounds:
 
     def run(self, stopping: threading.Event) -> None:
         """Rounds until ``stopping`` is set and everything that was begun is recorded. Never raises."""
+        sys.setswitchinterval(min(SWITCH_S, sys.getswitchinterval()))
         while True:
             try:
                 self._gather()

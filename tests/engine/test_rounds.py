@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.engine.calls import Calls
 from desktop_app.engine.group import Recorded
 from desktop_app.engine.recorder import Recorder
-from desktop_app.engine.rounds import MOST_HELD, Rounds
+from desktop_app.engine.rounds import MOST_HELD, SWITCH_S, Rounds
 from desktop_app.engine.runner import NotCalled, Outcome, run
 from tests.engine.conftest import World
 from tests.helpers.billing_ledger import BillingLedger, OneLedger
@@ -80,6 +83,17 @@ def test_more_is_held_where_the_pool_runs_dry() -> None:
 def test_little_is_held_where_calls_are_slow() -> None:
     held = held_over(60, 1)
     assert SIZE < held[-1] <= SIZE + 4
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.005, SWITCH_S), (SWITCH_S / 2, SWITCH_S / 2)])
+def test_threads_that_wake_do_not_wait_long_for_the_recorder(before: float, after: float) -> None:
+    usual = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(before)
+        held_over(1, None)
+        assert sys.getswitchinterval() == pytest.approx(after)
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def test_a_group_without_room_says_that_there_may_be_more(world: World) -> None:
