@@ -126,6 +126,14 @@ HOT: dict[str, Callable[[UnitOfWork], object]] = {
     "history of a period, an operator": _history(operator_login="operator-7", **A_MONTH),
     "history of a period, a customer": _history(text="customer 17", **A_MONTH),
     "operators": browse_history.operators,
+    "finished jobs, next page": lambda uow: browse_jobs.finished_jobs(
+        uow, RIGHTS, before="AJ-20240101-10007", limit=50
+    ),
+    "finished jobs of a customer": lambda uow: browse_jobs.finished_jobs(uow, RIGHTS, customer_id=17, limit=50),
+    "finished jobs about a device": lambda uow: browse_jobs.finished_jobs(uow, RIGHTS, device_ids=[77], limit=50),
+    "outcomes of a job over time": lambda uow: browse_jobs.outcomes(uow, 7, NOW - timedelta(days=800), 60),
+    "history of a chosen customer": _history(customer_id=17),
+    "work orders of a device": lambda uow: browse_jobs.work_orders_of_device(uow, RIGHTS, 77),
     "a device by ICCID": lambda uow: browse_devices.find(uow, RIGHTS, [Reading(IdentifierKind.ICCID, "8901")]),
     "a device by IMEI": lambda uow: browse_devices.find(uow, RIGHTS, [Reading(IdentifierKind.IMEI, "35")]),
     "a device by MSISDN": lambda uow: browse_devices.find(uow, RIGHTS, [Reading(IdentifierKind.MSISDN, "1201")]),
