@@ -18,13 +18,22 @@ RESULTS = ROOT / "build" / "bench"
 PAGE = ROOT / "docs" / "benchmarks.md"
 PICTURE = PAGE.with_suffix(".svg")
 #: In the order in which they are measured and told.
-TOPICS = ("billed_job", "quota", "no_op_orders", "unbilled_job", "submit_and_check", "growth", "recovery", "window")
+TOPICS = (
+    "billed_job",
+    "quota",
+    "no_op_orders",
+    "unbilled_job",
+    "submit_and_check",
+    "growth",
+    "recovery",
+    "window",
+    "window_session",
+)
 NOT_MEASURED = (
     "PostgreSQL and SQL Server: all figures are those of the embedded database.",
     "Several engines on one database, and networks: billing and database are on this machine.",
     "A machine with more cores: threads of one Python process share one, here as there.",
     "A screen: the window is drawn by Qt's offscreen platform, without a graphics card or a display's refresh.",
-    "How smoothly a list scrolls while a job runs.",
 )
 
 

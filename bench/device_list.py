@@ -48,6 +48,7 @@ def measure(path: Path) -> dict[str, float]:
         _look_at(app, model, 0)  # everything that is made once is there
 
         before = resident_bytes()
+        desk.prepare_search()
         model.list_devices(unpack(desk.device_ids(DeviceFilter(), DeviceColumn.ICCID)))
         model.check_all_listed()
         total = model.row_total()
@@ -60,7 +61,7 @@ def measure(path: Path) -> dict[str, float]:
         desk.device_rows(found[: 8 * PAGE])
         filter_s = time.perf_counter() - start
     background.close()
-    return {"bytes": per_device, "filter_s": filter_s, "like_s": _like(path)}
+    return {"bytes": per_device, "filter_s": filter_s, "like_s": like_seconds(path)}
 
 
 def _look_at(app: QApplication, model: DeviceTableModel, row: int) -> None:
@@ -71,7 +72,8 @@ def _look_at(app: QApplication, model: DeviceTableModel, row: int) -> None:
         app.processEvents()
 
 
-def _like(path: Path) -> float:
+def like_seconds(path: Path) -> float:
+    """Seconds of the plain LIKE that counts."""
     connection = sqlite3.connect(path)
     start = time.perf_counter()
     connection.execute(_LIKE, {"part": f"%{PART}%"}).fetchone()

@@ -6,7 +6,7 @@ statement to plan); they go into a table that lives as long as the unit of work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, Unicode
@@ -57,7 +57,16 @@ def lines_table(uow: UnitOfWork, name: str, columns: Sequence[Column[Any]], rows
 
 def temporary_ids(uow: UnitOfWork, ids: Iterable[int], name: str = "ids") -> Table:
     """A temporary table with one column ``id`` (its primary key) of handles; those named twice stand in it once."""
-    return lines_table(uow, name, _IDS, ((key,) for key in dict.fromkeys(ids)))
+    return lines_table(uow, name, _IDS, _each_once(ids))
+
+
+def _each_once(ids: Iterable[int]) -> Iterator[Row]:
+    """One by one: a million in one call would hold up every other thread of Python."""
+    seen: set[int] = set()
+    for key in ids:
+        if key not in seen:
+            seen.add(key)
+            yield (key,)
 
 
 def temporary_lines(uow: UnitOfWork, rows: Iterable[tuple[int, str]], name: str = "lines") -> Table:

@@ -38,7 +38,7 @@ def measure(run: Run) -> list[Figure]:
         Figure(
             TOPIC, f"memory of the list, {count:,} devices, all checked, scrolled through", "bytes a device",
             tuple(table), "an array of their handles", (8.0,) * len(table), Target(at_most=150.0, of_ratio=False),
-            "growth of the process's resident memory, caches of the database included",
+            "growth of the process's resident memory; what is searched in and caches of the database included",
         ),
         Figure(
             TOPIC, f"filter by part of any identifier among {count:,}: count and first page", "ms", tuple(found),

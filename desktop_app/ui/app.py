@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Protocol
 
-from PySide6.QtCore import QByteArray, QSettings
+from PySide6.QtCore import QByteArray, QSettings, QTimer
 from PySide6.QtWidgets import QApplication, QMessageBox
 
 from desktop_app import __version__
@@ -26,6 +26,10 @@ from desktop_app.ui.theme import Theme, ThemeMode
 THEME_KEY, GEOMETRY_KEY = "theme", "geometry"
 #: How long a busy thread keeps the interpreter while the UI thread waits for it (5 ms by default).
 SWITCH_INTERVAL_S = 0.001
+#: When Python looks for garbage. Never by itself among all that lives: that stops every thread, for half a second while
+#: a million devices are checked. It is done when nothing else is (:data:`COLLECT_MS`).
+COLLECTED_AFTER = (5_000, 10, 1_000_000)
+COLLECT_MS = 60_000
 
 
 class Opened(Protocol):
@@ -75,6 +79,15 @@ class Program:
             if isinstance(kept, QByteArray):
                 self.window.restoreGeometry(kept)
 
+        self._collect_timer = QTimer(self.window)
+        self._collect_timer.setInterval(COLLECT_MS)
+        self._collect_timer.timeout.connect(self._collect)
+        self._collect_timer.start()
+
+    def _collect(self) -> None:
+        if self.background.pending <= 1 and gc.get_count()[2]:
+            gc.collect()
+
     def open(self) -> None:
         """Opens the desk; the window says what is the matter if that fails."""
         self.window.show_opening()
@@ -83,6 +96,9 @@ class Program:
         )
 
     def _enter(self, cancel: Cancel) -> tuple[Desk, Capabilities, tuple[str, ...]]:
+        # what the pages are made of is imported here, where nobody waits for it
+        from desktop_app.ui.pages import associate, history, jobs, settings  # noqa: F401
+
         with ExitStack() as stack:
             opened = stack.enter_context(self._open_desk())
             answer = opened.desk, opened.desk.capabilities(), tuple(opened.notices)
@@ -115,6 +131,12 @@ class Program:
             self._state.setValue(THEME_KEY, str(mode))
 
 
+def share_the_interpreter() -> None:
+    """Sees to it that no thread of this process, nor the search for garbage, holds the UI thread up."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.set_threshold(*COLLECTED_AFTER)
+
+
 def run(
     open_desk: OpenDesk,
     state_file: Path | None = None,
@@ -138,7 +160,7 @@ def run(
     app.setApplicationName("device-association-desk")
     app.setApplicationDisplayName("Device Association Desk")
     app.setApplicationVersion(__version__)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    share_the_interpreter()
     instance = SingleInstance(state_file.parent, names) if state_file is not None else None
     place = instance.take() if instance is not None else Place.MINE
     if place is not Place.MINE:

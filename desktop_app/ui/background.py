@@ -176,6 +176,11 @@ class Background:
             sys.excepthook(*sys.exc_info())
 
     @property
+    def keys(self) -> frozenset[str]:
+        """Of the calls that have not been delivered yet."""
+        return frozenset(self._latest)
+
+    @property
     def pending(self) -> int:
         """How many calls have not been delivered yet."""
         return len(self._calls)
