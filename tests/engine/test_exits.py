@@ -113,6 +113,8 @@ def end_at_each(lives: Lives, points: Sequence[str], answers: Sequence[str]) -> 
     for point in points:
         lives.submit()
         set_faults(lives.sandbox, **SLOWNESS, next=list(islice(cycle(answers), 16)))
+        if point.endswith("take-back"):  # which only comes where a process ended before
+            assert lives.one("after-post") == ENDED_ITSELF
         assert lives.one(point) == ENDED_ITSELF, f"{point} was never reached"
     assert lives.one(None) == 0
     lives.assert_each_device_is_done_once()

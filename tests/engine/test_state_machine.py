@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -63,6 +63,8 @@ DAY_S = 86_400.0
 MOST_ROUNDS = 400
 #: ``make soak`` asks for many runs, each time others; else it is always the same ones.
 EXAMPLES = int(os.environ.get("ASSOCIATION_TEST_MACHINE_EXAMPLES", "0"))
+#: Whether a failure is made as short as it can be, which takes minutes.
+SHRINKS = "ASSOCIATION_TEST_MACHINE_SHRINKS" in os.environ
 
 ANSWERS: dict[str, Fault | None] = {
     "201": None,
@@ -417,6 +419,7 @@ def run_machine(ground: Ground, examples: int, steps: int, *, derandomize: bool 
             database=None,
             deadline=None,
             print_blob=not derandomize,
+            phases=[Phase.generate, Phase.shrink] if SHRINKS else [Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
     )
