@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from desktop_app.association import import_values as values
-from desktop_app.association.identifiers import luhn_check_digit
+from desktop_app.association.check_digits import luhn_check_digit
 from desktop_app.association.import_faults import FAULTS, database_fault
 from desktop_app.association.import_rows import COLUMNS, KEYS, RowReader
 from desktop_app.association.import_values import WrongValue
