@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from db.engines import MICROSOFT_DRIVER, best_driver, is_freetds
+from db.engines import MICROSOFT_DRIVER, best_driver, is_freetds, parsed_url
 from desktop_app.association.errors import RequestRefused
 
 
@@ -151,9 +151,20 @@ def drivers() -> tuple[str, ...]:
 
 
 def needs_password(url: str) -> bool:
-    """Whether the URL names a user of a server but no password, which then has to come from somewhere."""
-    parsed = make_url(url)
+    """Whether the URL names a user of a server but no password, which then has to come from somewhere.
+
+    Raises:
+        EnvironmentFault: the URL cannot be read, or names another kind of database.
+    """
+    parsed = parsed_url(url)
     return parsed.username is not None and parsed.password is None and "odbc_connect" not in parsed.query
+
+
+def login_shown(url: str) -> str:
+    """Whose login where: user, server, port and database; the same whatever the driver and its options."""
+    parsed = parsed_url(url)
+    port = "" if parsed.port is None else f":{parsed.port}"
+    return f"{parsed.username}@{parsed.host or ''}{port}/{parsed.database or ''}"
 
 
 def with_password(url: str, password: str) -> str:

@@ -85,7 +85,7 @@ def open_engines(url: str, *, pool_size: int = 8, lock_timeout_s: float = LOCK_T
     Raises:
         EnvironmentFault: the URL cannot be read, or names another kind of database.
     """
-    parsed = _parsed(url)
+    parsed = parsed_url(url)
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         return Engines(
@@ -99,7 +99,12 @@ def open_engines(url: str, *, pool_size: int = 8, lock_timeout_s: float = LOCK_T
     return Engines(write=engine, read=engine)
 
 
-def _parsed(url: str) -> URL:
+def parsed_url(url: str) -> URL:
+    """A database URL in its parts.
+
+    Raises:
+        EnvironmentFault: it cannot be read, or names another kind of database.
+    """
     try:
         parsed = make_url(url)
         backend = parsed.get_backend_name()

@@ -124,14 +124,16 @@ def open_notify_secret(environ: Mapping[str, str] | None = None) -> str:
         "" where there is none here: the notifications wait in the outbox, and say so.
     """
     environ = os.environ if environ is None else environ
-    given = environ.get(_NOTIFY_SECRET, "")
-    if given:
-        return given
+    return environ.get(_NOTIFY_SECRET, "") or open_secret(NOTIFY_USER)
+
+
+def open_secret(name: str) -> str:
+    """One secret from the keyring of this user; "" where it holds none, does not open, or there is none."""
     import keyring
     import keyring.errors
 
     try:
-        return keyring.get_password(KEYRING_SERVICE, NOTIFY_USER) or ""
+        return keyring.get_password(KEYRING_SERVICE, name) or ""
     except (keyring.errors.KeyringError, OSError, RuntimeError):
         return ""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from desktop_app.association.errors import EnvironmentFault, RequestRefused
+from desktop_app.bootstrap.database_password import connect_url
 
 if TYPE_CHECKING:
     from db.demo.generate import Generated
@@ -36,7 +37,7 @@ def open_store(settings: Settings, notices: list[str]) -> Iterator[Store]:
     from db import maintenance
     from db.unit_of_work import Store
 
-    with Store(settings.database_url, pool_size=max(8, min(settings.workers, 16))) as store:
+    with Store(connect_url(settings), pool_size=max(8, min(settings.workers, 16))) as store:
         if settings.uses_embedded_default:
             _make_folder(settings.data_dir)
             done = maintenance.upgrade(store)
@@ -62,7 +63,7 @@ def upgrade_database(settings: Settings) -> tuple[Upgraded, list[str]]:
     notices: list[str] = []
     if settings.uses_embedded_default:
         _make_folder(settings.data_dir)
-    with Store(settings.database_url) as store:
+    with Store(connect_url(settings)) as store:
         done = maintenance.upgrade(store)
         if done.before is None or settings.uses_embedded_default:
             _see_to_administrator(store, notices)
@@ -87,7 +88,7 @@ def make_demo_data(
     notices: list[str] = []
     if settings.uses_embedded_default:
         _make_folder(settings.data_dir)
-    with Store(settings.database_url) as store:
+    with Store(connect_url(settings)) as store:
         maintenance.upgrade(store)
         with store.read() as uow:
             is_empty = not browse_devices.any_device(uow)
@@ -107,7 +108,7 @@ def check_database(settings: Settings) -> tuple[Violation, ...]:
     from db import integrity
     from db.unit_of_work import Store
 
-    with Store(settings.database_url) as store:
+    with Store(connect_url(settings)) as store:
         return integrity.check(store)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from desktop_app import __version__
 from desktop_app.association.errors import AssociationError, EnvironmentFault
+from desktop_app.bootstrap.database_password import connect_url
 from desktop_app.logs import without_secrets
 from desktop_app.settings import Settings
 
@@ -92,7 +93,7 @@ def _database(settings: Settings) -> dict[str, Any]:
     from db.unit_of_work import Store
 
     try:
-        with Store(settings.database_url) as store:
+        with Store(connect_url(settings)) as store:
             standing = maintenance.state(store)
             told: dict[str, Any] = {"dialect": store.engines.dialect, "revision": standing}
             told["findings"] = [
