@@ -25,6 +25,7 @@ TOPICS = (
     "unbilled_job",
     "submit_and_check",
     "growth",
+    "importing",
     "recovery",
     "window",
     "window_session",
