@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -35,7 +36,7 @@ from desktop_app.association.states import JobState, PauseCause, WorkOrderState 
 from desktop_app.bootstrap import database, demonstration  # noqa: E402
 from desktop_app.bootstrap.desk import open_desk  # noqa: E402
 from desktop_app.desk.machine import DatabaseForm, DatabaseKind, Machine, Verdict  # noqa: E402
-from desktop_app.desk.protocol import Desk  # noqa: E402
+from desktop_app.desk.protocol import Desk, JobProgress, NotificationRow, Outcomes  # noqa: E402
 from desktop_app.settings import load  # noqa: E402
 from desktop_app.ui.app import Opened, Program  # noqa: E402
 from desktop_app.ui.main_window import ASSOCIATE, HISTORY, JOBS, SETTINGS  # noqa: E402
@@ -317,6 +318,19 @@ def memory_desk() -> FakeDesk:
         Problem("BILLING_REFUSED", "Billing refused it: no package for account 20317 (400).", "Choose another plan."),
     )
     desk.set_job(running.row.tracking_number, state=JobState.RUNNING, started_at=NOW, needs_attention=True)
+    desk.progress[running.row.tracking_number] = JobProgress(
+        NOW, 5, tuple(Outcomes(20 + 37 * place % 23, int(place % 13 == 9)) for place in range(45))
+    )
+    undecided = desk.add_job("Litware Health SA", range(7_001, 7_061), action="Associate + service")
+    number, now = undecided.row.tracking_number, datetime.now(UTC)
+    several = Problem(
+        "BILLING_SERVICES_AMBIGUOUS", "Billing has several services that may be this one: 71201, 71877.", "Look there."
+    )
+    desk.set_orders(number, {WorkOrderState.SUCCEEDED: 50, WorkOrderState.OUTCOME_UNKNOWN: 2}, several)
+    desk.set_orders(number, {WorkOrderState.OUTCOME_UNKNOWN: 6}, unanswered)
+    waits = {"undecided": 2, "asks_at": now + timedelta(minutes=8)}
+    desk.set_job(number, state=JobState.RUNNING, started_at=NOW, needs_attention=True, **waits)
+    desk.notifications[failed.row.tracking_number] = NotificationRow("dead", 1, 40, "HTTP 500", None, None)
     return desk
 
 
@@ -395,6 +409,17 @@ def memory_pictures(studio: Studio, desk: FakeDesk) -> None:
     studio.window.show_job(paused)
     studio.rest(0.8)
     studio.picture("jobs-paused")
+    undecided = next(number for number, job in desk.jobs_by_number.items() if job.row.undecided)
+    studio.window.show_job(undecided)
+    studio.rest(0.8)
+    studio.picture("jobs-undecided")
+    studio.jobs.detail.resolve()
+    dialog = studio.dialog("resolveDialog")
+    studio.picture("resolve-dialog", dialog)
+    dialog.reject()
+    studio.window.show_job(next(iter(desk.notifications)))
+    studio.rest(0.8)
+    studio.picture("jobs-not-notified")
     studio.window.show_page(ASSOCIATE)
     page.list.model.check_all_listed()
     studio.choose_customer("northw")

@@ -103,7 +103,7 @@ class HistoryPage(Page):
         self.customer.searched.connect(self._search_customers)
         self.customer.chosen.connect(lambda _: self.reload())
         top.addWidget(self.customer)
-        self.period = combo_box("historyPeriod", self.tr("Period"), width=140)
+        self.period = combo_box("historyPeriod", self.tr("Period"), width=152)
         for text, days in (
             (self.tr("Today"), 1),
             (self.tr("Last 7 days"), 7),

@@ -57,6 +57,7 @@ class JobBars(QScrollArea):
         self.show()
         width = self.width()
         most = max(LEAST_BARS, self._most)
+        self._column.invalidate()
         self._column.setContentsMargins(_SIDE, 4, _SIDE, 4)
         needed = self._column.heightForWidth(width)
         if needed > most:  # the scroll bar takes the place of the margin

@@ -51,6 +51,7 @@ class CauseArea(QWidget):
         self._grid.setSpacing(8)
         self._causes: tuple[CauseGroup, ...] = ()
         self._may_act = False
+        self._is_brief = False
         self.bars: list[InfoBar] = []
         self.hide()
 
@@ -74,6 +75,12 @@ class CauseArea(QWidget):
             self._grid.setColumnStretch(column, 1 if column < len(shown) else 0)
         self._write()
         self.setVisible(bool(shown))
+
+    def set_brief(self, brief: bool) -> None:
+        """Whether there is only room for what happened."""
+        if brief != self._is_brief:
+            self._is_brief = brief
+            self._write()
 
     def _bar(self, cause: CauseGroup) -> InfoBar:
         tone = Tone.ERROR if cause.state is _W.FAILED and not cause.retryable else Tone.WARNING
@@ -112,7 +119,7 @@ class CauseArea(QWidget):
 
     def _write(self) -> None:
         """Says what to do where there is room for it; else that is the tool tip, and stands in the list."""
-        has_room = self.width() >= WIDE
+        has_room = self.width() >= WIDE and not self._is_brief
         for bar, cause in zip(self.bars, self._causes, strict=True):
             bar.show_message(words.devices_that(cause.count, cause.title), cause.what_to_do if has_room else "")
 

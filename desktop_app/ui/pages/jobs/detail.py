@@ -46,6 +46,8 @@ GROUPS: dict[str, tuple[WorkOrderState, ...]] = {
 DETAIL_DEBOUNCE_MS = 250
 #: What is above the bars, and the head of the list with two devices below them, in pixels.
 AROUND_BARS = 272
+#: From this room on the causes say what to do; else that is their tool tip, and stands in the list.
+ROOM_FOR_ADVICE = 110
 
 
 def group_count(counts: JobCounts, key: str) -> int:
@@ -133,6 +135,7 @@ class JobDetailPanel(Card):
         self.causes.edit_pressed.connect(self._edit_cause)
         self.causes.resolve_pressed.connect(lambda cause: self.resolve(cause.code))
         self._bars.add(self.causes)
+        self._bars.add(self.notices.notification)
         column.addWidget(self._bars)
         self.table = TableView("workOrdersTable", self.tr("Devices of the job"))
         self.table.setModel(self.model)
@@ -220,7 +223,9 @@ class JobDetailPanel(Card):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._bars.allow(self.height() - AROUND_BARS)
+        room = self.height() - AROUND_BARS
+        self.causes.set_brief(room < ROOM_FOR_ADVICE)
+        self._bars.allow(room)
 
     def tick(self) -> None:
         """Time has passed: speed and time left of a job that runs are told anew."""

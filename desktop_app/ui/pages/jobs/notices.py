@@ -1,4 +1,7 @@
-"""What a job has to say of itself: why it is paused, what it does not know, and that nobody took its notification."""
+"""What a job has to say of itself: why it is paused, what it does not know, and that nobody took its notification.
+
+The last of these may wait: it stands in a bar of its own, which the owner puts where it wants it.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ class Notices(QWidget):
         self.pause = self._bar("pauseBar")
         self.unknown = self._bar("unknownBar")
         self.notification = self._bar("notificationBar")
-        for bar in (self.pause, self.unknown, self.notification):
+        for bar in (self.pause, self.unknown):
             column.addWidget(bar)
         if may_act:
             button = self.unknown.add_action(self.tr("Resolve…"), self.resolve_pressed.emit, "resolveButton")
@@ -69,7 +72,6 @@ class Notices(QWidget):
             self.notification.show_message(
                 self.tr("The other system was not told that this job ended."), text, Tone.WARNING
             )
-        self._fit()
 
     def _show_pause(self, job: JobRow) -> None:
         is_paused = job.state is JobState.PAUSED
@@ -117,4 +119,4 @@ class Notices(QWidget):
             self._resolve.setVisible(undecided > 0)
 
     def _fit(self) -> None:
-        self.setVisible(any(not bar.isHidden() for bar in (self.pause, self.unknown, self.notification)))
+        self.setVisible(any(not bar.isHidden() for bar in (self.pause, self.unknown)))
