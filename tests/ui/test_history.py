@@ -98,11 +98,11 @@ def test_everything_that_happened_to_a_device_is_on_one_page(ui, page, tmp_path)
     ui.until(lambda: ui.window.findChildren(DeviceRecordDialog))
     dialog = ui.window.findChildren(DeviceRecordDialog)[0]
     tabs = dialog.findChild(QTabWidget, "deviceRecordTabs")
-    assert tabs.tabText(0) == "Everything · 7"
+    assert tabs.tabText(0) == "Everything · 9"
     assert tabs.tabText(4) == "Work orders · 2"
     table = dialog.findChild(TableView, "recordTable")
     model = table.row_model()
-    cells = [[model.cell(row, column).text for column in range(6)] for row in range(7)]
+    cells = [[model.cell(row, column).text for column in range(6)] for row in range(9)]
     assert [row[0] for row in cells] == sorted((row[0] for row in cells), reverse=True)
     assert cells[0][:3] == ["2027-01-01", "Scheduled", "Plan change pending: Water 25"]
     assert {(row[1], row[2], row[4]) for row in cells[1:3]} == {
@@ -113,11 +113,12 @@ def test_everything_that_happened_to_a_device_is_on_one_page(ui, page, tmp_path)
             "AJ-20261124-0001",
         ),
     }
+    assert ["2026-03-12", "On record", "Owned by Contoso Energy GmbH, Main depot"] in [row[:3] for row in cells]
     ui.press("exportRecordButton")
     save_as(ui, tmp_path / "record.csv")
     ui.until(lambda: ui.desk.exported)
     name, (titles, rows) = ui.desk.exported[0]
-    assert (name, titles[0], titles[-1], len(rows)) == ("record.csv", "When", "Reason", 7)
+    assert (name, titles[0], titles[-1], len(rows)) == ("record.csv", "When", "Reason", 9)
     table.set_current_row(1)
     ui.qtbot.keyClick(table, Qt.Key.Key_Return)
     ui.until(lambda: ui.jobs.isVisible() and ui.jobs.detail._number.text() == cells[1][4])

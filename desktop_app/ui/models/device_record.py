@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 
 from PySide6.QtCore import QObject
 
@@ -37,8 +37,8 @@ class Happening:
 
 
 def happenings(record: DeviceRecord) -> tuple[Happening, ...]:
-    """Facts, also of the same SIM on other service providers, work orders of all jobs, and scheduled changes; newest
-    first."""
+    """Facts, also of the same SIM on other service providers, work orders of all jobs, scheduled changes, and what is
+    on record from before the history; newest first."""
     found = [
         Happening(
             fact.at, words.history_event(fact), fact.customer, fact.tracking_number, fact.operator, fact.reason,
@@ -65,7 +65,41 @@ def happenings(record: DeviceRecord) -> tuple[Happening, ...]:
         if change.state != "pending":
             status = words.Status("circle-dashed", change.state.capitalize(), Tone.NEUTRAL)
         found.append(Happening(at, what, "", change.tracking_number, "", "", status, is_day=True))
+    found += _not_told(record)
     return tuple(sorted(found, key=lambda one: one.at, reverse=True))
+
+
+def _not_told(record: DeviceRecord) -> list[Happening]:
+    """Owners and billing services of which no fact tells: they were there before the history began."""
+    facts = [fact for fact in record.history if not fact.is_cross_provider]
+    owners = {fact.customer for fact in facts if fact.event in _OWNED}
+    services = " ".join(fact.detail for fact in facts if fact.event.startswith("billing_service"))
+    found = []
+    for owner in record.ownerships:
+        if owner.customer not in owners:
+            where = ", ".join(filter(None, (owner.customer, owner.site)))
+            what = translate("record", "Owned by {where}").format(where=where)
+            found.append(_on_day(owner.effective_from, what, owner.customer))
+            if owner.effective_to is not None:
+                ended = translate("record", "Ownership of {where} ended").format(where=where)
+                found.append(_on_day(owner.effective_to, ended, owner.customer))
+    for service in record.billing_services:
+        if service.service_id not in services.split():
+            what = translate("record", "Billing service {id} began").format(id=service.service_id)
+            found.append(_on_day(service.effective_date, what, service.customer))
+            if service.ended_on is not None:
+                ended = translate("record", "Billing service {id} ended").format(id=service.service_id)
+                found.append(_on_day(service.ended_on, ended, service.customer))
+    return found
+
+
+def _on_day(day: date, what: str, customer: str) -> Happening:
+    status = words.Status("circle-check-filled", translate("record", "On record"), Tone.NEUTRAL)
+    return Happening(datetime.combine(day, time(), UTC), what, customer, status=status, is_day=True)
+
+
+#: Facts that tell who owns the device.
+_OWNED = frozenset({"assigned", "kept", "moved", "reassigned", "scheduled"})
 
 
 class RecordModel(RowModel):

@@ -95,6 +95,7 @@ class DeviceRecordDialog(Dialog):
         export = Button(self.tr("Export…"), self, icon="file-export", name="exportRecordButton")
         export.setAccessibleName(self.tr("Export everything that happened…"))
         export.clicked.connect(self._export)
+        export.setEnabled(self._everything.row_total() > 0)
         self.buttons.insertWidget(1, export)
         number = record.open_tracking_number
         if number:

@@ -99,7 +99,11 @@ class Notices(QWidget):
             return
         asked = count - undecided
         parts = []
-        if asked and job.asks_at is not None:
+        if asked and job.state is JobState.PAUSED:
+            parts.append(
+                self.tr("Billing is asked about {n} as soon as the job goes on.").format(n=words.number(asked))
+            )
+        elif asked and job.asks_at is not None:
             at = self._clock.soon(job.asks_at, datetime.now(UTC))
             parts.append(
                 self.tr("Billing is asked about {n} at {time}; nothing is ordered again before that.").format(
