@@ -23,6 +23,7 @@ from desktop_app.association.errors import RequestRefused
 from desktop_app.association.states import JobState
 from desktop_app.desk.procedures import procedures_in_use, use_procedures
 from desktop_app.desk.seat import Seat
+from desktop_app.engine import crash_points
 from tests.engine.conftest import World
 from tests.helpers.billing_ledger import BillingLedger, OneLedger
 from tests.helpers.databases import PostgresDatabases
@@ -214,3 +215,26 @@ def test_only_an_administrator_of_a_server_names_them(world: World) -> None:
         assert (written.subject, written.detail) == ("mark_device_changes_complete", {"name": "dbo.x"})
         use_procedures(seat(world), {"mark_device_changes_complete": ""})
     assert set(procedures_in_use(seat(world)).values()) == {""}
+
+
+@pytest.mark.postgres
+def test_a_process_that_dies_after_the_procedure_leaves_the_job_to_be_finished(
+    server: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a site's procedure does is committed before the job ends: it is called again, and the job is not lost."""
+    use_procedures(seat(server), {"mark_device_changes_complete": "site_complete"})
+    number = server.submit(server.request(3, billing=False))
+    died: list[str] = []
+
+    def die_once(point: str) -> None:
+        if point == "after-commit:site-procedure" and not died:
+            died.append(point)
+            raise RuntimeError("the process dies")
+
+    monkeypatch.setattr(crash_points, "on_reached", die_once)
+    server.work()
+    assert died
+    assert server.job(number).job.state is JobState.COMPLETED
+    with server.store.read() as uow:
+        assert uow.connection.scalar(text("SELECT count(*) FROM called")) == 2
+    server.assert_sound()
