@@ -402,8 +402,11 @@ def memory_pictures(studio: Studio, desk: FakeDesk) -> None:
     studio.until(lambda: page.list.model.row_total() == desk.count)
     studio.rest(0.6)
     window_pictures(studio)
-    studio.window.show_page(JOBS)
+    running = next(number for number, job in desk.jobs_by_number.items() if job.row.counts.running)
+    studio.window.show_job(running)
     studio.rest(0.8)
+    desk.set_orders(running, {WorkOrderState.SUCCEEDED: 12})  # so that there is a speed
+    studio.rest(1.2)
     studio.picture("jobs-running")
     paused = next(number for number, job in desk.jobs_by_number.items() if job.row.state is JobState.PAUSED)
     studio.window.show_job(paused)

@@ -171,7 +171,7 @@ def test_the_record_is_reread_and_shows_what_changed(ui):
     check_first(ui)
     dialog = open_record(ui, 24)
     tabs = dialog.findChild(QTabWidget, "deviceRecordTabs")
-    tabs.setCurrentIndex(1)
+    tabs.setCurrentIndex(2)
     assert services(dialog) == ["Active"]
     ui.press("rereadBillingButton")
     ui.until(lambda: said(ui, "rereadSaid").startswith("Billing service"))
@@ -181,7 +181,7 @@ def test_the_record_is_reread_and_shows_what_changed(ui):
     ui.desk.at_billing = {25: AtBilling.ENDED}
     ui.press("rereadBillingButton")
     ui.until(lambda: "was ended at billing" in said(ui, "rereadSaid"))
-    assert tabs.currentIndex() == 1
+    assert tabs.currentIndex() == 2
     assert services(dialog) == ["Ended"]
     button = ui.find(QWidget, "rereadBillingButton")
     assert not button.isEnabled()

@@ -17,7 +17,7 @@ from desktop_app.ui.widgets.info_bar import InfoBar
 #: Causes are shown side by side, two in a row, and no more than this.
 MOST_CAUSES = 4
 #: From this width on (pixels) each cause says what to do.
-WIDE = 760
+WIDE = 1_000
 
 _W = WorkOrderState
 _FIRST = (_W.FAILED, _W.OUTCOME_UNKNOWN, _W.REJECTED)
