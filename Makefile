@@ -7,6 +7,7 @@
 #   make bench        how fast it is, each figure beside its baseline; writes docs/benchmarks.md (BENCH_ARGS=--quick)
 #   make requirements pins what pyproject.toml asks for (UPGRADE=--upgrade: the newest that fit)
 #   make soak         kills the working process by the thousand: nothing billed twice, nothing lost   (SEEDS=60)
+#   make mutants      breaks the program on purpose, one promise at a time: a named test must fail for each
 #   make screenshots  pictures of every page
 #   make clean        removes what these commands made, except the virtual environment (make distclean: that too)
 
@@ -80,6 +81,10 @@ soak: setup
 	@ASSOCIATION_TEST_KILL_SEEDS=$(SEEDS) ASSOCIATION_TEST_MACHINE_EXAMPLES=$$((50 * $(SEEDS))) \
 		$(PY) -m pytest -n 2 --dist worksteal -m "crash and not mssql" \
 		tests/engine/test_kill.py tests/engine/test_state_machine.py
+
+.PHONY: mutants
+mutants: setup
+	@$(PY) scripts/mutants.py
 
 .PHONY: lint
 lint: setup
