@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
@@ -415,6 +416,23 @@ def test_the_default_site_moves_only_where_the_file_says_so(world: World, do: Do
     }
     report = do(sites=head + "20317,HO,no\n20317,A,yes\n20317,B,yes\n")
     assert wrong(report) == [(4, "is_default", "DEFAULT_TWICE")]
+
+
+def test_two_who_import_the_same_at_once_make_nothing_twice(world: World, tmp_path: Path) -> None:
+    (tmp_path / "devices.csv").write_text(
+        "service_provider,iccid,status\n" + "".join(f"NORTHSTAR,{iccid(n)},active\n" for n in range(900, 960)),
+        encoding="utf-8",
+    )
+
+    def one(number: int) -> tuple[int, int, int, int]:
+        with ExitStack() as opened:
+            sources = find_sources([tmp_path / "devices.csv"], None, opened)
+            return counts(import_data(Seat(world.store, "admin"), sources, tmp_path / f"{number}", batch=7))["devices"]
+
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(one, range(2)))
+    assert [sum(column) for column in zip(*done, strict=True)] == [60, 0, 60, 0]
+    assert len(world.rows(device)) == 60
 
 
 # --- where it comes from ---------------------------------------------------------------------------------------------

@@ -186,14 +186,13 @@ def test_the_text_for_sql_server_is_t_sql() -> None:
         assert objections_to_text(body) == []
 
 
-@pytest.mark.parametrize(
-    "name", ["x; DROP TABLE device", "dbo.x(1)", "a.b.c.d", "[dbo].[x]", 'a"b', "x y", "ü", "x\n", "1x", ".x", "x" * 64]
-)
-def test_nothing_but_a_name_gets_into_a_statement(world: World, name: str) -> None:
-    for procedure in Procedure:
-        with pytest.raises(RequestRefused) as refused, world.store.begin() as uow:
-            installation.write(uow, procedure.setting, name)
-        assert refused.value.code == "SETTING_INVALID"
+def test_nothing_but_a_name_gets_into_a_statement(world: World) -> None:
+    strange = "x; DROP TABLE device", "dbo.x(1)", "a.b.c.d", "[dbo].[x]", 'a"b', "x y", "ü", "x\n", "1x", ".x", "x" * 64
+    for name in strange:
+        for procedure in Procedure:
+            with pytest.raises(RequestRefused) as refused, world.store.begin() as uow:
+                installation.write(uow, procedure.setting, name)
+            assert refused.value.code == "SETTING_INVALID", name
 
 
 def test_only_an_administrator_of_a_server_names_them(world: World) -> None:
