@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import gc
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import QByteArray, QSettings, QTimer
-from PySide6.QtWidgets import QApplication, QMessageBox
+from PySide6.QtWidgets import QApplication
 
 from desktop_app import __version__
-from desktop_app.desk.machine import Machine
-from desktop_app.desk.protocol import Capabilities, Desk
 from desktop_app.ui import icons
 from desktop_app.ui.background import Background, Cancel, Lane
 from desktop_app.ui.main_window import MainWindow
 from desktop_app.ui.single_instance import Place, SingleInstance
 from desktop_app.ui.theme import Theme, ThemeMode
+
+if TYPE_CHECKING:
+    from desktop_app.desk.machine import Machine
+    from desktop_app.desk.protocol import Capabilities, Desk
 
 THEME_KEY, GEOMETRY_KEY = "theme", "geometry"
 #: How long a busy thread keeps the interpreter while the UI thread waits for it (5 ms by default).
@@ -172,6 +173,8 @@ def run(
     app.commitDataRequest.connect(program.window.allow_close)
     try:
         program.window.show()
+        for _ in range(2):
+            app.processEvents()  # it is painted before anything else is imported
         program.open()
         return program.background.run_until_quit()
     finally:
@@ -180,6 +183,8 @@ def run(
             instance.release()
         icons.forget_cached()
         if program.restarts:
+            import subprocess
+
             subprocess.Popen(_this_command())
 
 
@@ -190,6 +195,8 @@ def _this_command() -> list[str]:
 
 
 def _say_silent() -> int:
+    from PySide6.QtWidgets import QMessageBox
+
     QMessageBox.warning(
         None,
         QApplication.applicationDisplayName(),

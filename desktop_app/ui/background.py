@@ -23,20 +23,23 @@ Order of closing: the window stops asking → :meth:`Background.close` cancels w
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import qasync
 import shiboken6
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QApplication
 
 from desktop_app.association.errors import Cancelled
+
+if TYPE_CHECKING:
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    import qasync
 
 T = TypeVar("T")
 
@@ -99,13 +102,26 @@ class Background:
     """Runs desk calls off the UI thread. Made by the application after the ``QApplication``; see the module's text."""
 
     def __init__(self, app: QApplication) -> None:
-        self._loop = qasync.QEventLoop(app)
-        self._pools = {
-            lane: ThreadPoolExecutor(threads, thread_name_prefix=f"ui-{lane}") for lane, threads in _THREADS.items()
-        }
+        self._app = app
+        self._loop: qasync.QEventLoop | None = None
+        self._pools: dict[Lane, ThreadPoolExecutor] = {}
         self._calls: set[Call] = set()  # the tasks' only strong references
         self._latest: dict[str, Call] = {}
         self._closed = False
+
+    def _begun(self) -> qasync.QEventLoop:
+        """The loop, and the pools beside it. They are imported and made when the first call comes, which is when the
+        window is on the screen."""
+        if self._loop is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            import qasync
+
+            self._loop = qasync.QEventLoop(self._app)
+            self._pools = {
+                lane: ThreadPoolExecutor(threads, thread_name_prefix=f"ui-{lane}") for lane, threads in _THREADS.items()
+            }
+        return self._loop
 
     def run(
         self,
@@ -138,10 +154,11 @@ class Background:
                 older.cancel()
             self._latest[key] = call
         self._calls.add(call)
+        import asyncio
+
+        loop = self._begun()
         future = self._pools[lane].submit(_guarded, work, call.cancel_flag)
-        call.task = self._loop.create_task(
-            self._carry(call, asyncio.wrap_future(future, loop=self._loop), done, failed)
-        )
+        call.task = loop.create_task(self._carry(call, asyncio.wrap_future(future, loop=loop), done, failed))
         return call
 
     def drop(self, key: str) -> None:
@@ -153,11 +170,13 @@ class Background:
     async def _carry(
         self, call: Call, future: asyncio.Future[T], done: Callable[[T], None], failed: Callable[[Exception], None]
     ) -> None:
+        from asyncio import CancelledError
+
         error: Exception | None = None
         result: Any = None
         try:
             result = await future
-        except (Cancelled, asyncio.CancelledError):  # it stopped, or was never begun
+        except (Cancelled, CancelledError):  # it stopped, or was never begun
             call.cancel()
         except Exception as raised:  # noqa: BLE001 - whatever it is, it is the caller's answer
             error = raised
@@ -187,7 +206,7 @@ class Background:
 
     def run_until_quit(self) -> int:
         """Runs the application until it quits. Returns the application's exit code."""
-        return int(self._loop.run_forever() or 0)
+        return int(self._begun().run_forever() or 0)
 
     def close(self) -> None:
         """Cancels every call, waits for the pool's threads, and delivers nothing more. Safe to call twice."""
@@ -199,7 +218,8 @@ class Background:
         for pool in self._pools.values():
             pool.shutdown(wait=True, cancel_futures=True)
         self._settle()
-        self._loop.close()
+        if self._loop is not None:
+            self._loop.close()
 
     def _settle(self) -> None:
         """Lets the tasks of the cancelled calls end, so that none is destroyed while pending."""

@@ -6,10 +6,13 @@ Nothing behind the desk knows of the window: no callback, no signal, no object o
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from desktop_app.desk.protocol import AdministrationDesk, Changes
-from desktop_app.ui.background import Background
+if TYPE_CHECKING:
+    from desktop_app.desk.protocol import AdministrationDesk, Changes
+    from desktop_app.ui.background import Background
 
 POLL_MS = 66  #: about fifteen times a second
 POLL_BROKEN_MS = 1_000

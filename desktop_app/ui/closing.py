@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QWidget
 
 from desktop_app.association.states import JobState
-from desktop_app.desk.protocol import JobRow
 from desktop_app.ui import words
 from desktop_app.ui.widgets.dialogs import Dialog
 from desktop_app.ui.widgets.labels import label
+
+if TYPE_CHECKING:
+    from desktop_app.desk.protocol import JobRow
 
 #: In these an engine has something to do now; a paused job waits whether the window is open or not.
 AT_WORK = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.FINISHING})

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import shiboken6
 from PySide6.QtCore import QCoreApplication, QEvent, Qt
 from PySide6.QtGui import QAction, QFocusEvent, QKeyEvent
 from PySide6.QtWidgets import QApplication, QLineEdit, QToolButton, QWidget
 
-from desktop_app.desk.protocol import CustomerRow, Desk, DeviceRow, JobRow
 from desktop_app.ui import icons, theme, words
-from desktop_app.ui.background import Background, Cancel
 from desktop_app.ui.commands import Command
 from desktop_app.ui.widgets.search_combo import Choice, SearchCombo
+
+if TYPE_CHECKING:
+    from desktop_app.desk.protocol import CustomerRow, Desk, DeviceRow, JobRow
+    from desktop_app.ui.background import Background, Cancel
 
 #: So many of each kind are listed.
 MOST_OF_A_KIND = 4
@@ -158,6 +161,8 @@ class CommandBox(SearchCombo):
             return
         self.choose(None)
         self._leave()
+        from desktop_app.desk.protocol import CustomerRow, DeviceRow, JobRow  # the first window does not wait for it
+
         what, shows = choice.key, self._shows
         if isinstance(what, Command):
             what.run()

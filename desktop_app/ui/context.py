@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import QSettings
 
-from desktop_app.desk.machine import Machine
-from desktop_app.desk.protocol import Capabilities, Desk, RequestDraft
 from desktop_app.ui import words
-from desktop_app.ui.background import Background
 from desktop_app.ui.palette import Tone
+
+if TYPE_CHECKING:
+    from desktop_app.desk.machine import Machine
+    from desktop_app.desk.protocol import Capabilities, Desk, RequestDraft
+    from desktop_app.ui.background import Background
 
 
 class Notify(Protocol):

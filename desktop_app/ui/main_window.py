@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop_app.association.states import FINAL_JOBS, JobState
-from desktop_app.desk.machine import Machine
-from desktop_app.desk.protocol import (
-    Capabilities,
-    Changes,
-    CustomerRow,
-    Desk,
-    DeviceRow,
-    JobFilter,
-    JobRow,
-    RequestDraft,
-)
 from desktop_app.ui import words
-from desktop_app.ui.background import Background
 from desktop_app.ui.bridge import Bridge
-from desktop_app.ui.closing import ClosingDialog, at_work
 from desktop_app.ui.command_box import CommandBox, Shows
 from desktop_app.ui.commands import Command, bind
 from desktop_app.ui.context import Context
@@ -37,6 +25,19 @@ from desktop_app.ui.widgets.empty_state import EmptyState
 from desktop_app.ui.widgets.labels import label
 from desktop_app.ui.widgets.nav_rail import NavRail
 from desktop_app.ui.widgets.toast import Toast
+
+if TYPE_CHECKING:
+    from desktop_app.desk.machine import Machine
+    from desktop_app.desk.protocol import (
+        Capabilities,
+        Changes,
+        CustomerRow,
+        Desk,
+        DeviceRow,
+        JobRow,
+        RequestDraft,
+    )
+    from desktop_app.ui.background import Background
 
 ASSOCIATE, JOBS, HISTORY, SETTINGS = "associate", "jobs", "history", "settings"
 PAGES = (ASSOCIATE, JOBS, HISTORY, SETTINGS)
@@ -447,6 +448,9 @@ class MainWindow(QMainWindow):
 
     def _ask_for_work(self, then: Callable[[tuple[JobRow, ...]], None]) -> None:
         """Calls back with the jobs that the engine of this window is working on."""
+        from desktop_app.desk.protocol import JobFilter
+        from desktop_app.ui.closing import at_work
+
         assert self._context is not None
         desk = self._context.desk
         self._background.run(
@@ -458,6 +462,8 @@ class MainWindow(QMainWindow):
         )
 
     def _close_or_ask(self, jobs: tuple[JobRow, ...]) -> None:
+        from desktop_app.ui.closing import ClosingDialog
+
         if not jobs:
             self.close_now()
         elif self.findChild(ClosingDialog) is None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QWidget
 
-from desktop_app.desk.protocol import Capabilities, Changes
 from desktop_app.ui import icons, theme, words
 from desktop_app.ui.palette import Tone
 from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.labels import label
 from desktop_app.ui.widgets.segmented_bar import SegmentedBar
+
+if TYPE_CHECKING:
+    from desktop_app.desk.protocol import Capabilities, Changes
 
 
 class StatusBar(QFrame):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from PySide6.QtCore import QCoreApplication
 
 from desktop_app.association.errors import AssociationError
-from desktop_app.association.model import DeviceStatus, Proof, title_for
 from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState
-from desktop_app.desk.protocol import HistoryRow, JobCounts, JobRow
 from desktop_app.ui.palette import Tone
+
+if TYPE_CHECKING:
+    from desktop_app.association.model import DeviceStatus, Proof
+    from desktop_app.desk.protocol import HistoryRow, JobCounts, JobRow
 
 translate = QCoreApplication.translate
 
@@ -106,6 +109,8 @@ def pause_cause(cause: PauseCause | None) -> str:
 
 def device_status(status: DeviceStatus) -> str:
     """Status of a device at its carrier."""
+    from desktop_app.association.model import DeviceStatus  # the first window does not wait for it
+
     match status:
         case DeviceStatus.INVENTORY:
             return translate("words", "Inventory")
@@ -165,6 +170,8 @@ def step_status(state: StepState) -> Status:
 
 def proof_status(proof: Proof) -> Status:
     """What a proof says."""
+    from desktop_app.association.model import Proof
+
     match proof:
         case Proof.YES:
             return Status("circle-check-filled", translate("words", "Yes"), Tone.OK)
@@ -227,6 +234,8 @@ def rows_written(count: int, file: str) -> str:
 
 def devices_that(count: int, title: str) -> str:
     """ "2 devices have no MSISDN", "1 device has no MSISDN"."""
+    from desktop_app.association.model import title_for
+
     return f"{devices(count)} {title_for(count, title)}"
 
 

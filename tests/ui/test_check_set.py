@@ -85,3 +85,24 @@ def test_all_of_a_list_costs_nothing_and_a_million_devices_little():
         assert tracemalloc.get_traced_memory()[0] / len(million) + million.itemsize <= 150
     finally:
         tracemalloc.stop()
+
+
+def test_handles_far_apart_and_close_together_behave_alike():
+    for ids in (array("q", range(1, 2_000)), array("q", [7, 10**12, 5, 3 * 10**9])):
+        checks = CheckSet()
+        checks.add(10**6)
+        checks.add_all(ids)
+        other = ids[:]
+        assert all(checks.holds(device, other) for device in other)
+        assert checks.holds_all(other) is True
+        checks.discard(ids[1])
+        assert checks.holds_all(other) is False
+        assert ids[1] not in checks
+        assert 10**6 in checks
+        assert 4 * 10**6 not in checks
+        assert checks.ids() == array("q", [*(device for device in ids if device != ids[1]), 10**6])
+        assert checks.packed() == checks.ids().tobytes()
+        checks.add(ids[1])
+        assert checks.holds_all(other) is True
+        checks.discard_all(other)
+        assert list(checks) == [10**6]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtWidgets import QWidget
 
-from desktop_app.desk.protocol import Changes
-from desktop_app.ui.commands import Command
+if TYPE_CHECKING:
+    from desktop_app.desk.protocol import Changes
+    from desktop_app.ui.commands import Command
 
 
 class Page(QWidget):

@@ -25,8 +25,9 @@ class TwoScrolls(QWidget):
         column.addWidget(upper, 1)
         column.addWidget(Line())
         column.addWidget(lower)
-        for part in (upper, lower):
-            part.widget().installEventFilter(self)
+        for content in (upper.widget(), lower.widget()):
+            if content is not None:
+                content.installEventFilter(self)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -49,6 +50,8 @@ class TwoScrolls(QWidget):
 def _height_of(scroll: QScrollArea) -> int:
     """What its content needs at the width that it has."""
     content = scroll.widget()
+    if content is None:
+        return 0
     layout = content.layout()
     width = scroll.viewport().width()
     if layout is not None and layout.hasHeightForWidth():
