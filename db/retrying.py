@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Date, Table, Unicode, and_, exists, false, select, true, update
+from sqlalchemy import Column, ColumnElement, Date, Table, Unicode, and_, case, exists, false, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeEngine
 
@@ -62,11 +62,12 @@ def failed_orders(uow: UnitOfWork, job_id: int, error_code: str = "") -> list[Fa
     Args:
         error_code: only those with this error; "": all of them.
     """
-    settled = exists().where(
+    is_done = exists().where(
         work_order_step.c.work_order_id == _wo.id,
         work_order_step.c.step == Step.BILLING_SERVICE.value,
         work_order_step.c.state.in_([StepState.DONE.value, StepState.KEPT.value]),
     )
+    settled = case((is_done, 1), else_=0)  # a condition is no value on SQL Server
     rows = uow.connection.execute(
         select(
             _wo.id,

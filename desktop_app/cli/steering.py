@@ -78,6 +78,7 @@ def resolve(
         str | None, typer.Option(help="It was made: its id at billing.", metavar="SERVICE_ID", show_default=False)
     ] = None,
     absent: Annotated[bool, typer.Option("--absent", help="Nothing was made; it is posted again.")] = False,
+    reason: Annotated[str, typer.Option(help="How you know; it is written down.", show_default=False)] = "",
 ) -> int:
     """Settle an unknown outcome that billing cannot tell; it is written down who said so."""
     if (exists is None) == (not absent):
@@ -87,7 +88,7 @@ def resolve(
             "Name one of --exists SERVICE_ID (it was made) and --absent (nothing was made).",
         )
     with call.open() as opened:
-        opened.desk.resolve(tracking_number, iccid, exists)
+        opened.desk.resolve(tracking_number, iccid, exists, reason)
         return _say_state(call, opened.desk, tracking_number)
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from db import finishing
-from db.schema import audit_entry, device, job, job_log, outbox_event, work_order
+from db.schema import audit_entry, device, job, job_log, outbox_event, work_order, work_order_step
 from db.unit_of_work import UnitOfWork
 from desktop_app.association.errors import NotFound, RequestRefused
 from desktop_app.association.model import AskedLines, AssociationRequest
@@ -18,6 +18,7 @@ from desktop_app.association.states import WorkOrderState
 from desktop_app.desk.jobs import MOST_SLOTS, slot_of
 from desktop_app.desk.local import LocalDesk
 from desktop_app.desk.protocol import JobProgress, Outcomes
+from desktop_app.engine.finishing import finish_due
 from tests.helpers.databases import Databases
 from tests.helpers.desks import desk_on
 from tests.helpers.stores import fresh_store
@@ -146,3 +147,31 @@ def test_a_devices_record_has_its_work_orders_of_all_jobs(world: World, desk: Lo
     world.change(device, one, is_archived=False)
     with pytest.raises(NotFound):
         desk.job_progress("AJ-19990101-0001")
+
+
+def test_a_later_run_has_statistics_of_its_own(world: World, desk: LocalDesk) -> None:
+    first, second = submitted(world, desk, 2)
+    world.finish_job("finishing", **{f"d{first}": "succeeded", f"d{second}": "succeeded"})
+    begun = NOW - timedelta(seconds=30)
+    change_job(world, run_no=2, started_at=begun, finished_at=None)
+    world.change(work_order, world.order_of(first).id, completed_at=begun - timedelta(hours=1))
+    world.change(work_order, world.order_of(second).id, completed_at=NOW)
+    assert finish_due(world.store, notify=False) == 1
+    told = desk.job(NUMBER).statistics
+    assert (told["run_no"], told["succeeded"], told["seconds"], told["devices_per_minute"]) == (2, 2, 30.0, 2.0)
+
+
+def test_who_settles_an_outcome_says_how_it_is_known(world: World, desk: LocalDesk) -> None:
+    (one,) = submitted(world, desk, 1)
+    order = world.order_of(one)
+    world.change(work_order, order.id, state="outcome_unknown", check_at=None)
+    world.put(
+        work_order_step,
+        {"work_order_id": order.id, "step": "billing_service", "state": "unknown", "attempts": 1, "intent_at": NOW},
+    )
+    change_job(world, queued=0, outcome_unknown=1, state="running")
+    desk.resolve(NUMBER, world.iccid_of(one), None, " looked it up ")
+    assert world.order_of(one).state == "queued"
+    assert world.rows(job_log)[-1].message == f"Device {world.iccid_of(one)}: looked it up"
+    (entry,) = (entry for entry in world.rows(audit_entry) if entry.action == "resolve")
+    assert entry.detail == {"device": world.iccid_of(one), "service_id": None, "reason": "looked it up"}
