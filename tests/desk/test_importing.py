@@ -460,6 +460,20 @@ def test_an_old_database_is_read_by_a_mapping_file(world: World, do: Do, tmp_pat
     assert counts(do(mapping)) == {"devices": (0, 0, 5, 0)}
 
 
+def test_a_statement_of_another_server_is_taken_as_it_is(world: World, do: Do, tmp_path: Path) -> None:
+    """Colons and percent signs are the statement's own, and mean nothing to us."""
+    for _ in range(4):
+        world.device()
+    statement = (
+        "WITH mine AS (SELECT iccid, status FROM device WHERE iccid LIKE '89%') "
+        "SELECT 'HARBOR' AS service_provider, iccid, status, '12:30 %s :x' AS name FROM mine"
+    )
+    mapping = tmp_path / "other.toml"
+    mapping.write_text(f'source = "{world.store.url}"\n[tables]\ndevices = "{statement}"\n', encoding="utf-8")
+    assert counts(do(mapping, batch=100)) == {"devices": (4, 0, 0, 0)}
+    assert {row.name for row in world.rows(device, service_provider_id=HARBOR)} == {"12:30 %s :x"}
+
+
 def test_a_mapping_file_that_cannot_be_used_is_refused(do: Do, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "old.db") as old:
         old.execute("CREATE TABLE sim (icc TEXT)")
