@@ -16,7 +16,9 @@ from desktop_app.ui.widgets.info_bar import InfoBar
 
 #: Causes are shown side by side, two in a row, and no more than this.
 MOST_CAUSES = 4
-#: From this width on (pixels) each cause says what to do.
+#: From this width on (pixels) there are two in a row.
+TWO_ABREAST = 700
+#: From this width on each cause says what to do.
 WIDE = 1_000
 
 _W = WorkOrderState
@@ -52,6 +54,7 @@ class CauseArea(QWidget):
         self._causes: tuple[CauseGroup, ...] = ()
         self._may_act = False
         self._is_brief = False
+        self._columns = 0
         self.bars: list[InfoBar] = []
         self.hide()
 
@@ -68,13 +71,24 @@ class CauseArea(QWidget):
             bar.hide()
             bar.deleteLater()
         self.bars = [self._bar(cause) for cause in shown]
-        for place, bar in enumerate(self.bars):
-            self._grid.addWidget(bar, place // 2, place % 2)
+        self._columns = 0
+        self._place()
+        for bar in self.bars:
             bar.show()
-        for column in (0, 1):
-            self._grid.setColumnStretch(column, 1 if column < len(shown) else 0)
         self._write()
         self.setVisible(bool(shown))
+
+    def _place(self) -> None:
+        """Puts the bars in rows, as many abreast as there is room for."""
+        columns = 2 if self.width() >= TWO_ABREAST and len(self.bars) > 1 else 1
+        if columns == self._columns:
+            return
+        self._columns = columns
+        for place, bar in enumerate(self.bars):
+            self._grid.removeWidget(bar)
+            self._grid.addWidget(bar, place // columns, place % columns)
+        for column in (0, 1):
+            self._grid.setColumnStretch(column, 1 if column < columns else 0)
 
     def set_brief(self, brief: bool) -> None:
         """Whether there is only room for what happened."""
@@ -125,4 +139,5 @@ class CauseArea(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
+        self._place()
         self._write()
