@@ -290,6 +290,19 @@ class EngineMachine(RuleBasedStateMachine):
         self.keep_house("second", crash)
         self.work("second", 3, ["201", "201"], None)
 
+    @rule(crash=crashes)
+    def sleep_past_the_lease_and_wake(self, crash: int | None) -> None:
+        """The first claims and sleeps; when it wakes in front of its calls the second has asked billing, and posted."""
+        self.work("first", 3, [], None)
+        if not self.engine("first").to_call:
+            return
+        self.wait(LEASE_S + 1)
+        self.keep_house("second", None)
+        self.wait(SETTLE_S + 0.1)
+        for _ in range(2):
+            self.work("second", 3, ["201", "201", "201"], None)
+        self.live("first", crash, "woke in front of a call", lambda engine: engine.call([None] * 3))
+
     @rule(name=engines)
     def end_without_a_word(self, name: str) -> None:
         """The process is killed while it waits."""
