@@ -7,7 +7,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 
-from desktop_app.association.model import unpack
+from desktop_app.association.model import PickedDevices, unpack
 from desktop_app.ui.widgets.info_bar import InfoBar
 from tests.ui.conftest import Ui
 from tests.ui.fake_desk import iccid_of
@@ -74,6 +74,7 @@ def test_fifty_devices_from_a_pasted_list_are_associated_in_at_most_twelve_actio
     ui.until(lambda: "submitted: 50 devices" in ui.find(InfoBar, "deviceInfo").texts()[0])
 
     request = ui.desk.submitted[0][0]
+    assert isinstance(request.devices, PickedDevices)
     assert sorted(unpack(request.devices.packed)) == wanted
     assert request.create_billing_service
     assert page.request.customer is not None

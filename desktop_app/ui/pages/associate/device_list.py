@@ -340,12 +340,23 @@ class DeviceListPanel(Card):
         def work(cancel: Cancel) -> array[int]:
             return unpack(desk.device_ids(chosen, column, descending, cancel))
 
+        def listed(ids: array[int]) -> None:
+            self._listed(ids)
+            if is_first:
+                self._count(chosen)
+
+        is_first = self._facets is None  # then both take long, and rows are wanted before counts
         background, complain = self._context.background, self._context.complain
-        background.run(work, done=self._listed, failed=complain, key="devices/list", owner=self)
-        background.run(
+        background.run(work, done=listed, failed=complain, key="devices/list", owner=self)
+        if not is_first:
+            self._count(chosen)
+
+    def _count(self, chosen: DeviceFilter) -> None:
+        desk = self._context.desk
+        self._context.background.run(
             lambda cancel: desk.device_facets(chosen, cancel),
             done=self._counted,
-            failed=complain,
+            failed=self._context.complain,
             key="devices/facets",
             owner=self,
         )
@@ -363,7 +374,8 @@ class DeviceListPanel(Card):
         )
 
     def _listed(self, ids: array[int]) -> None:
-        self._prepare()
+        if self._facets is not None:
+            self._prepare()
         self.listed.emit()
         if self._subset is not None:
             return
@@ -385,7 +397,9 @@ class DeviceListPanel(Card):
         self._write_band()
 
     def _counted(self, facets: DeviceFacets) -> None:
-        self._facets = facets
+        is_first, self._facets = self._facets is None, facets
+        if is_first:
+            self._prepare()
         counts: dict[str, int] = {ALL: facets.total, UNOWNED: facets.without_customer}
         counts.update({status: facets.by_status.get(status, 0) for status in CHIP_STATUSES})
         self.chips.set_counts(counts)
