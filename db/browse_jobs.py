@@ -196,8 +196,14 @@ def jobs(uow: UnitOfWork, rights: OperatorRights, which: str, text: str, limit: 
 def job_counts(uow: UnitOfWork, rights: OperatorRights) -> dict[str, int]:
     """How many jobs each of ``all``, ``active``, ``attention`` and ``finished`` shows."""
     names = ("all", "active", "attention", "finished")
-    columns = [func.coalesce(func.sum(case((_which(name), 1), else_=0)), 0) for name in names]
-    row = uow.connection.execute(select(*columns).select_from(job).where(sees(rights, job.c.customer_id))).one()
+    # SQL Server sums up no subquery: which job is in what is told first.
+    told = (
+        select(*(case((_which(name), 1), else_=0).label(f"in_{name}") for name in names))
+        .select_from(job)
+        .where(sees(rights, job.c.customer_id))
+        .subquery()
+    )
+    row = uow.connection.execute(select(*(func.coalesce(func.sum(column), 0) for column in told.c))).one()
     return {name: int(count) for name, count in zip(names, row, strict=True)}
 
 
