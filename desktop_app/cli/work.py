@@ -84,6 +84,7 @@ class _Seen:
         """
         try:
             changes = self._desk.changes(self._cursor)
+            ended = [self._desk.job(job.tracking_number) for job in changes.jobs if self._is_news(job)]
         except EnvironmentFault as fault:
             if not patiently:
                 raise
@@ -93,11 +94,14 @@ class _Seen:
             return
         self._lost = False
         self._cursor = changes.cursor
-        for job in changes.jobs:
-            before = self._jobs.get(job.tracking_number)
-            self._jobs[job.tracking_number] = job
-            if _has_ended(job) and (before is None or (before.state, before.run_no) != (job.state, job.run_no)):
-                show_result(self._out, self._desk.job(job.tracking_number))
+        self._jobs |= {job.tracking_number: job for job in changes.jobs}
+        for job in ended:
+            show_result(self._out, job)
+
+    def _is_news(self, job: JobRow) -> bool:
+        """Whether the job has ended, or paused, since it was seen last."""
+        before = self._jobs.get(job.tracking_number)
+        return _has_ended(job) and (before is None or (before.state, before.run_no) != (job.state, job.run_no))
 
 
 def _has_ended(job: JobRow) -> bool:

@@ -53,7 +53,13 @@ class PostgresServer:
     deletes its data. Were the tests killed, the kernel stops the server (Linux).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str) -> None:
+        """Starts nothing.
+
+        Args:
+            settings: of the server, over :data:`QUICK_SETTINGS`.
+        """
+        self._settings = QUICK_SETTINGS | settings
         self._folder = scratch_folder("desk-pg-")
         self._process: subprocess.Popen[bytes] | None = None
         self._admin: psycopg.Connection[Any] | None = None
@@ -94,7 +100,7 @@ class PostgresServer:
         """
         # The kernel tells the server to stop when this process is gone, however it went.
         die_with_us = ["setpriv", "--pdeathsig", "INT"] if shutil.which("setpriv") else []
-        settings = [part for name, value in QUICK_SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         command = [*die_with_us, str(self._programs / "postgres"), "-D", str(self._data), "-k", str(self._folder)]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen([*command, *settings], stdout=log, stderr=log, **self._surroundings())
@@ -108,13 +114,17 @@ class PostgresServer:
                     raise RuntimeError(f"PostgreSQL did not start.\n{log_text}") from None
                 time.sleep(0.01)
 
-    def stop(self) -> None:
-        """Stops the server; open connections are cut."""
+    def stop(self, *, immediate: bool = False) -> None:
+        """Stops the server; open connections are cut.
+
+        Args:
+            immediate: as a crash does: nothing is written out, and the next start has to recover from the log.
+        """
         if self._admin is not None:
             self._admin.close()
             self._admin = None
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(signal.SIGQUIT if immediate else signal.SIGINT)
             self._process.wait(timeout=START_TIMEOUT_S)
             self._process = None
 
@@ -124,6 +134,17 @@ class PostgresServer:
         shutil.rmtree(self._folder)
         if self._copied_programs is not None:
             shutil.rmtree(self._copied_programs)
+
+    def cut_connections(self, database: str, most: int) -> int:
+        """Cuts up to so many connections to a database, any of them; how many were cut."""
+        assert self._admin is not None, "the server is stopped"
+        row = self._admin.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity WHERE datname = %s"
+            " ORDER BY random() LIMIT %s) AS unlucky",
+            [database, most],
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
 
     def create_database(self, prefix: str = "test", template: str = "template0") -> str:
         """Makes a database, as a copy of another one (to which nobody may be connected), and returns its name."""
