@@ -135,6 +135,7 @@ _SORTS: Mapping[str, ColumnElement[Any]] = {
     "service_provider": service_provider.c.code,
     "carrier_rate_plan": rate_plan.c.name,
     "customer": customer.c.search_name,
+    "site": site.c.name,
     "activated": device.c.activated_on,
 }
 _NEVER_NULL = frozenset({"iccid", "status", "service_provider"})
@@ -154,7 +155,8 @@ def device_ids(
     Args:
         among: only these, which the filter matches; None: all of them.
         sort: ``iccid``, ``imei``, ``msisdn``, ``eid``, ``name``, ``status``, ``service_provider``,
-            ``carrier_rate_plan``, ``customer`` or ``activated``; what has no value comes last, equals go by ICCID.
+            ``carrier_rate_plan`` (by name), ``customer``, ``site`` or ``activated``; what has no value comes last,
+            equals go by ICCID.
 
     Raises:
         Cancelled: while it was read.
@@ -231,12 +233,14 @@ def newest_change(uow: UnitOfWork, since: datetime) -> tuple[datetime | None, in
 def _joined_for(sort: str, rights: OperatorRights) -> FromClause:
     """Only the tables that the order and the operator's rights need."""
     source: FromClause = device
-    if sort == "customer" or rights.visible_customers is not None:
+    if sort in {"customer", "site"} or rights.visible_customers is not None:
         source = _WITH_OWNER
     if sort == "service_provider":
         return source.join(service_provider, service_provider.c.id == device.c.service_provider_id)
     if sort == "carrier_rate_plan":
         return source.outerjoin(rate_plan, rate_plan.c.id == device.c.carrier_rate_plan_id)
+    if sort == "site":
+        return source.outerjoin(site, site.c.id == device_ownership.c.site_id)
     if sort == "customer":
         return source.outerjoin(customer, customer.c.id == device_ownership.c.customer_id)
     return source

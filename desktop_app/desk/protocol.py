@@ -56,6 +56,7 @@ class DeviceColumn(StrEnum):
     SERVICE_PROVIDER = "service_provider"
     CARRIER_RATE_PLAN = "carrier_rate_plan"
     CUSTOMER = "customer"
+    SITE = "site"
     ACTIVATED = "activated"
 
 

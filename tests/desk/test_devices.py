@@ -36,7 +36,7 @@ def test_order_is_by_the_column_and_what_has_no_value_comes_last(desk: LocalDesk
 
 
 def _check_order(shown: list[DeviceRow], sort: DeviceColumn, descending: bool) -> None:
-    attribute = {"activated": "activated_on"}.get(sort.value, sort.value)
+    attribute = {"activated": "activated_on", "carrier_rate_plan": "carrier_rate_plan_name"}.get(sort.value, sort.value)
     values = [getattr(row, attribute) for row in shown]
     filled = [value for value in values if value not in {"", None}]
     assert all(value in {"", None} for value in values[len(filled) :])

@@ -29,6 +29,7 @@ SORTS = {
     "service_provider": DeviceColumn.SERVICE_PROVIDER,
     "carrier_rate_plan": DeviceColumn.CARRIER_RATE_PLAN,
     "customer": DeviceColumn.CUSTOMER,
+    "site": DeviceColumn.SITE,
     "activated_on": DeviceColumn.ACTIVATED,
 }
 #: Columns that are hidden until a person asks for them.
