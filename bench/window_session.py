@@ -123,6 +123,7 @@ class Session:
         self.until(lambda: self.model.row_total() > 0 and self.model.row_at(0) is not None)
         first_rows_s = time.perf_counter() - began
         phase.phase = "prepare the search"
+        self.until(lambda: self.page.list.facets is not None)
         self.until(lambda: "devices/prepare" not in self._program.background.keys)
         prepared_s = time.perf_counter() - began
         self.rest(1.0)

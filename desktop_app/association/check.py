@@ -412,7 +412,11 @@ def fingerprint(request: RequestFacts, on_request: Sequence[Finding], verdicts: 
             devices[ruling.signature].append(device.device_id)
     digest = sha256(repr(asked).encode())
     for signature in sorted(devices):
-        digest.update(f"\n{signature}\n{','.join(map(str, sorted(devices[signature])))}".encode())
+        digest.update(f"\n{signature}\n".encode())
+        ids = sorted(devices[signature])
+        for first in range(0, len(ids), _CHUNK):  # a million in one call would hold every other thread up
+            joined = ",".join(map(str, ids[first : first + _CHUNK]))
+            digest.update(f"{',' if first else ''}{joined}".encode())
     digest.update("\n".join(["", *sorted(lines)]).encode())
     return digest.hexdigest()
 

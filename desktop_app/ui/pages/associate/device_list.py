@@ -201,6 +201,11 @@ class DeviceListPanel(Card):
         """The devices that are shown alone, if any."""
         return self._subset
 
+    @property
+    def facets(self) -> DeviceFacets | None:
+        """The counts of the chips; None: they are not there yet."""
+        return self._facets
+
     def start(self) -> None:
         """Lists devices for the first time."""
         self._list()
