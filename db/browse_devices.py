@@ -223,11 +223,17 @@ def any_device(uow: UnitOfWork) -> bool:
 
 
 def newest_change(uow: UnitOfWork, since: datetime) -> tuple[datetime | None, int]:
-    """When any device changed last, and how many did at ``since`` or later."""
-    newest, count = uow.connection.execute(
-        select(func.max(device.c.changed_at), func.count()).where(device.c.changed_at >= since)
+    """When any device changed last, and the revisions summed of those that did at ``since`` or later.
+
+    Each change is in the sum: that of a device which had changed a moment before, too, and one with an older instant
+    that became visible later.
+    """
+    newest, revisions = uow.connection.execute(
+        select(func.max(device.c.changed_at), func.coalesce(func.sum(device.c.revision), 0)).where(
+            device.c.changed_at >= since
+        )
     ).one()
-    return newest, count
+    return newest, int(revisions)
 
 
 def _joined_for(sort: str, rights: OperatorRights) -> FromClause:

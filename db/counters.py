@@ -66,7 +66,7 @@ class Counters:
 
     def write(self, uow: UnitOfWork) -> None:
         """Writes the counters, and sends jobs without an open work order on to be finished. The last thing written."""
-        now = uow.now()
+        now, changed_at = uow.now(), uow.latest()
         for job_id in self.jobs:
             values: dict[str, Any] = {state: job.c[state] + by for state, by in self._changes[job_id].items() if by}
             if job_id in self._progressed:
@@ -76,7 +76,9 @@ class Counters:
                 values["started_at"] = func.coalesce(job.c.started_at, now)
                 values["state"] = case((job.c.state == "queued", "running"), else_=job.c.state)
             uow.connection.execute(
-                update(job).where(job.c.id == job_id).values(**values, changed_at=now, revision=job.c.revision + 1)
+                update(job)
+                .where(job.c.id == job_id)
+                .values(**values, changed_at=changed_at, revision=job.c.revision + 1)
             )
         send_to_finishing(uow, self.jobs)
         for job_id in self.jobs:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -84,7 +84,7 @@ def state(store: Store) -> DatabaseState:
     if path is not None and not path.exists():
         return DatabaseState(Standing.NOTHING)
     try:
-        with store.engines.read.connect() as connection:
+        with store.waiting(), store.engines.read.connect() as connection:
             return _state(connection)
     except DBAPIError as error:
         raise as_environment_fault(error, store.url) or error from error
@@ -306,8 +306,12 @@ def _plain(path: Path, mode: str) -> sqlite3.Connection:
 def _migrating(store: Store) -> Iterator[Connection]:
     """A transaction that nobody else's migration runs beside; commits."""
     try:
-        with store.engines.write.connect() as connection, _foreign_keys_at_rest(connection), connection.begin():
-            wait_for_migrations(connection)
+        with ExitStack() as opened:
+            with store.waiting():
+                connection = opened.enter_context(store.engines.write.connect())
+                opened.enter_context(_foreign_keys_at_rest(connection))
+                opened.enter_context(connection.begin())
+                wait_for_migrations(connection)
             yield connection
             left = rows_without_parent(connection)
             assert not left, f"the migration leaves a row without its parent: {left[0]}"

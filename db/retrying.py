@@ -15,6 +15,7 @@ from sqlalchemy.types import TypeEngine
 
 from db.counters import Counters
 from db.schema import job, work_order, work_order_step
+from db.submission import refuse_ended_services
 from db.temporary import lines_table
 from db.types import JsonText, Key
 from desktop_app.association.model import BillingAction
@@ -178,6 +179,7 @@ def queue_again(
         raise DeviceIsTaken("a device of the retry") from error
     if count != len(passed):
         raise DeviceIsTaken("a work order of the retry")
+    refuse_ended_services(uow, job_id)
     for state in RETRIED_STATES:
         moved = sum(1 for order, _draft in passed if order.state is state)
         if moved:
@@ -200,6 +202,13 @@ def tell_again(uow: UnitOfWork, job_id: int, blocked: Sequence[tuple[FailedOrder
     ).rowcount
     if count != len(blocked):
         raise DeviceIsTaken("a work order of the retry")
+
+
+def tell_of(uow: UnitOfWork, job_id: int) -> None:
+    """Has desks look at the job again: something about its work orders has changed that no counter shows."""
+    uow.connection.execute(
+        update(job).where(job.c.id == job_id).values(changed_at=uow.latest(), revision=job.c.revision + 1)
+    )
 
 
 def reopen(

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, Unicode, cast, insert, select, update
+from sqlalchemy import Integer, Unicode, cast, false, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from db.bulk import insert_rows
 from db.finishing import write_log
-from db.schema import installation_setting, job, work_order
-from desktop_app.association.model import Submitted
+from db.schema import billing_service, installation_setting, job, work_order
+from desktop_app.association.model import BillingAction, Submitted
 from desktop_app.association.ports import DeviceIsTaken, JobDraft, WorkOrderDraft
 from desktop_app.association.states import JobState, WorkOrderState
 
@@ -79,6 +79,9 @@ class Submission:
             insert_rows(self._uow, work_order, _COLUMNS, _rows(job_id, draft.work_orders, at))
         except IntegrityError as error:
             raise DeviceIsTaken(draft.tracking_number) from error
+        refuse_ended_services(self._uow, job_id)
+        if (latest := self._uow.latest()) != at:
+            self._uow.connection.execute(update(job).where(job.c.id == job_id).values(changed_at=latest))
         write_log(
             self._uow,
             job_id,
@@ -117,6 +120,29 @@ class Submission:
         key = result.inserted_primary_key
         assert key is not None
         return int(key[0])
+
+
+def refuse_ended_services(uow: UnitOfWork, job_id: int) -> None:
+    """After work orders were queued: none of them may keep a billing service that somebody has just ended here.
+
+    Whoever ends one waits for the rows that refer to it; so what this does not find is not ended any more.
+
+    Raises:
+        DeviceIsTaken: one does; the unit of work has to be rolled back and the devices be checked again.
+    """
+    ended = (
+        select(work_order.c.id)
+        .join(billing_service, billing_service.c.id == work_order.c.billing_service_id)
+        .where(
+            work_order.c.job_id == job_id,
+            work_order.c.state == WorkOrderState.QUEUED,
+            work_order.c.billing_action == BillingAction.KEEP,
+            billing_service.c.is_active == false(),
+        )
+        .limit(1)
+    )
+    if uow.connection.execute(ended).first() is not None:
+        raise DeviceIsTaken("a billing service that is kept")
 
 
 def _rows(job_id: int, drafts: Iterable[WorkOrderDraft], at: datetime) -> Iterator[tuple[Any, ...]]:

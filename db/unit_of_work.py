@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date, datetime
 from types import TracebackType
 from typing import TypeVar
@@ -26,6 +26,10 @@ from desktop_app.association.model import InstallationSettings
 
 T = TypeVar("T")
 
+#: A transaction that is older has another instant at its end than at its beginning.
+LONG_S = 2.0
+#: Seconds after which it is said that somebody else's transaction is waited for.
+WAIT_IS_SAID_S = 2.0
 #: How often a whole unit of work is done again after a deadlock or a busy database.
 MOST_TRIES = 8
 
@@ -42,6 +46,7 @@ class UnitOfWork:
     def __init__(self, store: Store, connection: Connection) -> None:
         self._store = store
         self._now: datetime | None = None
+        self._now_was = 0.0
         self._settings: InstallationSettings | None = None
         self._committed = False
         self.connection = connection
@@ -52,7 +57,17 @@ class UnitOfWork:
         """The instant of this transaction, in UTC, by the database's clock; read once."""
         if self._now is None:
             self._now = self._store.clock(self.connection)
+            self._now_was = time.monotonic()
         return self._now
+
+    def latest(self) -> datetime:
+        """The instant for ``changed_at`` of what is written last; read anew where :meth:`now` is seconds ago.
+
+        Desks ask for what changed in the last seconds. A submission of very many devices lasts longer: with the instant
+        at which it began, no other desk would ever be told of the job.
+        """
+        now = self.now()
+        return now if time.monotonic() - self._now_was < LONG_S else self._store.clock(self.connection)
 
     def settings(self) -> InstallationSettings:
         """What all engines of this database agree on, as it stands in this transaction; read once."""
@@ -92,6 +107,8 @@ class Store:
         engines: for the modules of ``db`` alone.
         url: the database URL, with its password: never shown.
         clock: reads the instant of a transaction; replaced in tests.
+        on_wait: called, from another thread, where somebody else's transaction is waited for longer than a moment;
+            None: nobody is told. Only what is waited for at the beginning is noticed, which is all there is on SQLite.
     """
 
     def __init__(self, url: str, *, pool_size: int = 8, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
@@ -108,6 +125,7 @@ class Store:
         self.url = url
         self.engines: Engines = open_engines(url, pool_size=pool_size, lock_timeout_s=lock_timeout_s)
         self.clock: Callable[[Connection], datetime] = database_clock
+        self.on_wait: Callable[[], None] | None = None
         self._patience_s = lock_timeout_s
         self._writing = threading.local()
 
@@ -184,7 +202,10 @@ class Store:
             engine = self.engines.write
             self._writing.here = True
         try:
-            with engine.connect() as connection, connection.begin() as transaction:
+            with ExitStack() as opened:
+                with self.waiting():
+                    connection = opened.enter_context(engine.connect())
+                    transaction = opened.enter_context(connection.begin())
                 uow = UnitOfWork(self, connection)
                 yield uow
                 if not uow._committed:
@@ -192,6 +213,20 @@ class Store:
         finally:
             if writes:
                 self._writing.here = False
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """For the modules of ``db`` alone: what is done inside may wait for others, and that is told (``on_wait``)."""
+        if self.on_wait is None:
+            yield
+            return
+        timer = threading.Timer(WAIT_IS_SAID_S, self.on_wait)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
 
     @contextmanager
     def _translating(self) -> Iterator[None]:

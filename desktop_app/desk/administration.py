@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: What a transaction wrote may become visible so much later than the instant it wrote: so far back is read again.
 LAG = timedelta(seconds=10)
-#: A cursor of devices is moved forward when it is older than this; what lies between is counted in each call.
+#: A cursor of devices is moved forward when it is older than this; what lies between is summed in each call.
 _DEVICES_SPAN = timedelta(seconds=30)
 
 
@@ -116,11 +116,11 @@ class LocalAdministration:
 
 @dataclass(frozen=True, slots=True)
 class _DevicesSeen:
-    """How the devices stood: the newest change, and how many were changed at ``since`` or later."""
+    """How the devices stood: the newest change, and the revisions summed of those changed at ``since`` or later."""
 
     since: datetime
     newest: datetime | None
-    count: int
+    revisions: int
 
 
 def _devices(uow: UnitOfWork, known: _DevicesSeen | None, now: datetime) -> tuple[_DevicesSeen, bool]:
@@ -150,7 +150,7 @@ class _Cursor:
                 self.jobs,
                 self.devices.since.isoformat(),
                 None if newest is None else newest.isoformat(),
-                self.devices.count,
+                self.devices.revisions,
             ],
             separators=(",", ":"),
         )
@@ -159,8 +159,8 @@ class _Cursor:
     def read(cls, text: str) -> _Cursor | None:
         """The cursor, or None for an empty one and for one that an older program wrote."""
         try:
-            read_at, jobs, since, newest, count = json.loads(text)
-            return cls(_instant(read_at), jobs, _DevicesSeen(_instant(since), newest and _instant(newest), count))
+            read_at, jobs, since, newest, revisions = json.loads(text)
+            return cls(_instant(read_at), jobs, _DevicesSeen(_instant(since), newest and _instant(newest), revisions))
         except (ValueError, TypeError):
             return None
 

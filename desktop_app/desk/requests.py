@@ -115,8 +115,15 @@ def _submit(
     if first is not None:
         return first
     outcome = _check(uow, seat, request, never)
-    refuse_blocked(outcome.report)
-    _refuse_changed(outcome.report, fingerprint)
+    try:
+        refuse_blocked(outcome.report)
+        _refuse_changed(outcome.report, fingerprint)
+    except RequestRefused:
+        # What has changed may be that the same submit came from elsewhere at the same moment, and was faster.
+        first = submission.submitted(submission_key)
+        if first is not None:
+            return first
+        raise
     rights = outcome.request.operator
     acting = seat.acting or rights.login
     instructions = instructions_for(outcome.request, acting, _mark())
@@ -235,6 +242,8 @@ def _requeue(
     operators.audit(uow, rights, seat.acting, "retry", job.tracking_number, counts)
     if requeued:
         counters.write(uow)
+    else:
+        retrying.tell_of(uow, job.job_id)
     return Retried(job.tracking_number, requeued, blocked, run_no)
 
 

@@ -151,7 +151,8 @@ def test_a_new_database_holds_the_settings_as_the_program_means_them(empty_store
         rows = uow.connection.execute(text("SELECT name, value FROM installation_setting")).all()
         assert uow.settings() == InstallationSettings()
     expected = InstallationSettings()
-    assert dict(rows) == {name: installation.as_text(getattr(expected, name)) for name in expected.__slots__}
+    meant = {name: installation.as_text(getattr(expected, name)) for name in expected.__slots__}
+    assert dict(rows).items() <= meant.items()  # one that came later has no row until it is set
 
 
 def test_a_start_on_an_up_to_date_database_does_not_load_alembic(tmp_path: Path) -> None:
