@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_store(settings: Settings, notices: list[str]) -> Iterator[Store]:
+def open_store(
+    settings: Settings, notices: list[str], *, makes_one: bool = True, on_wait: Callable[[], None] | None = None
+) -> Iterator[Store]:
     """The database, fit for this program; closed in the end.
 
     The embedded default is created where there is none, and brought up to date (copied first) where it is old; whoever
@@ -30,6 +32,8 @@ def open_store(settings: Settings, notices: list[str]) -> Iterator[Store]:
 
     Args:
         notices: what a person should be told is added here.
+        makes_one: False: the embedded default is not created either.
+        on_wait: see :attr:`db.unit_of_work.Store.on_wait`.
 
     Raises:
         EnvironmentFault: missing, too old, too new, damaged, locked, unreachable; it says what to do.
@@ -38,7 +42,10 @@ def open_store(settings: Settings, notices: list[str]) -> Iterator[Store]:
     from db.unit_of_work import Store
 
     with Store(connect_url(settings), pool_size=max(8, min(settings.workers, 16))) as store:
+        store.on_wait = on_wait
         if settings.uses_embedded_default:
+            if not makes_one:
+                _refuse_nothing(settings)
             _make_folder(settings.data_dir)
             done = maintenance.upgrade(store)
             if done.before is None:
@@ -51,7 +58,17 @@ def open_store(settings: Settings, notices: list[str]) -> Iterator[Store]:
         yield store
 
 
-def upgrade_database(settings: Settings) -> tuple[Upgraded, list[str]]:
+def _refuse_nothing(settings: Settings) -> None:
+    """A mistyped folder must not become a new database, of which is then said that it does not know the customer."""
+    if not (settings.data_dir / "desk.db").exists():
+        raise EnvironmentFault(
+            "DATABASE_MISSING",
+            f"There is no database in the data folder {settings.data_dir}.",
+            "Check --data-dir and DATA_DIR. To begin with a new database, open the desktop once or use: db upgrade",
+        )
+
+
+def upgrade_database(settings: Settings, on_wait: Callable[[], None] | None = None) -> tuple[Upgraded, list[str]]:
     """Creates the database or brings it up to date. Who creates it becomes its administrator.
 
     Raises:
@@ -64,6 +81,7 @@ def upgrade_database(settings: Settings) -> tuple[Upgraded, list[str]]:
     if settings.uses_embedded_default:
         _make_folder(settings.data_dir)
     with Store(connect_url(settings)) as store:
+        store.on_wait = on_wait
         done = maintenance.upgrade(store)
         if done.before is None or settings.uses_embedded_default:
             _see_to_administrator(store, notices)

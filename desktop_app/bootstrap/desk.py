@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,20 +111,29 @@ def _pool(kind: str, workers: int) -> Pool:
 
 
 @contextmanager
-def open_desk(settings: Settings, *, operator: str | None = None, engine: str | None = None) -> Iterator[Opened]:
+def open_desk(
+    settings: Settings,
+    *,
+    operator: str | None = None,
+    engine: str | None = None,
+    makes_database: bool = True,
+    on_wait: Callable[[], None] | None = None,
+) -> Iterator[Opened]:
     """The database and a desk before it, closed in the end.
 
     Args:
         operator: login to act for; None: the user of this machine.
         engine: kind of the engine that may be started here: ``desktop``, ``work``, ``wait``; None: it only looks and
             submits.
+        makes_database: whether the embedded default is created where there is none.
+        on_wait: called where somebody else's use of the database is waited for longer than a moment.
 
     Raises:
         EnvironmentFault: the database cannot be used.
         RequestRefused: the user is no operator, or may not act for others.
     """
     notices: list[str] = []
-    with open_store(settings, notices) as store:
+    with open_store(settings, notices, makes_one=makes_database, on_wait=on_wait) as store:
         opened = Opened(settings, store, take_seat(store, operator), notices, engine)
         try:
             yield opened

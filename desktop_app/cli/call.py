@@ -69,6 +69,7 @@ class Call:
     out: Output
     flags: Flags
     overrides: dict[str, Any] = field(default_factory=dict)
+    _said_waiting: bool = field(default=False, init=False)
 
     @functools.cached_property
     def settings(self) -> settings.Settings:
@@ -81,13 +82,23 @@ class Call:
 
     @contextmanager
     def open(self, **options: Any) -> Iterator[Opened]:
-        """The database and a desk before it, closed in the end; options as of ``bootstrap.desk.open_desk``."""
+        """The database and a desk before it, closed in the end; options as of ``bootstrap.desk.open_desk``.
+
+        No database is made here: on a new one there is nothing to look at and nothing to work on.
+        """
         from desktop_app.bootstrap.desk import open_desk
 
+        options = {"makes_database": False, "on_wait": self.say_waiting, **options}
         with open_desk(self.settings, operator=self.flags.operator, **options) as opened:
             for notice in opened.notices:
                 self.out.note(notice)
             yield opened
+
+    def say_waiting(self) -> None:
+        """Says once that the database is waited for. May be called from any thread."""
+        if not self._said_waiting:
+            self._said_waiting = True
+            self.out.note("Waiting for the database: another program holds it.")
 
 
 def command(app: typer.Typer, name: str | None = None, **options: Any) -> Callable[[Callable[..., int]], Any]:

@@ -27,7 +27,7 @@ def upgrade(call: Call) -> int:
     """Create the database, or bring it up to this program; a SQLite file is copied first."""
     from desktop_app.bootstrap import database
 
-    done, notices = database.upgrade_database(call.settings)
+    done, notices = database.upgrade_database(call.settings, call.say_waiting)
     call.out.document({"before": done.before, "after": done.after, "backup": done.backup_path})
     if done.before == done.after:
         call.out.line(f"The database is up to date (revision {done.after}).")

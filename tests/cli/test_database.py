@@ -3,20 +3,59 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from db.open_jobs import IS_OPEN
+from db.schema import job
+from db.unit_of_work import Store
 from desktop_app.bootstrap.database import os_user
 from tests.cli.conftest import Program
 
 
 def test_first_start_makes_the_database_and_its_administrator(program: Program) -> None:
-    result = program("jobs")
+    result = program("db", "upgrade")
     assert result.code == 0
-    assert str(program.data_dir / "desk.db") in result.err
     assert f"You ({os_user()}) are the administrator" in result.err
-    assert program("jobs").err == ""
+    jobs = program("jobs")
+    assert (jobs.code, jobs.err) == (0, "")
+
+
+def test_a_mistyped_folder_does_not_become_a_database(program: Program, tmp_path: Path) -> None:
+    folder = tmp_path / "mistyped"
+    for command in (("jobs",), ("show", "AJ-20261124-0001"), ("work", "--until-idle"), ("device", "8901")):
+        result = program(*command, "--data-dir", folder, "--json")
+        assert (result.code, result.error["code"]) == (3, "DATABASE_MISSING")
+        assert str(folder) in result.error["message"]
+        assert "--data-dir" in result.error["what_to_do"]
+        assert "db upgrade" in result.error["what_to_do"]
+    assert not list(tmp_path.rglob("*.db"))
+
+
+def test_a_database_that_another_program_holds_is_waited_for_and_that_is_said(
+    demo: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.unit_of_work.WAIT_IS_SAID_S", 0.05)
+    with demo.store as store:
+        number = next(iter(_open_jobs(store)))
+    holder = sqlite3.connect(demo.data_dir / "desk.db", isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+    end = threading.Timer(0.5, holder.rollback)
+    end.start()
+    result = demo("cancel", number)
+    end.join()
+    holder.close()
+    assert result.code == 0
+    assert result.err.count("Waiting for the database: another program holds it.") == 1
+    assert "Waiting" not in demo("jobs").err
+
+
+def _open_jobs(store: Store) -> list[str]:
+    with store.read() as uow:
+        return list(uow.connection.scalars(select(job.c.tracking_number).where(IS_OPEN)))
 
 
 def test_upgrade_creates_and_then_has_nothing_to_do(program: Program) -> None:
@@ -80,7 +119,7 @@ def test_url_that_leads_nowhere(program: Program, url: str, code: str) -> None:
 
 def test_data_folder_that_cannot_be_made(program: Program) -> None:
     (program.data_dir / "file").write_text("")
-    result = program("jobs", "--data-dir", program.data_dir / "file" / "data", "--json")
+    result = program("db", "upgrade", "--data-dir", program.data_dir / "file" / "data", "--json")
     assert (result.code, result.error["code"]) == (3, "DATA_DIR_UNUSABLE")
 
 
@@ -139,8 +178,8 @@ def test_version(program: Program) -> None:
 
 
 def test_flags_may_stand_before_the_command(program: Program, tmp_path: Path) -> None:
-    result = program("--data-dir", tmp_path / "other", "--json", "jobs")
-    assert result.json == {"jobs": []}
+    result = program("--data-dir", tmp_path / "other", "--json", "db", "upgrade")
+    assert result.json["before"] is None
     assert (tmp_path / "other" / "desk.db").exists()
     assert not (program.data_dir / "desk.db").exists()
 
