@@ -283,7 +283,7 @@ class DeviceColumns:
             if cancelled():
                 raise Cancelled
             taken = rows if owners is None else _taken(block, rows, everything, owners)
-            counted.update(map(block.kinds.__getitem__, taken))
+            counted.update(block.kinds if isinstance(taken, range) else map(block.kinds.__getitem__, taken))
             counted.update(one.kind for one in late if _is_taken(one, everything, owners))
         return self._named(counted)
 
@@ -326,7 +326,7 @@ class DeviceColumns:
             rows = _rows_with(block.identifiers, number) if number else array("H")
             if len(rows) < len(block.ids):
                 rows = _both(rows, _rows_with(block.names, name))
-            rows_of.append(rows)
+            rows_of.append(rows if len(rows) < len(block.ids) else range(len(block.ids)))
         late_of = [
             [one for one in block.late if name in one.name or (number and number in one.identifiers)]
             for block in self._blocks
