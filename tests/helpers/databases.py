@@ -131,7 +131,8 @@ class MssqlDatabases:
         name = f"desk_test_{os.getpid()}_{next(self._numbers)}"
         self._execute(f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
         try:
-            self._execute(f"ALTER DATABASE {name} SET READ_COMMITTED_SNAPSHOT ON")
+            is_off = f"SELECT 1 FROM sys.databases WHERE name = '{name}' AND is_read_committed_snapshot_on = 0"
+            self._execute(f"IF EXISTS ({is_off}) EXEC ('ALTER DATABASE {name} SET READ_COMMITTED_SNAPSHOT ON')")
             yield self._url.set(database=name).render_as_string(hide_password=False)
         finally:
             self._execute(f"DROP DATABASE {name}")

@@ -187,7 +187,7 @@ def _orders(tree: exp.Expr) -> Iterator[str]:
         if isinstance(query, exp.Query) and not is_limited and not is_outermost:
             yield "ORDER BY in a subquery needs TOP or OFFSET"
         for ordered in order.expressions:
-            if not ordered.find(exp.Column):
+            if not ordered.find(exp.Column, exp.AggFunc):
                 yield f"ORDER BY takes no constant: {ordered.sql()[:80]}"
             elif isinstance(query, exp.Select) and query.args.get("distinct") and ordered.find(*_FREE):
                 yield "ORDER BY with a parameter: never the same expression as in SELECT DISTINCT"
