@@ -152,6 +152,7 @@ class Store:
     def read(self) -> Iterator[UnitOfWork]:
         """A unit of work that only reads, from one snapshot, and is rolled back in the end.
 
+        On SQL Server each statement has a snapshot of its own: what was read is tested again where it is written.
         Temporary tables may be made in it.
 
         Raises:
