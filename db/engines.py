@@ -273,6 +273,7 @@ def with_driver(url: URL, installed: Callable[[], list[str]]) -> URL:
             more["port"] = str(url.port)
     else:
         more["Encrypt"] = "yes"  # the default of driver 18 only
+        more["UseFMTONLY"] = "yes"  # the other way of describing parameters finds no temporary tables
     more["APP"] = "association-desk"
     return url.update_query_dict({name: value for name, value in more.items() if name.lower() not in query})
 

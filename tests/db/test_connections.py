@@ -162,7 +162,7 @@ def test_the_best_driver_of_the_machine_is_taken(installed: list[str], best: str
             f"mssql+pyodbc://d:p@sql1:1444/desk?driver={DRIVER}&TrustServerCertificate=yes",
             (
                 f"DRIVER={{{DRIVER}}};Server=sql1,1444;Database=desk;UID=d;PWD=p;APP=association-desk;Encrypt=yes;"
-                "TrustServerCertificate=yes"
+                "TrustServerCertificate=yes;UseFMTONLY=yes"
             ),
         ),
         ("mssql+pyodbc://?odbc_connect=DSN%3Ddesk", "DSN=desk"),
