@@ -23,10 +23,13 @@ def run_desktop(flags: Mapping[str, Any], *, operator: str | None = None) -> int
         flags: settings that the command line names.
         operator: login to act for; None: the user of this machine.
     """
+    from desktop_app.bootstrap.machine import LocalMachine
     from desktop_app.folders import window_state_file
     from desktop_app.ui.app import run
 
-    return run(lambda: _open_for_window(flags, operator), window_state_file(), _names(flags, operator))
+    return run(
+        lambda: _open_for_window(flags, operator), window_state_file(), _names(flags, operator), LocalMachine(flags)
+    )
 
 
 def _names(flags: Mapping[str, Any], operator: str | None) -> tuple[str, ...]:
