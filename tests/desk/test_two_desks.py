@@ -289,7 +289,8 @@ def test_retry_and_cancel_at_once_leave_the_job_whole(two: TwoDesks) -> None:
         uow.connection.execute(update(job).where(job.c.tracking_number == number).values(queued=5, failed=5))
         uow.commit()
     answers = at_once(lambda: two.anna.retry(number), lambda: two.ben.cancel(number))
-    assert refusals(answers) == []
+    # Where the cancel came first nothing is left to run, and the retry is told that the job is just being finished.
+    assert refusals(answers) in ([], ["JOB_FINISHING"])
     counts = two.ben.job(number).job.counts
     # Whoever came first: what was queued when it was cancelled is cancelled, and what was retried after that is queued.
     assert counts.queued + counts.cancelled + counts.failed == 10

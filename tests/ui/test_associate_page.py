@@ -104,8 +104,10 @@ def test_chips_filter_and_count(ui):
 
 def test_menus_filter_by_carrier_and_rare_status(ui):
     menu = ui.associate.list._carrier_menu
+    ui.until(lambda: any(action.text().startswith("Atlas Cellular IoT") for action in menu.actions()))
     action = next(action for action in menu.actions() if action.text().startswith("Atlas Cellular IoT"))
     action.trigger()
+    ui.until(lambda: any(a.text().startswith("Retired") for a in ui.associate.list._status_menu.actions()))
     ui.until(lambda: model(ui).row_total() == 500)
     assert ui.associate.list._carrier_button.text() == "Carrier: Atlas Cellular IoT"
     status = next(a for a in ui.associate.list._status_menu.actions() if a.text().startswith("Retired"))
