@@ -190,13 +190,13 @@ class Department:
                 assert time.monotonic() < until, self.states()
                 assert [process.poll() for process in processes] == [None] * size.engines, self.said()
                 states = self.states()
+                if states[WorkOrderState.SUCCEEDED]:
+                    self.cut += self.server.cut_connections(self.database, rng.randint(1, 1 + size.engines // 2))
+                    self.store.engines.dispose()  # ours may have been among them
                 if crashes and states[WorkOrderState.SUCCEEDED] >= crashes[0]:
                     assert states[WorkOrderState.QUEUED] or states[WorkOrderState.RUNNING], "too late to disturb"
                     crashes.pop(0)
                     self.crash()
-                elif states[WorkOrderState.SUCCEEDED]:
-                    self.cut += self.server.cut_connections(self.database, rng.randint(1, 1 + size.engines // 2))
-                    self.store.engines.dispose()  # ours may have been among them
                 time.sleep(rng.uniform(*size.cut_every_s))
 
     def assert_each_device_was_done_once(self, size: Size) -> None:
