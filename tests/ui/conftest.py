@@ -168,6 +168,7 @@ def opened(qtbot: QtBot, qapp: QApplication, desk: FakeDesk, state_file: Path | 
         program.open()
         ui.until(lambda: program.window.rail.isEnabled())
         ui.until(lambda: ui.associate.list.model.row_total() == desk.count)
+        ui.until(lambda: ui.associate.list.chips.chip("all").text() != "All")  # counted behind the first rows
         ui.until(lambda: not program.window._build_timer.isActive())
         ui.idle()
         yield ui
