@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _defaults_by_kind(self) -> Settings:
         for name, value in KIND_DEFAULTS[self.billing_kind].items():
-            if name not in self.model_fields_set:
+            if name not in self.model_fields_set or getattr(self, name) == "":
                 object.__setattr__(self, name, value)
         if not self.database_url:
             object.__setattr__(self, "database_url", f"sqlite:///{(self.data_dir / 'desk.db').as_posix()}")

@@ -57,6 +57,14 @@ def test_a_server_that_does_not_answer_is_said_and_can_be_kept(machine: LocalMac
     assert machine.database_form() == DatabaseForm()
 
 
+def test_a_file_elsewhere_stays_the_database(machine: LocalMachine, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path.as_posix()}/elsewhere.db"
+    machine.save_settings({"database_url": url})
+    machine.save_database(machine.database_form(), "")
+    assert load({"data_dir": tmp_path}).database_url == url
+    assert "elsewhere.db" in machine.test_database(machine.database_form(), "").message
+
+
 def test_a_named_instance_is_kept(machine: LocalMachine) -> None:
     form = DatabaseForm(
         DatabaseKind.SQL_SERVER, "sql01\\DESK", None, "association", windows_login=True, driver="FreeTDS"

@@ -126,6 +126,11 @@ def test_what_cannot_be_used_is_not_saved() -> None:
         save({"workers": 4})
 
 
+def test_an_emptied_address_is_the_usual_one() -> None:
+    save({"billing_kind": "revio", "billing_url": ""})
+    assert load().billing_url == "https://api.revioapi.com/v1"
+
+
 def test_what_is_fixed_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fixed_by("workers", {}) == ""
     monkeypatch.setenv("ASSOCIATION_WORKERS", "5")

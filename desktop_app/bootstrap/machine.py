@@ -126,7 +126,8 @@ class LocalMachine:
                 "Take it out there, start the program again, and change the connection here.",
             )
         if form.kind is DatabaseKind.EMBEDDED:
-            settings.save({"database_url": None})
+            if self.database_form().kind is not DatabaseKind.EMBEDDED:  # else it stays the file that it is
+                settings.save({"database_url": None})
             return
         url = self._url(form)
         if password and _has_user(form):

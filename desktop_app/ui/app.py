@@ -73,8 +73,6 @@ class Program:
         self.window.state = self._state
         self.window.try_again.connect(self.open)
         self.window.theme_picked.connect(self._keep_mode)
-        self.window.restart_wanted.connect(self._want_restart)
-        self.restarts = False
         if self._state is not None:
             kept = self._state.value(GEOMETRY_KEY)
             if isinstance(kept, QByteArray):
@@ -119,9 +117,6 @@ class Program:
         self.window.stop()
         self.background.close()
         self._opened.close()
-
-    def _want_restart(self) -> None:
-        self.restarts = True
 
     def _kept_mode(self) -> ThemeMode:
         kept = str(self._state.value(THEME_KEY, "")) if self._state is not None else ""
@@ -182,7 +177,7 @@ def run(
         if instance is not None:
             instance.release()
         icons.forget_cached()
-        if program.restarts:
+        if program.window.restarts:
             import subprocess
 
             subprocess.Popen(_this_command())

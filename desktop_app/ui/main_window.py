@@ -47,15 +47,16 @@ DEFAULT_SIZE, LEAST_SIZE = (1440, 900), (1100, 700)
 class MainWindow(QMainWindow):
     """The window.
 
+    Attributes:
+        restarts: the program is to start again when the window is closed.
+
     Signals:
         try_again(): the desk could not be opened, and a person asked to try again.
         theme_picked(ThemeMode): a person chose another look.
-        restart_wanted(): the program is to start again when the window is closed.
     """
 
     try_again = Signal()
     theme_picked = Signal(object)
-    restart_wanted = Signal()
 
     def __init__(self, background: Background, theme: Theme, machine: Machine | None = None) -> None:
         super().__init__()
@@ -68,6 +69,7 @@ class MainWindow(QMainWindow):
         self._last: Changes | None = None
         self._may_close = False  # somebody has said so, or nothing needs to be asked
         self._close_when_done = False
+        self.restarts = False
         self._taskbar = Taskbar(lambda: int(self.winId()))
         self.setObjectName("mainWindow")
         self.setWindowTitle(self.tr("Device Association Desk"))
@@ -350,7 +352,7 @@ class MainWindow(QMainWindow):
             page.refresh()
 
     def _restart(self) -> None:
-        self.restart_wanted.emit()
+        self.restarts = True
         self.close()
 
     def _theme_picked(self, mode: ThemeMode) -> None:
@@ -469,7 +471,9 @@ class MainWindow(QMainWindow):
         elif self.findChild(ClosingDialog) is None:
             self.show_in_front()
             self._close_when_done = False
-            ClosingDialog(self, jobs, close_now=self.close_now, close_later=self._close_later).open()
+            dialog = ClosingDialog(self, jobs, close_now=self.close_now, close_later=self._close_later)
+            dialog.rejected.connect(self._keep_open)
+            dialog.open()
 
     def _close_later(self) -> None:
         self._close_when_done = True
@@ -483,7 +487,7 @@ class MainWindow(QMainWindow):
             self._show_progress(self._last)
 
     def _keep_open(self) -> None:
-        self._close_when_done = False
+        self._close_when_done = self.restarts = False
         if self._last is not None:
             self._show_progress(self._last)
 

@@ -91,7 +91,18 @@ def test_starting_again_closes_the_window(page):
     page.press("saveSettingsButton")
     page.press("restartButton")
     page.until(lambda: not page.window.isVisible())
-    assert page.program.restarts
+    assert page.window.restarts
+
+
+def test_a_window_that_is_kept_open_does_not_start_again_later(page):
+    page.desk.add_job("Fabrikam Water SA", range(1, 11))
+    page.until(lambda: page.window._last is not None and page.window._last.active_jobs == 1)
+    write(page, "notifyUrlField", "https://newer.example")
+    page.press("saveSettingsButton")
+    page.press("restartButton")
+    page.press("keepOpenButton")
+    assert page.window.isVisible()
+    assert not page.window.restarts
 
 
 # ------------------------------------------------------------------------------------------------------------- billing
