@@ -35,6 +35,7 @@ from desktop_app.association.errors import EnvironmentFault, Problem  # noqa: E4
 from desktop_app.association.states import JobState, PauseCause, WorkOrderState  # noqa: E402
 from desktop_app.bootstrap import database, demonstration  # noqa: E402
 from desktop_app.bootstrap.desk import open_desk  # noqa: E402
+from desktop_app.bootstrap.machine import LocalMachine  # noqa: E402
 from desktop_app.desk.machine import DatabaseForm, DatabaseKind, Machine, Verdict  # noqa: E402
 from desktop_app.desk.protocol import Desk, JobProgress, NotificationRow, Outcomes  # noqa: E402
 from desktop_app.settings import load  # noqa: E402
@@ -68,7 +69,7 @@ class Studio:
     ):
         self._app, self._out, self._only = app, out, only
         self.taken = 0
-        self.program = Program(app, opening, machine=machine or FakeMachine())
+        self.program = Program(app, opening, machine=machine)
         self.window = self.program.window
 
     def __enter__(self) -> Studio:
@@ -485,7 +486,7 @@ def main() -> int:
     try:
         settings = demonstration.demo_settings(load({}), folder)
         database.make_demo_data(settings, given.devices)
-        with Studio(app, given.folder, given.only, open_demo) as studio:
+        with Studio(app, given.folder, given.only, open_demo, LocalMachine({"data_dir": folder})) as studio:
             studio.until(lambda: bool(box) and studio.window.rail.isEnabled())
             demo_pictures(studio, lambda: box[0])
             taken += studio.taken
@@ -494,7 +495,7 @@ def main() -> int:
             studio.until(studio.window.rail.isEnabled)
             memory_pictures(studio, desk)
             taken += studio.taken
-        with Studio(app, given.folder, given.only, refuse) as studio:
+        with Studio(app, given.folder, given.only, refuse, memory_machine()) as studio:
             trouble_pictures(studio)
             taken += studio.taken
     finally:
