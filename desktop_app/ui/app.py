@@ -156,6 +156,7 @@ def run(
     app.setApplicationName("device-association-desk")
     app.setApplicationDisplayName("Device Association Desk")
     app.setApplicationVersion(__version__)
+    app.setDesktopFileName("device-association-desk")  # by which a Linux desktop finds the badge and the icon
     share_the_interpreter()
     instance = SingleInstance(state_file.parent, names) if state_file is not None else None
     place = instance.take() if instance is not None else Place.MINE
