@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,8 +165,8 @@ def _sqlite(url: URL, mode: str, begin: str, pool_size: int, lock_timeout_s: flo
         # FULL: a power cut in NORMAL may lose a committed intent, hence bill a device twice.
         pragmas = ["synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-32000"]
         try:
-            if mode == "rw" and connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                pragmas.insert(0, "journal_mode=WAL")
+            if mode == "rw":
+                _keep_a_log(connection, lock_timeout_s)
             for pragma in pragmas:
                 connection.execute(f"PRAGMA {pragma}")
         except BaseException:
@@ -180,6 +181,24 @@ def _sqlite(url: URL, mode: str, begin: str, pool_size: int, lock_timeout_s: flo
         connection.exec_driver_sql(f"BEGIN {begin}")
 
     return engine
+
+
+def _keep_a_log(connection: sqlite3.Connection, patience_s: float) -> None:
+    """Switches the file to write-ahead logging, if it was not done yet.
+
+    Where two processes switch a new file at the same moment, SQLite gives up at once, whatever its time-out says: each
+    would wait for the other. So it is tried again for as long as a lock is waited for.
+    """
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def _postgresql(url: URL, pool_size: int, lock_timeout_s: float) -> Engine:
