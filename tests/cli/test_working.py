@@ -100,7 +100,8 @@ def test_worker_ends_cleanly_when_it_is_told_to(listed: Listed) -> None:
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(listed: Listed) -> None:
     program, path, job = listed
-    with program.running("billing-sandbox", "--latency-ms", 300) as sandbox:
+    # so slow that a busy machine, too, sees the job before it is done
+    with program.running("billing-sandbox", "--latency-ms", 1_500) as sandbox:
         wait_for(lambda: find_sandbox(program.data_dir) is not None, "the sandbox")
         call = ("associate", "--devices", path, "--customer", job.customer, *plans(job), "--wait")
         with program.running(*call, ASSOCIATION_WORKERS="2") as process:
