@@ -356,20 +356,25 @@ class Held(NamedTuple):
     epoch: int
 
 
-def hold(uow: UnitOfWork, engine_id: str, leases: Sequence[Held], lease_until: datetime) -> set[int]:
+def hold(uow: UnitOfWork, engine_id: str, leases: Sequence[Held], lease_until: datetime) -> set[Held]:
     """The compare-and-set before anything is recorded: renews the leases that this engine still holds.
 
     Returns:
-        Handles of the work orders that it still holds. Of all others nothing may be written: another engine has them.
+        Those of the leases that it still holds. For all others nothing may be written: another engine has the work
+        orders, or this one has claimed them anew, under another epoch.
     """
     now = uow.now()
-    kept: set[int] = set()
+    kept: set[Held] = set()
     for epoch, group in grouped(leases, lambda lease: lease.epoch):
         for part in parts(group):
             ids = [lease.work_order_id for lease in part]
             parameters = {"ids": ids, "epoch": epoch, "engine": engine_id, "until": lease_until, "now": now}
             renewed = uow.connection.execute(_HOLD, parameters).rowcount
-            kept.update(ids if renewed == len(ids) else _held(uow, engine_id, epoch, ids))
+            if renewed == len(ids):
+                kept.update(part)
+            else:
+                mine = _held(uow, engine_id, epoch, ids)
+                kept.update(lease for lease in part if lease.work_order_id in mine)
     return kept
 
 

@@ -172,8 +172,9 @@ class Group:
         self.look_at(one.order.job_id for one in in_hand)
         held = work.hold(self.uow, self.engine_id, [one.held for one in in_hand], self.lease_until)
         for item, one in zip(items, in_hand, strict=True):
-            if one.order.work_order_id not in held:
-                # Its lease ended and somebody else has it: whoever that is asks billing. Nothing may be written here.
+            if one.held not in held:
+                # Its lease ended and somebody else has it, or this engine under another one: whoever that is asks
+                # billing. Nothing may be written here.
                 _log.warning("The lease on device %s was lost; its outcome is dropped", one.order.iccid)
                 self.ended += 1
                 continue

@@ -257,7 +257,7 @@ def holding(world: World, *leases: Held, engine: str = ENGINE) -> set[int]:
     with world.store.begin() as uow:
         held = work.hold(uow, engine, leases, NOW + 99 * SECOND)
         uow.commit()
-    return held
+    return {lease.work_order_id for lease in held}
 
 
 def test_hold_renews_what_is_held_and_nothing_else(world: World) -> None:

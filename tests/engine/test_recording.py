@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from random import Random
 
@@ -13,12 +13,15 @@ from sqlalchemy import update
 from db import steering, unit_of_work
 from db.integrity import check
 from db.schema import job, work_order
+from db.taking_back import take_back
+from desktop_app.association.errors import Problem
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.retry import RetryRules
 from desktop_app.desk.requests import retry_job
 from desktop_app.desk.seat import Seat
 from desktop_app.engine.finishing import finish_due
 from desktop_app.engine.group import Item
+from desktop_app.engine.orders import OrderInHand
 from desktop_app.engine.recorder import Recorder
 from desktop_app.engine.runner import run
 from tests.helpers.billing_ledger import BUSY, BillingLedger
@@ -27,6 +30,8 @@ from tests.helpers.jobs import assert_counters_equal_rows, submit
 from tests.helpers.stores import fresh_store, wait_for_a_lock
 from tests.helpers.virtual_time import LEASE_S, SETTLE_S, TIMEOUT_S, Time
 from tests.helpers.world import World
+
+LEFT_OPEN = Problem("BILLING_OUTCOME_UNKNOWN", "It is not known.", "Wait.")
 
 
 @pytest.fixture
@@ -44,9 +49,9 @@ def recorder_on(world: World, time: Time, **options: bool) -> Recorder:
     )  # fmt: skip
 
 
-def work_off(recorder: Recorder, ledger: BillingLedger) -> None:
-    """Rounds until nothing is due."""
-    items: list[Item] = []
+def work_off(recorder: Recorder, ledger: BillingLedger, to_call: Sequence[OrderInHand] = ()) -> None:
+    """Rounds until nothing is due, beginning with the calls of a group before."""
+    items: list[Item] = [run(order, ledger, TIMEOUT_S, lambda: False) for order in to_call]
     for _ in range(50):
         recorded = recorder.record(items, 10)
         items = [run(order, ledger, TIMEOUT_S, lambda: False) for order in recorded.to_call]
@@ -132,3 +137,25 @@ def test_a_group_that_pauses_one_job_and_counts_another_does_not_wait_in_a_circl
     assert recorded == [2]
     assert [row.state for row in world.rows(job)] == ["finishing", "paused"]
     assert_counters_equal_rows(world)
+
+
+def test_an_outcome_of_an_earlier_lease_of_ones_own_is_dropped(world: World) -> None:
+    """A machine that slept: the engine took the work order back and claimed it anew before it read the old answer."""
+    time, ledger = Time(), BillingLedger()
+    submit(world, world.device(), create_billing_service=True)
+    recorder = recorder_on(world, time)
+    (posted,) = recorder.record((), 1).to_call
+    ledger.faults.append(BUSY)
+    answered_late = run(posted, ledger, TIMEOUT_S, lambda: False)
+    time.pass_by(LEASE_S + 1)
+    assert world.store.run(lambda uow: take_back(uow, uow.now() + timedelta(seconds=SETTLE_S), LEFT_OPEN)) == 1
+    time.pass_by(SETTLE_S + 1)
+    (asked,) = recorder.record((), 1).to_call
+    assert asked.order.epoch > posted.order.epoch
+
+    (going_on,) = recorder.record([answered_late, asked], 0).to_call
+    assert going_on.order.epoch == asked.order.epoch
+    work_off(recorder, ledger, [going_on])
+    assert [row.state for row in world.rows(work_order)] == ["succeeded"]
+    assert ledger.posts == 2, "the one that was refused as busy, and the one after billing was asked"
+    assert check(world.store) == ()
