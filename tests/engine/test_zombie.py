@@ -72,6 +72,16 @@ class Processes:
             process.kill()
             process.communicate()
 
+    def ended(self, name: str, process: subprocess.Popen[str]) -> None:
+        """Waits until the process has ended in order; if it does not, says where each of its threads is."""
+        try:
+            code = process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGUSR1)
+            time.sleep(1)
+            raise AssertionError(f"{name} does not end:\n{self.said_by(name).read_text()}") from None
+        assert code == 0, self.said_by(name).read_text()
+
     def said_by(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 
@@ -188,12 +198,12 @@ def test_a_zombie_that_wakes_when_all_is_done_writes_nothing_and_posts_nothing(
     with processes.engine("zombie") as zombie:
         before = processes.stop_with_unread_answers(zombie)
         with processes.engine("other") as other:
-            assert other.wait(PATIENCE_S) == 0
+            processes.ended("other", other)
         assert processes.took_over(before), "nothing was taken over"
         assert_sound(world, number, sandbox)
         everything, posted = processes.everything(), posts(sandbox)
         zombie.send_signal(signal.SIGCONT)
-        assert zombie.wait(PATIENCE_S) == 0
+        processes.ended("zombie", zombie)
     assert processes.everything() == everything
     assert posts(sandbox) == posted
     assert_sound(world, number, sandbox)
@@ -209,7 +219,7 @@ def test_a_zombie_that_wakes_in_the_middle_does_no_harm(world: World, sandbox: S
             wait_for(lambda: processes.took_over(before))
             assert world.job(number).job.counts.open, "all was done already: take more devices"
             zombie.send_signal(signal.SIGCONT)
-            assert zombie.wait(PATIENCE_S) == 0
-            assert other.wait(PATIENCE_S) == 0
+            processes.ended("zombie", zombie)
+            processes.ended("other", other)
     assert_sound(world, number, sandbox)
     assert "was lost; its outcome is dropped" in processes.said_by("zombie").read_text(), "it had nothing to write"
