@@ -360,8 +360,8 @@ def hold(uow: UnitOfWork, engine_id: str, leases: Sequence[Held], lease_until: d
     """The compare-and-set before anything is recorded: renews the leases that this engine still holds.
 
     Returns:
-        Those of the leases that it still holds. For all others nothing may be written: another engine has the work
-        orders, or this one has claimed them anew, under another epoch.
+        The leases that it still holds. Of all others nothing may be written: another engine has the work orders, or
+        this one has them anew.
     """
     now = uow.now()
     kept: set[Held] = set()
@@ -372,7 +372,7 @@ def hold(uow: UnitOfWork, engine_id: str, leases: Sequence[Held], lease_until: d
             renewed = uow.connection.execute(_HOLD, parameters).rowcount
             if renewed == len(ids):
                 kept.update(part)
-            else:
+            elif renewed:
                 mine = _held(uow, engine_id, epoch, ids)
                 kept.update(lease for lease in part if lease.work_order_id in mine)
     return kept

@@ -170,11 +170,12 @@ class Group:
         """
         in_hand = [item.in_hand if isinstance(item, Outcome) else item for item in items]
         self.look_at(one.order.job_id for one in in_hand)
-        held = work.hold(self.uow, self.engine_id, [one.held for one in in_hand], self.lease_until)
-        for item, one in zip(items, in_hand, strict=True):
-            if one.held not in held:
-                # Its lease ended and somebody else has it, or this engine under another one: whoever that is asks
-                # billing. Nothing may be written here.
+        leases = [one.held for one in in_hand]
+        held = work.hold(self.uow, self.engine_id, leases, self.lease_until)
+        for item, one, lease in zip(items, in_hand, leases, strict=True):
+            if lease not in held:
+                # It ended, and whoever has the work order now (this engine again, perhaps) goes by what the database
+                # says of it. Nothing may be written here.
                 _log.warning("The lease on device %s was lost; its outcome is dropped", one.order.iccid)
                 self.ended += 1
                 continue

@@ -253,11 +253,11 @@ def test_the_compare_and_set_alone_tells_who_was_faster(postgres_store: Store, m
 # --- recording -------------------------------------------------------------------------------------------------------
 
 
-def holding(world: World, *leases: Held, engine: str = ENGINE) -> set[int]:
+def holding(world: World, *leases: Held, engine: str = ENGINE) -> set[Held]:
     with world.store.begin() as uow:
         held = work.hold(uow, engine, leases, NOW + 99 * SECOND)
         uow.commit()
-    return {lease.work_order_id for lease in held}
+    return held
 
 
 def test_hold_renews_what_is_held_and_nothing_else(world: World) -> None:
@@ -266,7 +266,7 @@ def test_hold_renews_what_is_held_and_nothing_else(world: World) -> None:
     world.change(work_order, others, engine_id="somebody")
     world.change(work_order, stale, lease_epoch=2)
     world.change(work_order, ended, state="succeeded")
-    assert holding(world, *(Held(one, job_id, 1) for one in (mine, others, stale, ended))) == {mine}
+    assert holding(world, *(Held(one, job_id, 1) for one in (mine, others, stale, ended))) == {Held(mine, job_id, 1)}
     assert order(world, mine).lease_until == NOW + 99 * SECOND
     assert order(world, others).lease_until == NOW + 60 * SECOND
     assert order(world, stale).lease_until == NOW + 60 * SECOND
@@ -276,8 +276,18 @@ def test_hold_tells_leases_of_several_epochs_apart(world: World) -> None:
     job_id, (first, second) = job_of(world, 2)
     claim(world)
     world.change(work_order, second, lease_epoch=7)
-    assert holding(world, Held(first, job_id, 1), Held(second, job_id, 7)) == {first, second}
+    both = {Held(first, job_id, 1), Held(second, job_id, 7)}
+    assert holding(world, *both) == both
     assert holding(world, Held(first, job_id, 7), Held(second, job_id, 1)) == set()
+
+
+def test_hold_tells_two_leases_on_one_work_order_apart(world: World) -> None:
+    """What an engine brings of a lease that it has lost is not held because it has the work order anew."""
+    job_id, (one, other) = job_of(world, 2)
+    claim(world)
+    world.change(work_order, one, lease_epoch=3)
+    now, before = Held(one, job_id, 3), Held(one, job_id, 1)
+    assert holding(world, before, now, Held(other, job_id, 1)) == {now, Held(other, job_id, 1)}
 
 
 def test_a_step_is_written_and_written_over(world: World) -> None:

@@ -21,7 +21,7 @@ from desktop_app.engine.leases import Lease
 from desktop_app.engine.recorder import Recorder
 from desktop_app.engine.runner import NotCalled, run
 from tests.engine.conftest import World
-from tests.helpers.billing_ledger import BillingLedger
+from tests.helpers.billing_ledger import CUT_BEFORE, BillingLedger
 
 LEASE_S, TIMEOUT_S = 30.0, 2.0
 RULES = ProcessingRules(timedelta(seconds=5))
@@ -124,6 +124,30 @@ def test_an_answer_of_an_earlier_lease_of_the_same_engine_changes_nothing(world:
     before = rows(world, number)
     assert one.record([late], 0).to_call == ()
     assert rows(world, number) == before
+    clocks.pass_by(LEASE_S + 1)
+    live(world, clocks, "another", number)
+    world.assert_sound()
+
+
+def test_answers_of_an_earlier_and_of_this_lease_in_one_group_make_one_post(world: World, clocks: Clocks) -> None:
+    """Both say that billing has nothing of what may have been sent; only the one may be posted on."""
+    number = world.submit(world.request(1))
+    one = recorder(world, clocks, "one")
+    world.ledger.faults.append(CUT_BEFORE)
+    (sent,) = one.record((), 1).to_call
+    one.record([run(sent, world.ledger, TIMEOUT_S, lambda: False)], 0)
+    clocks.pass_by(RULES.settle.total_seconds())
+    (asked,) = one.record((), 1).to_call
+    late = run(asked, world.ledger, TIMEOUT_S, lambda: False)
+    clocks.pass_by(LEASE_S + 1)
+    take_back(world)
+    clocks.pass_by(RULES.settle.total_seconds())
+    (again,) = one.record((), 1).to_call
+    answer = run(again, world.ledger, TIMEOUT_S, lambda: False)
+    assert world.ledger.searches == 2
+    to_call = one.record([late, answer], 0).to_call
+    assert [order.held for order in to_call] == [again.held]
+    one.record([run(order, world.ledger, TIMEOUT_S, lambda: False) for order in to_call], 0)
     clocks.pass_by(LEASE_S + 1)
     live(world, clocks, "another", number)
     world.assert_sound()
