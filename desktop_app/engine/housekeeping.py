@@ -77,6 +77,7 @@ class Housekeeping:
         self._send = send
         self._on_found = on_found
         self._rng = rng or Random()
+        self._is_stopping: Callable[[], bool] = lambda: False
 
     def rules(self) -> ProcessingRules:
         """Limits and waits: what all engines of this database agree on, else this engine's own."""
@@ -96,6 +97,7 @@ class Housekeeping:
 
     def run(self, stopping: threading.Event) -> None:
         """Does whatever is due, again and again, until ``stopping`` is set (and :meth:`wake` called). Never raises."""
+        self._is_stopping = stopping.is_set
         seen_at = time.monotonic()
         failures = 0
         rules = self._settings_rules
@@ -142,7 +144,7 @@ class Housekeeping:
         if is_due.finishing:
             done += finish_due(self._store, notify=self._send is not None)
         if self._send is not None and (is_due.events or is_due.finishing):
-            done += send_due(self._store, self._send, self._rng)
+            done += send_due(self._store, self._send, self._rng, self._is_stopping)
         return done
 
     def _take_back(self, rules: ProcessingRules) -> int:
@@ -157,7 +159,10 @@ class Housekeeping:
         return taken
 
     def _probe(self) -> int:
-        """Jobs that paused themselves look whether billing is back."""
+        """Jobs that paused themselves look whether billing is back: one look for all jobs of a credential.
+
+        Each look may last as long as a call, and all else waits for it here.
+        """
         unopened = self._gateway.unopened()
         # Nobody else looks for the next while; a process that dies here leaves a look that is due again then.
         probes = commit(
@@ -165,8 +170,15 @@ class Housekeeping:
             "claim-probes",
             lambda uow: steering.claim_probes(uow, unopened, probe_at(5, uow.now(), self._rng)),
         )
+        looks: dict[int, str | None] = {}
         for probe in probes:
-            reason = None if probe.billing_credential_id is None else self._what_is_wrong(probe.billing_credential_id)
+            credential_id, reason = probe.billing_credential_id, None
+            if credential_id is not None:
+                if credential_id not in looks:
+                    if self._is_stopping():
+                        break
+                    looks[credential_id] = self._what_is_wrong(credential_id)
+                reason = looks[credential_id]
 
             def end(uow: UnitOfWork, probe: steering.Probe = probe, reason: str | None = reason) -> None:
                 again = None if reason is None else probe_at(probe.attempts, uow.now(), self._rng)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +22,8 @@ _log = logging.getLogger(__name__)
 RULES = RetryRules(max_attempts=40, max_age=timedelta(days=3), first_wait_s=2.0)
 #: Longer than any send takes: until then no other engine sends the same event.
 CLAIM = timedelta(minutes=2)
+#: Seconds after which no further one is begun in one go: whatever else is due in this thread waits meanwhile.
+LONGEST_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +47,30 @@ class Sent:
 Send = Callable[[str, bytes], Sent]
 
 
-def send_due(store: Store, send: Send, rng: Random) -> int:
-    """Sends what is due; outside of any transaction.
+def send_due(store: Store, send: Send, rng: Random, is_stopping: Callable[[], bool] = lambda: False) -> int:
+    """Sends what is due, one after the other; outside of any transaction.
+
+    Args:
+        is_stopping: no further one is begun.
 
     Returns:
         How many were sent or tried.
     """
-    events = commit(store, "claim-events", lambda uow: outbox.claim_due_events(uow, uow.now() + CLAIM))
-    for event in events:
+    tried = 0
+    ends_at = time.monotonic() + LONGEST_S
+    while not is_stopping() and time.monotonic() < ends_at:
+        # One at a time: no claim runs out while a slow receiver is told of others.
+        events = commit(store, "claim-events", lambda uow: outbox.claim_due_events(uow, uow.now() + CLAIM, 1))
+        if not events:
+            break
+        (event,) = events
         body = json.dumps(event.payload, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
         reached("before-notify")
         sent = send(event.event_id, body)
         reached("after-notify")
         commit(store, "event", lambda uow, event=event, sent=sent: _mark(uow, event, sent, rng))  # type: ignore[misc]
-    return len(events)
+        tried += 1
+    return tried
 
 
 def _mark(uow: UnitOfWork, event: outbox.DueEvent, sent: Sent, rng: Random) -> None:

@@ -101,7 +101,7 @@ class Rounds:
         sys.setswitchinterval(min(SWITCH_S, sys.getswitchinterval()))
         while True:
             try:
-                self._gather()
+                self._gather(is_stopping=stopping.is_set())
                 if stopping.is_set():
                     self._give_back()
                     if not self.held:
@@ -127,11 +127,10 @@ class Rounds:
 
     # --- gathering ---------------------------------------------------------------------------------------------------
 
-    def _gather(self) -> None:
+    def _gather(self, *, is_stopping: bool) -> None:
         """Waits for something to do, then a little for more of it."""
-        has_work = self._pending or self._bulk or (self._more and self._room() > 0)
         try:
-            self._take(self.outcomes.get(timeout=0 if has_work else max(0.0, self._poll_at - time.monotonic())))
+            self._take(self.outcomes.get(timeout=self._longest_wait_s(is_stopping=is_stopping)))
             linger_until = time.monotonic() + LINGER_S
             while len(self._pending) < MOST_IN_GROUP:
                 # Nobody waits for company while the pool has nothing to call.
@@ -140,6 +139,15 @@ class Rounds:
                 self._take(self.outcomes.get(timeout=max(0.0, wait)))
         except queue.Empty:
             pass
+
+    def _longest_wait_s(self, *, is_stopping: bool) -> float:
+        """Seconds until there is something to do at the latest."""
+        if self._pending:
+            return 0.0
+        if is_stopping:  # only calls in flight are waited for
+            return POLL_S if self._out else 0.0
+        has_work = self._bulk or (self._more and self._room() > 0)
+        return 0.0 if has_work else max(0.0, self._poll_at - time.monotonic())
 
     def _take(self, outcome: Outcome | None) -> None:
         if outcome is None:

@@ -96,6 +96,43 @@ def test_threads_that_wake_do_not_wait_long_for_the_recorder(before: float, afte
         sys.setswitchinterval(usual)
 
 
+class CountedRounds(Rounds):
+    """Counts how often it looks whether it may end."""
+
+    looks = 0
+
+    def _give_back(self) -> None:
+        self.looks += 1
+        super()._give_back()
+
+
+def test_a_call_that_is_waited_for_at_the_end_is_not_waited_for_in_a_hurry() -> None:
+    """An engine may be waiting for a call for seconds, in a process whose window is being closed."""
+    gateway = OneLedger(BillingLedger())
+    calls = Calls(gateway.governor, timeout_s=1.0)
+    handed_out: list[Any] = []
+    queue = EndlessQueue(1, lambda: None)
+    queue.rounds = rounds = CountedRounds(queue, calls, gateway, size=SIZE, lease_s=60.0)  # type: ignore[arg-type]
+
+    def first_group() -> None:
+        calls.put([an_order()])
+        rounds._out += 1
+        handed_out.append(calls.get_nowait())
+
+    queue._meanwhile = first_group
+    thread = threading.Thread(target=rounds.run, args=(queue.stopping,))
+    thread.start()
+    assert queue.stopping.wait(10)
+    thread.join(0.5)
+    is_waiting, looks = thread.is_alive(), rounds.looks
+    rounds.outcomes.put(Outcome(handed_out[0], NotCalled()))
+    thread.join(10)
+    assert is_waiting, "it does not wait for the call"
+    assert looks < 10
+    assert not thread.is_alive()
+    assert not rounds.held
+
+
 def test_a_group_without_room_says_that_there_may_be_more(world: World) -> None:
     world.submit(world.request(6))
     recorder = Recorder(world.store, "an-engine", ProcessingRules(timedelta(seconds=1)), lease_s=60.0)
