@@ -7,13 +7,14 @@ billing company's search lags behind what it makes, as long as the settle time a
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from db.schema import work_order
+from db.schema import device_history, device_ownership, scheduled_plan_change, work_order
 from desktop_app.association.model import CarrierPlanChoice
 from desktop_app.engine import crash_points
 from desktop_app.engine.runner import run
@@ -24,11 +25,12 @@ from tests.helpers.billing_ledger import (
     CUT_BEFORE,
     FAILED_AFTER,
     FAILED_BEFORE,
+    GONE,
     TOO_LATE,
     Fault,
 )
 from tests.helpers.databases import Databases
-from tests.helpers.jobs import submit
+from tests.helpers.jobs import day, submit
 from tests.helpers.stores import fresh_store
 from tests.helpers.virtual_time import LEASE_S, SETTLE_S, TIMEOUT_S, Crashed, Scene, crashing_at
 from tests.helpers.world import World
@@ -36,7 +38,15 @@ from tests.helpers.world import World
 ENGINE_FOLDER = Path(crash_points.__file__).parent
 
 COMMITS = ("record", "finish", "take-back", "bulk", "claim-events", "event", "send-to-finishing")
-POINTS = [f"{side}-commit:{name}" for name in COMMITS for side in ("before", "after")]
+#: Those that write of no work order: looks whether billing is back, and what was written down for a day ahead.
+COMMITS_BESIDE = ("claim-probes", "probe", "schedule")
+
+
+def _around(commits: Sequence[str]) -> list[str]:
+    return [f"{side}-commit:{name}" for name in commits for side in ("before", "after")]
+
+
+POINTS = _around(COMMITS)
 POINTS += ["before-post", "after-post", "before-notify", "after-notify"]
 FAULTS: dict[str, Fault | None] = {
     "201": None,
@@ -66,15 +76,15 @@ def world(databases: Databases) -> Iterator[World]:
         yield World(store)
 
 
-def _cross() -> Iterator[Any]:
+def _cross(points: Sequence[str]) -> Iterator[Any]:
     """Every point with every fault; a third of them, in which each is met, whenever the tests run."""
-    for row, point in enumerate(POINTS):
+    for row, point in enumerate(points):
         for column, fault in enumerate(FAULTS):
             yield pytest.param(point, fault, marks=() if (row + column) % 3 == 0 else pytest.mark.crash)
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
-@pytest.mark.parametrize(("point", "fault"), list(_cross()))
+@pytest.mark.parametrize(("point", "fault"), list(_cross(POINTS)))
 def test_a_process_that_ends_at_any_point_bills_nothing_twice_and_loses_nothing(
     world: World, point: str, fault: str
 ) -> None:
@@ -89,6 +99,30 @@ def test_a_process_that_ends_at_any_point_bills_nothing_twice_and_loses_nothing(
         crashes = scene.live_until_over()
     assert crashes == 1, "the point was never reached"
     scene.assert_sound()
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("point", "fault"), list(_cross(_around(COMMITS_BESIDE))))
+def test_a_process_that_ends_beside_its_work_orders_does_the_rest_once(world: World, point: str, fault: str) -> None:
+    """Billing is not there at first, and one job is for the next day."""
+    plans: dict[str, Any] = {
+        "carrier_rate_plans": (CarrierPlanChoice("IOT5", "NORTHSTAR"),), "customer_rate_plan": "FLEET",
+    }  # fmt: skip
+    submit(world, world.device(), world.device(), create_billing_service=True, **plans)
+    submit(world, tomorrows := world.device(), effective_date=day(1), **plans)
+    scene = Scene(world)
+    scene.ledger.faults.extend([GONE, None, FAULTS[fault], None, FAULTS[fault]])
+    with crashing_at(point, 1):
+        crashes = scene.live_until_over()
+        assert {row.state for row in world.rows(scheduled_plan_change)} == {"pending"}
+        scene.time.pass_by(86_400)
+        crashes += scene.live_until_over()
+    assert crashes == 1, "the point was never reached"
+    scene.assert_sound()
+    assert [row.state for row in world.rows(device_ownership, device_id=tomorrows)] == ["active"]
+    assert [row.state for row in world.rows(scheduled_plan_change)] == ["applied", "applied"]
+    said = [row.event for row in world.rows(device_history, device_id=tomorrows)]
+    assert (said.count("assigned"), said.count("plan_change_applied")) == (1, 2)
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
@@ -174,6 +208,19 @@ def test_the_engine_commits_in_one_place_with_a_point_on_both_sides() -> None:
     ]
     (only,) = found
     assert only.startswith("crash_points.py")
+    inside, outside = _statements(ENGINE_FOLDER / "crash_points.py", "then_reached", "commit")
+    assert inside == ["result = work(uow)", "reached(f'before-commit:{point}')", "return result"]
+    assert outside[-3:] == ["result = store.run(then_reached)", "reached(f'after-commit:{point}')", "return result"]
+
+
+def _statements(path: Path, *functions: str) -> list[list[str]]:
+    """The statements of each of these functions, as text."""
+    found = {
+        node.name: [ast.unparse(statement) for statement in node.body]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    }
+    return [found[name] for name in functions]
 
 
 def test_every_commit_of_the_engine_is_crossed_with_the_faults() -> None:
@@ -183,21 +230,25 @@ def test_every_commit_of_the_engine_is_crossed_with_the_faults() -> None:
         for name, call, _ in _calls(path)
         if name == "commit" and isinstance(call.func, ast.Name) and path.name != "crash_points.py"
     }
-    # Those left out write nothing of a work order or a job: signs of life, looks whether billing is back, and a site's
-    # own procedures, which SQLite has not (tests/engine/test_site_procedures.py).
-    assert named - set(COMMITS) == {"start", "stop", "seen", "claim-probes", "probe", "schedule", "site-procedure"}
-    assert set(COMMITS) <= named
+    # Those left out write nothing of a work order or a job: signs of life, and a site's own procedures, which SQLite
+    # has not (tests/engine/test_site_procedures.py).
+    assert named == {*COMMITS, *COMMITS_BESIDE, "start", "stop", "seen", "site-procedure"}
 
 
-def test_every_post_of_the_engine_is_made_by_the_runner_which_has_the_points() -> None:
+def test_every_post_of_the_program_is_made_by_the_runner_which_has_the_points() -> None:
+    program = ENGINE_FOLDER.parent
     posts = {
-        path.name
-        for path in sorted(ENGINE_FOLDER.glob("*.py"))
+        path.relative_to(program).as_posix()
+        for path in sorted(program.rglob("*.py"))
+        if re.search("create_service|add_product", path.read_text(encoding="utf-8"))  # most have neither
         for name, _, _ in _calls(path)
         if name in {"create_service", "add_product"}
     }
-    assert posts == {"runner.py"}
-    points = {
-        ast.literal_eval(call.args[0]) for name, call, _ in _calls(ENGINE_FOLDER / "runner.py") if name == "reached"
-    }
-    assert points == {"before-post", "after-post"}
+    assert posts == {"engine/runner.py"}
+    (may_send, run_, call) = _statements(ENGINE_FOLDER / "runner.py", "may_send", "run", "_call")
+    # Asked by the transport right before the first byte: the last thing that is done before a POST.
+    assert may_send[-2:] == ["if not refused_here:\n    reached('before-post')", "return not refused_here"]
+    asked = [line for line in call[-1].splitlines() if "create_service(" in line or "add_product(" in line]
+    assert len(asked) == 2
+    assert all(line.endswith(", may_send)") for line in asked)
+    assert run_[-2:] == ["if call.kind in POSTS:\n    reached('after-post')", "return Outcome(in_hand, result)"]
