@@ -28,7 +28,8 @@ class Calls:
         """
         self._governor = governor
         self._timeout_s = timeout_s
-        self._orders: dict[int, deque[OrderInHand]] = {}
+        #: By credential and job; the one that was served last is the last one, and none is empty.
+        self._orders: dict[int, dict[int, deque[OrderInHand]]] = {}
         self._count = 0
         self._changed = threading.Condition(threading.Lock())
         self._somebody_waits_for_quota = False
@@ -66,16 +67,22 @@ class Calls:
     def _next(self) -> tuple[OrderInHand | None, float | None]:
         """A work order, or how long to wait for the quota; neither: there is nothing to call."""
         shortest: float | None = None
-        for credential_id, orders in self._orders.items():
-            if not orders or not orders[0].lease.outlives(self._timeout_s):
-                continue  # the recorder renews the lease, or gives it back
+        for credential_id, jobs in self._orders.items():
+            # Else the recorder renews the lease, or gives it back.
+            job_id = next((one for one, orders in jobs.items() if orders[0].lease.outlives(self._timeout_s)), None)
+            if job_id is None:
+                continue
             wait_s = self._governor(credential_id).try_take()
             if wait_s <= 0:
                 self._waits.pop(credential_id, None)
                 self._count -= 1
-                # In turns between credentials: the one that was served goes to the end.
+                # In turns between credentials, and between their jobs: the one that was served goes to the end.
                 self._orders[credential_id] = self._orders.pop(credential_id)
-                return orders.popleft(), None
+                orders = jobs.pop(job_id)
+                order = orders.popleft()
+                if orders:
+                    jobs[job_id] = orders
+                return order, None
             self._waits[credential_id] = wait_s
             shortest = wait_s if shortest is None else min(shortest, wait_s)
         return None, shortest
@@ -88,7 +95,7 @@ class Calls:
             for order in orders:
                 credential_id = order.job.billing_credential_id
                 assert credential_id is not None
-                self._orders.setdefault(credential_id, deque()).append(order)
+                self._orders.setdefault(credential_id, {}).setdefault(order.order.job_id, deque()).append(order)
                 self._count += 1
                 self._changed.notify()
 
@@ -96,18 +103,21 @@ class Calls:
         """Takes out the work orders that are not handed out and fulfil the condition."""
         taken: list[OrderInHand] = []
         with self._changed:
-            for credential_id, orders in self._orders.items():
-                out = [order for order in orders if which(order)]
-                if out:
-                    taken += out
-                    self._orders[credential_id] = deque(order for order in orders if not which(order))
+            for jobs in self._orders.values():
+                for job_id, orders in list(jobs.items()):
+                    out = [order for order in orders if which(order)]
+                    if out:
+                        taken += out
+                        del jobs[job_id]
+                    if out and (left := deque(order for order in orders if not which(order))):
+                        jobs[job_id] = left
             self._count -= len(taken)
         return taken
 
     def jobs(self) -> set[int]:
         """Handles of the jobs whose calls wait here."""
         with self._changed:
-            return {order.order.job_id for orders in self._orders.values() for order in orders}
+            return {job_id for jobs in self._orders.values() for job_id in jobs}
 
     def waits(self) -> dict[int, float]:
         """For each credential whose quota was used up at the last look: seconds until it is worth asking again."""

@@ -297,7 +297,11 @@ class Group:
     # --- claims ------------------------------------------------------------------------------------------------------
 
     def claim(
-        self, room: int, unopened: Collection[int], job_in_hand: Callable[[UnitOfWork, DueJob], JobInHand]
+        self,
+        room: int,
+        unopened: Collection[int],
+        job_in_hand: Callable[[UnitOfWork, DueJob], JobInHand],
+        newcomers: int = 0,
     ) -> None:
         """Takes work orders from all due jobs in fair turns.
 
@@ -305,11 +309,14 @@ class Group:
             room: for how many there is room, with those that go on from this group.
             unopened: handles of billing credentials that this engine cannot open.
             job_in_hand: reads a job's instructions.
+            newcomers: how many may be taken of each job that was not looked at so far, room or not: where the quota is
+                small, a job would wait until room was made by all that is held of another one.
         """
         room -= len(self.to_call)
-        if room <= 0:
+        if room <= 0 and not newcomers:
             self.is_full = True
             return
+        in_hand = set(self.standings)
         due_jobs = [due for due in work.due_jobs(self.uow, unopened) if due.job_id not in self.pauses]
         self.look_at(due.job_id for due in due_jobs)
         for index, due in enumerate(due_jobs):
@@ -322,6 +329,8 @@ class Group:
                 self.bulk.append(due.job_id)
                 continue
             share = -(-(room - self.claimed) // (len(due_jobs) - index))
+            if due.job_id not in in_hand:
+                share = max(share, newcomers)
             for order in work.claim(self.uow, self.engine_id, due, share, self.lease_until) if share > 0 else ():
                 self.claimed += 1
                 self.counters.moved(due.job_id, order.was, WorkOrderState.RUNNING)

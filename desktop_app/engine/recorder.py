@@ -72,7 +72,13 @@ class Recorder:
             return bool(work.due_jobs(uow, unopened, limit=1))
 
     def record(
-        self, items: Sequence[Item], room: int, unopened: Collection[int] = (), watched: Collection[int] = ()
+        self,
+        items: Sequence[Item],
+        room: int,
+        unopened: Collection[int] = (),
+        watched: Collection[int] = (),
+        *,
+        newcomers: int = 0,
     ) -> Recorded:
         """One group.
 
@@ -83,19 +89,20 @@ class Recorder:
             items: see :meth:`Group.record`.
             room: for how many work orders there is room, those that go on from this group included; 0: none is claimed.
             unopened: handles of the billing credentials that this engine cannot open.
-            watched: handles of further jobs of which it is asked whether they may go on.
+            watched: handles of further jobs that are in hand: whether they may go on is asked, too.
+            newcomers: how many work orders may be claimed of each job of which none is in hand, room or not.
 
         Raises:
             EnvironmentFault: the database cannot be used; nothing of the group is written, it may come again whole.
         """
         try:
-            return self._write(items, room, unopened, watched)
+            return self._write(items, room, unopened, watched, newcomers=newcomers)
         except Exception as error:
             if not is_data_error(error) or not items:
                 raise
             _log.warning("A group of %d outcomes broke a rule of the data: %s", len(items), type(error).__name__)
         recorded = self._halved(items)
-        return recorded + self._write((), room - len(recorded.to_call), unopened, watched)
+        return recorded + self._write((), room - len(recorded.to_call), unopened, watched, newcomers=newcomers)
 
     def _halved(self, items: Sequence[Item]) -> Recorded:
         if len(items) > 1:
@@ -116,6 +123,7 @@ class Recorder:
         unopened: Collection[int],
         watched: Collection[int],
         *,
+        newcomers: int = 0,
         with_effects: bool = True,
         with_service: bool = True,
     ) -> Recorded:
@@ -132,8 +140,8 @@ class Recorder:
             group.look_at(watched)
             if items:
                 group.record(items)
-            if room > 0:
-                group.claim(room, unopened, self._job_in_hand)
+            if room > 0 or newcomers:
+                group.claim(room, unopened, self._job_in_hand, newcomers)
             return group.finish()
 
         return commit(self._store, "record", write)

@@ -33,6 +33,8 @@ LINGER_S = 0.05
 MOST_HELD = 512
 #: Fewest work orders that are held beside those that are called.
 LEAST_RESERVE = 2
+#: Work orders that are claimed of a job of which none is held, whatever is held of others.
+FOR_NEWCOMERS = 5
 #: Seconds between looks for due work while nothing was found; a wake cuts it short.
 POLL_S = 0.5
 #: Seconds between looks at the leases of what waits to be called.
@@ -183,8 +185,9 @@ class Rounds:
     def _write_group(self, items: tuple[Item, ...], *, claim: bool) -> None:
         # What is recorded now leaves the hand, or is counted anew inside.
         room = max(0, self._room() + len(items)) if claim else 0
-        unopened = self._gateway.unopened() if room else ()
-        recorded = self._recorder.record(items, room, unopened, self._calls.jobs())
+        unopened = self._gateway.unopened() if claim else ()
+        newcomers = FOR_NEWCOMERS if claim else 0
+        recorded = self._recorder.record(items, room, unopened, self._calls.jobs(), newcomers=newcomers)
         if recorded.to_call:
             self._fit_reserve(left=len(self._calls))
         self._pending = [*recorded.settled, *self._pending[len(items) :]]

@@ -54,6 +54,24 @@ def test_work_orders_are_handed_out_in_turn_between_credentials() -> None:
     assert len(calls) == 0
 
 
+def test_jobs_of_one_credential_take_turns() -> None:
+    calls = Calls(Limits(), TIMEOUT_S)
+    calls.put(order(f"large {number}", job=1) for number in range(4))
+    calls.put(order(f"small {number}", job=2) for number in range(2))
+    assert calls.jobs() == {1, 2}
+    assert calls.get_nowait().name == "large 0"  # type: ignore[union-attr]
+    assert len(calls.take_back(lambda one: one.name == "large 1")) == 1  # type: ignore[attr-defined]
+    assert names(calls) == ["small 0", "large 2", "small 1", "large 3"]
+    assert calls.jobs() == set()
+
+
+def test_a_job_whose_lease_is_too_short_for_a_call_does_not_hold_up_another() -> None:
+    calls = Calls(Limits(), TIMEOUT_S)
+    calls.put([order("short", lease_s=TIMEOUT_S), order("long", job=2)])
+    assert names(calls) == ["long"]
+    assert calls.jobs() == {1}
+
+
 def test_without_the_right_to_call_nothing_is_handed_out() -> None:
     limits = Limits(c1=2)
     calls = Calls(limits, TIMEOUT_S)

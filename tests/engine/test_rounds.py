@@ -17,7 +17,7 @@ from desktop_app.engine.group import Recorded
 from desktop_app.engine.recorder import Recorder
 from desktop_app.engine.rounds import MOST_HELD, SWITCH_S, Rounds
 from desktop_app.engine.runner import NotCalled, Outcome, run
-from tests.engine.conftest import World
+from tests.engine.conftest import World, only
 from tests.helpers.billing_ledger import BillingLedger, OneLedger
 
 SIZE = 4
@@ -39,7 +39,9 @@ class EndlessQueue:
     def any_due(self, unopened: object) -> bool:
         return True
 
-    def record(self, items: tuple[Any, ...], room: int, unopened: object, watched: object) -> Recorded:
+    def record(
+        self, items: tuple[Any, ...], room: int, unopened: object, watched: object, *, newcomers: int
+    ) -> Recorded:  # fmt: skip
         if self.stopping.is_set():
             return Recorded(ended=len(items))
         self._meanwhile()
@@ -143,3 +145,19 @@ def test_a_group_without_room_says_that_there_may_be_more(world: World) -> None:
     assert len(second.to_call) == 3
     assert second.claimed == 0
     assert second.is_full
+
+
+def test_without_room_something_is_claimed_of_jobs_of_which_nothing_is_held(world: World) -> None:
+    request = world.request(12)
+    lines = request.devices.lines  # type: ignore[union-attr]
+    world.submit(only(lines[:6], request), "large")
+    recorder = Recorder(world.store, "an-engine", ProcessingRules(timedelta(seconds=1)), lease_s=60.0)
+    large = {one.order.job_id for one in recorder.record((), 3).to_call}
+    world.submit(only(lines[6:], request), "small")
+    assert recorder.record((), 0, (), large).claimed == 0
+    found = recorder.record((), 0, (), large, newcomers=2)
+    assert found.claimed == len(found.to_call) == 2
+    assert found.is_full
+    small = {one.order.job_id for one in found.to_call}
+    assert not small & large
+    assert recorder.record((), 0, (), large | small, newcomers=2).claimed == 0

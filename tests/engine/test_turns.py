@@ -11,11 +11,11 @@ from desktop_app.engine.pool import ThreadPool
 from tests.engine.conftest import World, only, wait_for
 from tests.helpers.billing_ledger import BillingLedger, OneLedger
 
-#: Calls that may come between the submit of a small job and the last of its first calls: those of the work orders that
-#: the engine holds by then, three for each. It holds nine for each of its workers at the most before the quota is felt.
-#: With 16 workers that is 432 calls: 58 seconds at 450 calls a minute, however many devices the large job has.
-MOST_BETWEEN = 3 * 9 * 4 + 12
-WORKERS = 4
+WORKERS = 16
+#: Calls that may come between the submit of a small job and the last of its first calls: those that are on their way,
+#: one of the large job for each of the small one's, and two seconds' worth until the small job is claimed. Without
+#: turns it would be three for each work order that the engine holds, 80 and more: minutes at 60 calls a minute.
+MOST_BETWEEN = WORKERS + 2 * 5 + 30
 
 
 class PacedLedger(OneLedger):
