@@ -146,8 +146,8 @@ class Rounds:
         """Seconds until there is something to do at the latest."""
         if self._pending:
             return 0.0
-        if is_stopping:  # only calls in flight are waited for
-            return POLL_S if self._out else 0.0
+        if is_stopping:  # only calls in flight are waited for; what was not handed out is given back first
+            return POLL_S if self._out and not len(self._calls) else 0.0
         has_work = self._bulk or (self._more and self._room() > 0)
         return 0.0 if has_work else max(0.0, self._poll_at - time.monotonic())
 

@@ -119,6 +119,7 @@ def test_a_call_that_is_waited_for_at_the_end_is_not_waited_for_in_a_hurry() -> 
     def first_group() -> None:
         calls.put([an_order()])
         rounds._out += 1
+        assert rounds._longest_wait_s(is_stopping=True) == 0, "what nobody calls is waited for"
         handed_out.append(calls.get_nowait())
 
     queue._meanwhile = first_group
