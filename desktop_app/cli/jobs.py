@@ -17,7 +17,7 @@ from desktop_app.cli.watching import show_causes
 from desktop_app.desk.protocol import JobFilter
 
 if TYPE_CHECKING:
-    from desktop_app.desk.protocol import Desk, JobCounts, JobRow, WorkOrderDetail
+    from desktop_app.desk.protocol import Desk, JobCounts, JobRow, NotificationRow, WorkOrderDetail
 
 Tracking = Annotated[str, typer.Argument(help="Tracking number, such as AJ-20261124-0042.", metavar="TRACKING")]
 
@@ -116,12 +116,21 @@ def show(
                 ("Finished", local_time(job.finished_at)),
                 ("Run", job.run_no if job.run_no > 1 else ""),
                 ("Paused", job.pause_reason),
+                ("Notification", _given_up(detail.notification)),
                 ("Devices", ", ".join(f"{n:,} {name}" for name, n in _counts(job.counts).items() if n)),
             ]
         )
         show_causes(call.out, detail)
         _show_devices(call, desk, job, state, every)
         return _code(job)
+
+
+def _given_up(notification: NotificationRow | None) -> str:
+    """That nobody took the notification of the job's end; else nothing is worth a word."""
+    if notification is None or notification.state != "dead":
+        return ""
+    why = f" ({notification.last_error.rstrip('.')})" if notification.last_error else ""
+    return f"tries: {notification.attempts}; it is not sent any more{why}; the window sends it again"
 
 
 def device(

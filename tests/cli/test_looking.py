@@ -6,8 +6,11 @@ import csv
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from db import finishing, outbox
 from db.demo.cases import DemoJob, find_case
+from db.schema import job
 from desktop_app.association.result_csv import COLUMNS
 from tests.cli.conftest import Program
 
@@ -64,6 +67,21 @@ def test_show_tells_errors_and_ends_with_1(demo: Program) -> None:
     assert for_people.code == 1
     assert errors[0]["message"] in for_people.out
     assert "Proofs, in order" in for_people.out
+
+
+def test_show_tells_of_a_notification_that_nobody_took(demo: Program) -> None:
+    number = number_of(demo, "completed")
+    assert "Notification" not in demo("show", number).out
+    with demo.store as store, store.begin() as uow:
+        job_id, run_no = uow.connection.execute(
+            select(job.c.id, job.c.run_no).where(job.c.tracking_number == number)
+        ).one()
+        finishing.add_event(uow, job_id, run_no, f"{number}/{run_no}", {})
+        (event,) = outbox.claim_due_events(uow, uow.now())
+        outbox.mark_not_sent(uow, event, "It answered 404.", None)
+        uow.commit()
+    shown = " ".join(demo("show", number).out.split())
+    assert "Notification tries: 1; it is not sent any more (It answered 404); the window sends it again" in shown
 
 
 def test_show_of_some_states_alone(demo: Program) -> None:
