@@ -203,7 +203,8 @@ class ClaimedOrder(NamedTuple):
         iccid, msisdn, service_provider_id, effective_date, billing_action, reference: frozen facts.
         kept_service_id: billing's id of the service that is kept or was made before.
         attempts: tries so far in this run of the job.
-        started_at: of the first try in this run.
+        started_at: of the first try in this run; a claim on which nothing came to be tried (its job was paused, perhaps
+            for days) is none.
         steps: the steps that have a row.
     """
 
@@ -253,7 +254,7 @@ def claim(uow: UnitOfWork, engine_id: str, due: DueJob, limit: int, lease_until:
             reference=row.reference or "",
             kept_service_id=row.service_id,
             attempts=row.attempts,
-            started_at=row.started_at or now,
+            started_at=(row.started_at if row.attempts else None) or now,
             steps=steps.get(row.id, {}),
         )
         for row in won
@@ -321,7 +322,7 @@ _TAKE = (
         engine_id=bindparam("engine"),
         lease_epoch=_wo.lease_epoch + 1,
         lease_until=_UNTIL,
-        started_at=func.coalesce(_wo.started_at, _NOW),
+        started_at=case((and_(_wo.attempts > 0, _wo.started_at.is_not(None)), _wo.started_at), else_=_NOW),
         next_attempt_at=None,
         check_at=None,
         changed_at=_NOW,

@@ -137,6 +137,18 @@ def test_what_one_engine_holds_no_other_claims(world: World) -> None:
     assert claim(world, 9, engine="three") == []
 
 
+def test_how_long_it_has_been_tried_begins_with_a_try(world: World) -> None:
+    """A job whose billing company was gone for days has not tried its devices for days."""
+    job_id, (one, other) = job_of(world, 2)
+    claim(world)
+    set_state(world, job_id, one, "queued", engine_id=None, lease_until=None)
+    set_state(world, job_id, other, "queued", engine_id=None, lease_until=None, attempts=1)
+    now = NOW + timedelta(days=2)
+    world.store.clock = lambda _connection: now
+    began = {claimed.work_order_id: claimed.started_at for claimed in claim(world)}
+    assert began == {one: now, other: NOW} == {row.id: row.started_at for row in world.rows(work_order)}
+
+
 def test_an_ended_lease_is_not_claimed_but_taken_back_first(world: World) -> None:
     job_of(world)
     claim(world, lease=-SECOND)
