@@ -95,6 +95,13 @@ MUTANTS = (
         f"{_LEASES}test_an_answer_of_an_earlier_lease_of_the_same_engine_changes_nothing[sqlite]",
     ),
     Mutant(
+        "an answer of an earlier lease taken for one of this lease on the same work order",
+        _GROUP,
+        "            if lease not in held:\n",
+        "            if lease.work_order_id not in {each.work_order_id for each in held}:\n",
+        f"{_LEASES}test_answers_of_an_earlier_and_of_this_lease_in_one_group_make_one_post[sqlite]",
+    ),
+    Mutant(
         "take-back without a new epoch",
         "db/taking_back.py",
         "what_to_do=problem.what_to_do, lease_epoch=_wo.lease_epoch + 1,",
