@@ -36,6 +36,8 @@ ROOT = Path(__file__).parents[2]
 #: Fifteen kills on each kind of database for each seed; ``make soak`` asks for many more.
 SEEDS = int(os.environ.get("ASSOCIATION_TEST_KILL_SEEDS", "1"))
 ROUNDS, DEVICES = 15, 270
+#: Seconds after which the last life, which nobody ends, should have come to its end.
+LAST_LIFE_S = 600
 #: Billing is late by up to 0.4 s (it comes into being 0.2 s after the call, and is found 0.2 s after that); the rest of
 #: the settle time is for a machine that is busy with other things.
 SETTLE_S, TIMEOUT_S, LEASE_S = 3.0, 2.0, 4.5
@@ -81,6 +83,7 @@ class Killer:
         }
         command = [sys.executable, str(ROOT / "main.py"), "work", "--until-idle"]
         given = {f"ASSOCIATION_{name}": value for name, value in environment.items()}
+        given["PYTHONFAULTHANDLER"] = "1"  # so that it says where it stands when it is aborted
         given["LOGNAME"] = ADMINISTRATOR  # who may open the database is whoever is logged in
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **given})
         try:
@@ -105,8 +108,14 @@ class Killer:
     def finish(self) -> None:
         """The last life, which nobody ends."""
         with self.process() as process:
+            try:
+                code = process.wait(LAST_LIFE_S)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGABRT)
+                process.wait()
+                raise AssertionError(f"it never ended; left are {self._moment()}") from None
             # 1: not every device succeeded. The demo data keep services that this sandbox has never heard of.
-            assert process.wait(600) in {0, 1}
+            assert code in {0, 1}
 
     def _moment(self, process_id: int | None = None) -> Moment:
         """What there is of work orders that are not final, or of those alone that this process holds."""
