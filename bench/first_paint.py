@@ -38,6 +38,11 @@ def bare() -> None:
 
 def program(folder: str) -> None:
     """The program as a person starts it, on the data folder."""
+    # In its own order: PySide looks through the source of every module that is imported after it.
+    import desktop_app.bootstrap.machine
+    import desktop_app.cli.desktop
+    import desktop_app.folders  # noqa: F401
+
     from PySide6.QtCore import QTimer
     from PySide6.QtGui import QPaintEvent
     from PySide6.QtWidgets import QWidget

@@ -89,6 +89,7 @@ class Program:
 
     def open(self) -> None:
         """Opens the desk; the window says what is the matter if that fails."""
+        self.window.furnish()
         self.window.show_opening()
         self.background.run(
             self._enter, done=self._entered, failed=self.window.show_trouble, key="open", lane=Lane.LONG
@@ -171,6 +172,8 @@ def run(
         program.window.show()
         for _ in range(2):
             app.processEvents()  # it is painted before anything else is imported
+        if instance is not None:
+            instance.listen()
         program.open()
         return program.background.run_until_quit()
     finally:

@@ -20,7 +20,7 @@ def load_fonts() -> None:
         FileNotFoundError: a font file is missing.
         RuntimeError: Qt cannot read one.
     """
-    if FAMILY in QFontDatabase.families() and _loaded:
+    if _loaded and FAMILY in QFontDatabase.families():
         return
     for name in _FILES:
         if QFontDatabase.addApplicationFont(str(resource_path("fonts", name))) < 0:

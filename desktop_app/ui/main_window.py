@@ -1,9 +1,12 @@
-"""The window: nav rail, header, pages, status bar. It opens at once and fills when the desk is there."""
+"""The window: nav rail, header, pages, status bar. It opens at once and fills when the desk is there.
+
+What the first paint does not show is imported and made behind it, by :meth:`MainWindow.furnish` or when it is wanted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSettings, Qt, QTimer, Signal
@@ -12,10 +15,6 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QStackedWidget, 
 
 from desktop_app.association.states import FINAL_JOBS, JobState
 from desktop_app.ui import words
-from desktop_app.ui.bridge import Bridge
-from desktop_app.ui.command_box import CommandBox, Shows
-from desktop_app.ui.commands import Command, bind
-from desktop_app.ui.context import Context
 from desktop_app.ui.pages.page import Page
 from desktop_app.ui.palette import Tone
 from desktop_app.ui.status_bar import StatusBar
@@ -24,7 +23,6 @@ from desktop_app.ui.theme import Theme, ThemeMode
 from desktop_app.ui.widgets.empty_state import EmptyState
 from desktop_app.ui.widgets.labels import label
 from desktop_app.ui.widgets.nav_rail import NavRail
-from desktop_app.ui.widgets.toast import Toast
 
 if TYPE_CHECKING:
     from desktop_app.desk.machine import Machine
@@ -38,6 +36,11 @@ if TYPE_CHECKING:
         RequestDraft,
     )
     from desktop_app.ui.background import Background
+    from desktop_app.ui.bridge import Bridge
+    from desktop_app.ui.command_box import CommandBox
+    from desktop_app.ui.commands import Command
+    from desktop_app.ui.context import Context
+    from desktop_app.ui.widgets.toast import Toast
 
 ASSOCIATE, JOBS, HISTORY, SETTINGS = "associate", "jobs", "history", "settings"
 PAGES = (ASSOCIATE, JOBS, HISTORY, SETTINGS)
@@ -110,11 +113,41 @@ class MainWindow(QMainWindow):
             self.tr("Change the connection…"), self._change_connection, name="changeConnectionButton"
         )
         self._stack.addWidget(self._opening)
-        self.toast = Toast(middle)
-        self._own = self._own_commands()
-        bind(self, self._own, everywhere=True)
+
+    def furnish(self) -> None:
+        """Makes what works before the desk is there: the command box and the keys. Safe to call twice."""
+        _ = self.commands, self._own
+
+    @cached_property
+    def commands(self) -> CommandBox:
+        """The command box in the header."""
+        from desktop_app.ui.command_box import CommandBox
+
+        box = CommandBox(self._background, self._commands_now)
+        box.setFixedWidth(276)
+        self._header.addWidget(box)
+        self.setTabOrder(self.rail.button(SETTINGS), box)
+        return box
+
+    @cached_property
+    def toast(self) -> Toast:
+        """Where messages go."""
+        from desktop_app.ui.widgets.toast import Toast
+
+        return Toast(self.centralWidget())
+
+    @cached_property
+    def _own(self) -> tuple[Command, ...]:
+        """The commands of the window itself; their keys work from now on."""
+        from desktop_app.ui.commands import bind
+
+        own = self._own_commands()
+        bind(self, own, everywhere=True)
+        return own
 
     def _own_commands(self) -> tuple[Command, ...]:
+        from desktop_app.ui.commands import Command
+
         group = self.tr("Everywhere")
 
         def go(text: str, page: str, *keys: str) -> Command:
@@ -157,7 +190,7 @@ class MainWindow(QMainWindow):
         return rail
 
     def _build_header(self) -> QHBoxLayout:
-        header = QHBoxLayout()
+        self._header = header = QHBoxLayout()
         header.setContentsMargins(0, 12, 0, 12)
         header.setSpacing(12)
         self._title = label(self.tr("Device Association Desk"), "title")
@@ -170,9 +203,6 @@ class MainWindow(QMainWindow):
         self.badge.hide()
         header.addWidget(self.badge, 0, Qt.AlignmentFlag.AlignVCenter)
         header.addStretch(1)
-        self.commands = CommandBox(self._background, self._commands_now)
-        self.commands.setFixedWidth(276)
-        header.addWidget(self.commands)
         return header
 
     # --- opening ------------------------------------------------------------------------------------------------------
@@ -200,6 +230,11 @@ class MainWindow(QMainWindow):
 
     def open_desk(self, desk: Desk, capabilities: Capabilities, notices: tuple[str, ...] = ()) -> None:
         """The desk is there: builds the pages and begins to poll."""
+        from desktop_app.ui.bridge import Bridge
+        from desktop_app.ui.command_box import Shows
+        from desktop_app.ui.context import Context
+
+        self.furnish()
         clock = words.Clock(capabilities.time_zone)
         self._context = Context(
             desk=desk,
@@ -278,6 +313,8 @@ class MainWindow(QMainWindow):
 
     def _devices_listed(self) -> None:
         if self._context is not None:
+            from datetime import UTC, datetime
+
             self.status.show_devices_as_of(self._context.clock.local(datetime.now(UTC)))
 
     def _show_badge(self, environment: str) -> None:

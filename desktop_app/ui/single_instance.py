@@ -6,14 +6,16 @@ on a local socket that only this user may open. A later one asks it to come to t
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from enum import Enum, auto
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QLockFile, QObject, Signal
-from PySide6.QtNetwork import QLocalServer, QLocalSocket
+from PySide6.QtCore import QCryptographicHash, QLockFile, QObject, Signal
+
+if TYPE_CHECKING:
+    from PySide6.QtNetwork import QLocalServer
 
 _PREFIX = "device-association-desk"
 _ANSWER_MS = 500
@@ -44,17 +46,17 @@ class SingleInstance(QObject):
         names: what tells one desk from another: folder of data, database, operator.
         """
         super().__init__(parent)
-        mark = hashlib.sha256("\0".join((str(folder), *names)).encode()).hexdigest()[:16]
+        told = "\0".join((str(folder), *names)).encode()
+        mark = bytes(QCryptographicHash.hash(told, QCryptographicHash.Algorithm.Sha256).data()).hex()[:16]
         self._name = f"{_PREFIX}-{mark}"
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = QLockFile(str(folder / f"window-{mark}.lock"))
         self._lock.setStaleLockTime(0)  # stale only when its process is gone
-        self._server = QLocalServer(self)
-        self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
-        self._server.newConnection.connect(self._answer)
+        self._server: QLocalServer | None = None
 
     def take(self, wait_s: float = WAIT_S) -> Place:
-        """Takes the place, or brings the window to the front that has it.
+        """Takes the place, or brings the window to the front that has it. Whoever has taken it calls :meth:`listen`
+        soon: the place is held from here on, and others who ask wait for an answer.
 
         Args:
             wait_s: how long to wait for a process that holds the place and does not answer; it may be closing.
@@ -62,8 +64,6 @@ class SingleInstance(QObject):
         until = time.monotonic() + wait_s
         while True:
             if self._lock.tryLock(0):
-                QLocalServer.removeServer(self._name)  # what a process that was killed has left behind
-                self._server.listen(self._name)
                 return Place.MINE
             if self._ask():
                 return Place.TAKEN
@@ -71,12 +71,25 @@ class SingleInstance(QObject):
                 return Place.SILENT
             time.sleep(0.1)
 
+    def listen(self) -> None:
+        """Answers those who start the program again; the place must have been taken."""
+        from PySide6.QtNetwork import QLocalServer  # networking is loaded when the window is on the screen
+
+        QLocalServer.removeServer(self._name)  # what a process that was killed has left behind
+        self._server = QLocalServer(self)
+        self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
+        self._server.newConnection.connect(self._answer)
+        self._server.listen(self._name)
+
     def release(self) -> None:
         """Gives the place free."""
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
         self._lock.unlock()
 
     def _ask(self) -> bool:
+        from PySide6.QtNetwork import QLocalSocket
+
         socket = QLocalSocket()
         socket.connectToServer(self._name)
         try:
@@ -85,6 +98,7 @@ class SingleInstance(QObject):
             socket.abort()
 
     def _answer(self) -> None:
+        assert self._server is not None
         socket = self._server.nextPendingConnection()
         socket.disconnected.connect(socket.deleteLater)
         socket.write(b"here\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, Signal
@@ -15,6 +14,8 @@ from desktop_app.ui.widgets.labels import label
 from desktop_app.ui.widgets.segmented_bar import SegmentedBar
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from desktop_app.desk.protocol import Capabilities, Changes
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from PySide6.QtCore import QCoreApplication
 
@@ -14,6 +12,8 @@ from desktop_app.association.states import JobState, PauseCause, Step, StepState
 from desktop_app.ui.palette import Tone
 
 if TYPE_CHECKING:
+    from datetime import date, datetime, tzinfo
+
     from desktop_app.association.model import DeviceStatus, Proof
     from desktop_app.desk.protocol import HistoryRow, JobCounts, JobRow
 
@@ -298,14 +298,18 @@ class Clock:
     """Shows instants in the business time zone."""
 
     def __init__(self, zone: str) -> None:
+        from datetime import UTC  # there is no clock before the desk is open
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+        self._zone: tzinfo = UTC
         try:
-            self._zone: ZoneInfo | None = ZoneInfo(zone)
+            self._zone = ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError):
-            self._zone = None
+            pass
 
     def local(self, instant: datetime) -> datetime:
         """The instant on the business clock."""
-        return instant.astimezone(self._zone or UTC)
+        return instant.astimezone(self._zone)
 
     def minute(self, instant: datetime | None) -> str:
         """2026-11-24 14:01"""

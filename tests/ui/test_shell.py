@@ -230,6 +230,7 @@ def test_a_second_window_asks_the_first_to_come_to_the_front(qtbot, qapp, tmp_pa
     asked = []
     first.asked_for.connect(lambda: asked.append(1))
     assert first.take(0) is Place.MINE
+    first.listen()
     code = _SECOND.format(folder=str(tmp_path), name="desk.db", wait=10)
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as second:
         qtbot.waitUntil(lambda: second.poll() is not None, timeout=20_000)
