@@ -1,4 +1,4 @@
-"""Shows a window and says how long that took: ``python -m bench.first_paint bare|program BEGAN FOLDER``.
+"""Shows a window and says how long that took: ``python -m bench.first_paint bare|program|furnished BEGAN FOLDER``.
 
 ``BEGAN`` is the parent's monotonic clock right before it started this process.
 """
@@ -9,7 +9,11 @@ import json
 import os
 import sys
 import time
-from typing import NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from desktop_app.ui.theme import Theme
 
 
 def _painted() -> NoReturn:
@@ -36,12 +40,15 @@ def bare() -> None:
     app.exec()
 
 
-def program(folder: str) -> None:
-    """The program as a person starts it, on the data folder."""
+def program(folder: str, *, furnished: bool) -> None:
+    """The program as a person starts it, on the data folder.
+
+    Args:
+        furnished: until rail, header and what is being done are painted; False: until the window is.
+    """
     # In its own order: PySide looks through the source of every module that is imported after it.
-    import desktop_app.bootstrap.machine
-    import desktop_app.cli.desktop
-    import desktop_app.folders  # noqa: F401
+    for name in ("bootstrap.machine", "cli.desktop", "folders"):
+        import_module(f"desktop_app.{name}")
 
     from PySide6.QtCore import QTimer
     from PySide6.QtGui import QPaintEvent
@@ -53,9 +60,19 @@ def program(folder: str) -> None:
     def paint(_window: QWidget, _event: QPaintEvent) -> None:
         QTimer.singleShot(0, _painted)
 
-    MainWindow.paintEvent = paint  # type: ignore[method-assign]
+    def build(self: MainWindow, theme: Theme) -> None:
+        from desktop_app.ui.widgets.nav_rail import NavRail
+
+        NavRail.paintEvent = paint  # type: ignore[method-assign]
+        built(self, theme)
+
+    built = MainWindow.build
+    if furnished:
+        MainWindow.build = build  # type: ignore[method-assign]
+    else:
+        MainWindow.paintEvent = paint  # type: ignore[method-assign]
     main(["--data-dir", folder])
 
 
 if __name__ == "__main__":
-    bare() if sys.argv[1] == "bare" else program(sys.argv[3])
+    bare() if sys.argv[1] == "bare" else program(sys.argv[3], furnished=sys.argv[1] == "furnished")

@@ -7,17 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from desktop_app.association.errors import AssociationError, RequestRefused
-from desktop_app.desk.machine import (
-    CredentialRow,
-    DatabaseForm,
-    DatabaseKind,
-    SettingRow,
-    SettingType,
-    Verdict,
-)
 
 if TYPE_CHECKING:
     from db.browse_billing import CredentialRecord
+    from desktop_app.desk.machine import CredentialRow, DatabaseForm, SettingRow, SettingType, Verdict
     from desktop_app.settings import Settings
 
 #: Settings that a person may look at, and change where nothing fixes them, in the window.
@@ -52,6 +45,7 @@ class LocalMachine:
 
     def settings(self) -> Mapping[str, SettingRow]:
         """The settings in force, by name."""
+        from desktop_app.desk.machine import SettingRow
         from desktop_app.settings import fixed_by
 
         loaded = self._settings().model_dump(mode="json")
@@ -82,6 +76,7 @@ class LocalMachine:
         """How the database of the settings is connected to."""
         from db.connections import DatabaseKind as Kind
         from db.connections import LoginKind, connection_form
+        from desktop_app.desk.machine import DatabaseForm, DatabaseKind
 
         found = connection_form(self._settings().database_url)
         if found.kind is Kind.SQLITE:
@@ -103,6 +98,7 @@ class LocalMachine:
         from db import trying
         from db.connections import with_password
         from desktop_app.bootstrap.database_password import kept_password
+        from desktop_app.desk.machine import Verdict
 
         try:
             url = self._url(form)
@@ -116,6 +112,7 @@ class LocalMachine:
         """Keeps the connection for the next start: its address in the file, its password in the keyring."""
         from desktop_app import settings
         from desktop_app.bootstrap.database_password import keep_password
+        from desktop_app.desk.machine import DatabaseKind
         from desktop_app.settings import fixed_by
 
         by = fixed_by("database_url", self._flags)
@@ -138,6 +135,7 @@ class LocalMachine:
         """The URL that says the same, without a password; options that the form does not show are kept."""
         from db.connections import DatabaseConnection, LoginKind, connection_form, connection_url
         from db.connections import DatabaseKind as Kind
+        from desktop_app.desk.machine import DatabaseKind
 
         settings = self._settings()
         if form.kind is DatabaseKind.EMBEDDED:
@@ -167,6 +165,7 @@ class LocalMachine:
     def credentials(self) -> tuple[CredentialRow, ...]:
         """The billing credentials of the database in force, the default first."""
         from desktop_app.billing.secrets import can_open
+        from desktop_app.desk.machine import CredentialRow
 
         kind = self._settings().billing_kind
         return tuple(
@@ -192,6 +191,8 @@ class LocalMachine:
 
     def test_billing(self, changes: Mapping[str, SettingType]) -> tuple[Verdict, ...]:
         """Signs in at billing with each credential; asks for one entry of a list and makes nothing."""
+        from desktop_app.desk.machine import Verdict
+
         try:
             settings = self._settings(changes)
             records = self._credential_records()
@@ -215,6 +216,8 @@ class LocalMachine:
 
 
 def _has_user(form: DatabaseForm) -> bool:
+    from desktop_app.desk.machine import DatabaseKind
+
     return form.kind is not DatabaseKind.EMBEDDED and not form.windows_login
 
 
@@ -222,6 +225,7 @@ def _tried(settings: Settings, credential: CredentialRecord) -> Verdict:
     from desktop_app.association.ports import LookupVerdict
     from desktop_app.billing.client import BillingClient
     from desktop_app.billing.secrets import open_login
+    from desktop_app.desk.machine import Verdict
 
     try:
         login = open_login(settings.billing_kind, credential.code, is_default=credential.is_default)

@@ -7,22 +7,23 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import QByteArray, QSettings, QTimer
+from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
 
 from desktop_app import __version__
-from desktop_app.ui import icons
 from desktop_app.ui.background import Background, Cancel, Lane
 from desktop_app.ui.main_window import MainWindow
 from desktop_app.ui.single_instance import Place, SingleInstance
-from desktop_app.ui.theme import Theme, ThemeMode
 
 if TYPE_CHECKING:
     from desktop_app.desk.machine import Machine
     from desktop_app.desk.protocol import Capabilities, Desk
+    from desktop_app.ui.theme import Theme, ThemeMode
 
 THEME_KEY, GEOMETRY_KEY = "theme", "geometry"
 #: How long a busy thread keeps the interpreter while the UI thread waits for it (5 ms by default).
@@ -49,7 +50,8 @@ OpenDesk = Callable[[], AbstractContextManager[Opened]]
 
 
 class Program:
-    """The window and what belongs to it. The window is shown first; the desk is opened behind it."""
+    """The window and what belongs to it. The window is shown first, empty; what stands in it is made when it is
+    painted (:meth:`furnish`, or :meth:`open` at the latest), and the desk is opened behind it."""
 
     def __init__(
         self,
@@ -64,12 +66,11 @@ class Program:
         state_file: where the window keeps what a person chose, such as the theme; None: nowhere.
         machine: the settings of this machine; None: they can only be read.
         """
-        self._open_desk = open_desk
+        self._app, self._open_desk = app, open_desk
         self._opened = ExitStack()
         self._state = QSettings(str(state_file), QSettings.Format.IniFormat) if state_file is not None else None
         self.background = Background(app)
-        self.theme = Theme(app, self._kept_mode())
-        self.window = MainWindow(self.background, self.theme, machine)
+        self.window = MainWindow(self.background, machine)
         self.window.state = self._state
         self.window.try_again.connect(self.open)
         self.window.theme_picked.connect(self._keep_mode)
@@ -77,6 +78,7 @@ class Program:
             kept = self._state.value(GEOMETRY_KEY)
             if isinstance(kept, QByteArray):
                 self.window.restoreGeometry(kept)
+            self._ground()
 
         self._collect_timer = QTimer(self.window)
         self._collect_timer.setInterval(COLLECT_MS)
@@ -87,8 +89,32 @@ class Program:
         if self.background.pending <= 1 and gc.get_count()[2]:
             gc.collect()
 
+    def _ground(self) -> None:
+        """The empty window is as light or dark as a person chose, where the system is not followed."""
+        kept = self._kept_mode()
+        if kept in {"light", "dark"}:
+            from desktop_app.ui.palette import DARK, LIGHT
+
+            self.window.setPalette(QPalette(QColor((DARK if kept == "dark" else LIGHT).window)))
+
+    @cached_property
+    def theme(self) -> Theme:
+        """The look; from now on it is the application's, and the window has its parts."""
+        from desktop_app.ui.theme import Theme, ThemeMode
+
+        kept = self._kept_mode()
+        theme = Theme(self._app, ThemeMode(kept) if kept in set(ThemeMode) else ThemeMode.SYSTEM)
+        self.window.setPalette(QPalette())
+        self.window.build(theme)
+        return theme
+
+    def furnish(self) -> None:
+        """Makes what stands in the window. Safe to call twice."""
+        _ = self.theme
+
     def open(self) -> None:
         """Opens the desk; the window says what is the matter if that fails."""
+        self.furnish()
         self.window.furnish()
         self.window.show_opening()
         self.background.run(
@@ -119,9 +145,8 @@ class Program:
         self.background.close()
         self._opened.close()
 
-    def _kept_mode(self) -> ThemeMode:
-        kept = str(self._state.value(THEME_KEY, "")) if self._state is not None else ""
-        return ThemeMode(kept) if kept in set(ThemeMode) else ThemeMode.SYSTEM
+    def _kept_mode(self) -> str:
+        return str(self._state.value(THEME_KEY, "")) if self._state is not None else ""
 
     def _keep_mode(self, mode: ThemeMode) -> None:
         if self._state is not None:
@@ -170,8 +195,9 @@ def run(
     app.commitDataRequest.connect(program.window.allow_close)
     try:
         program.window.show()
-        for _ in range(2):
-            app.processEvents()  # it is painted before anything else is imported
+        _let_paint(app)
+        program.furnish()
+        _let_paint(app)
         if instance is not None:
             instance.listen()
         program.open()
@@ -180,11 +206,19 @@ def run(
         program.close()
         if instance is not None:
             instance.release()
+        from desktop_app.ui import icons
+
         icons.forget_cached()
         if program.window.restarts:
             import subprocess
 
             subprocess.Popen(_this_command())
+
+
+def _let_paint(app: QApplication) -> None:
+    """What is there is on the screen before anything else is imported."""
+    for _ in range(2):
+        app.processEvents()
 
 
 def _this_command() -> list[str]:

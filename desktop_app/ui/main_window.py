@@ -1,6 +1,9 @@
 """The window: nav rail, header, pages, status bar. It opens at once and fills when the desk is there.
 
-What the first paint does not show is imported and made behind it, by :meth:`MainWindow.furnish` or when it is wanted.
+It comes in three steps, each painted before the next is imported: the empty window, what stands around the pages
+(:meth:`MainWindow.build`), and what a person can do with it (:meth:`MainWindow.furnish`). PySide makes the enumerations
+of a class when its name is first used, those of ``Qt`` alone as long as a bare window takes: nothing that the first
+step imports or calls may use them (``tests/ui/test_first_window.py``).
 """
 
 from __future__ import annotations
@@ -9,22 +12,14 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSettings, Qt, QTimer, Signal
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
-
-from desktop_app.association.states import FINAL_JOBS, JobState
-from desktop_app.ui import words
-from desktop_app.ui.pages.page import Page
-from desktop_app.ui.palette import Tone
-from desktop_app.ui.status_bar import StatusBar
-from desktop_app.ui.taskbar import Taskbar
-from desktop_app.ui.theme import Theme, ThemeMode
-from desktop_app.ui.widgets.empty_state import EmptyState
-from desktop_app.ui.widgets.labels import label
-from desktop_app.ui.widgets.nav_rail import NavRail
+from PySide6.QtWidgets import QMainWindow
 
 if TYPE_CHECKING:
+    from PySide6.QtCore import QSettings
+    from PySide6.QtWidgets import QHBoxLayout
+
     from desktop_app.desk.machine import Machine
     from desktop_app.desk.protocol import (
         Capabilities,
@@ -40,6 +35,10 @@ if TYPE_CHECKING:
     from desktop_app.ui.command_box import CommandBox
     from desktop_app.ui.commands import Command
     from desktop_app.ui.context import Context
+    from desktop_app.ui.pages.page import Page
+    from desktop_app.ui.taskbar import Taskbar
+    from desktop_app.ui.theme import Theme, ThemeMode
+    from desktop_app.ui.widgets.nav_rail import NavRail
     from desktop_app.ui.widgets.toast import Toast
 
 ASSOCIATE, JOBS, HISTORY, SETTINGS = "associate", "jobs", "history", "settings"
@@ -61,9 +60,10 @@ class MainWindow(QMainWindow):
     try_again = Signal()
     theme_picked = Signal(object)
 
-    def __init__(self, background: Background, theme: Theme, machine: Machine | None = None) -> None:
+    def __init__(self, background: Background, machine: Machine | None = None) -> None:
+        """The empty window; see :meth:`build`."""
         super().__init__()
-        self._background, self._theme, self._machine = background, theme, machine
+        self._background, self._machine = background, machine
         self.state: QSettings | None = None  #: where the pages keep what a person chose
         self._pages: dict[str, Page] = {}
         self._bridge: Bridge | None = None
@@ -73,20 +73,24 @@ class MainWindow(QMainWindow):
         self._may_close = False  # somebody has said so, or nothing needs to be asked
         self._close_when_done = False
         self.restarts = False
-        self._taskbar = Taskbar(lambda: int(self.winId()))
         self.setObjectName("mainWindow")
         self.setWindowTitle(self.tr("Device Association Desk"))
         self.setMinimumSize(*LEAST_SIZE)
         self.resize(*DEFAULT_SIZE)
-        self._build()
         self._build_timer = QTimer(self)
         self._build_timer.setInterval(0)
         self._build_timer.timeout.connect(self._build_next)
-        self.show_opening()
 
     # --- building -----------------------------------------------------------------------------------------------------
 
-    def _build(self) -> None:
+    def build(self, theme: Theme) -> None:
+        """Makes what stands around the pages, and says that the desk is being opened."""
+        from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+
+        from desktop_app.ui.status_bar import StatusBar
+        from desktop_app.ui.widgets.empty_state import EmptyState
+
+        self._theme = theme
         middle = QWidget()
         whole = QVBoxLayout(middle)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -113,6 +117,7 @@ class MainWindow(QMainWindow):
             self.tr("Change the connection…"), self._change_connection, name="changeConnectionButton"
         )
         self._stack.addWidget(self._opening)
+        self.show_opening()
 
     def furnish(self) -> None:
         """Makes what works before the desk is there: the command box and the keys. Safe to call twice."""
@@ -130,11 +135,19 @@ class MainWindow(QMainWindow):
         return box
 
     @cached_property
+    def _taskbar(self) -> Taskbar:
+        from desktop_app.ui.taskbar import Taskbar
+
+        return Taskbar(lambda: int(self.winId()))
+
+    @cached_property
     def toast(self) -> Toast:
         """Where messages go."""
         from desktop_app.ui.widgets.toast import Toast
 
-        return Toast(self.centralWidget())
+        middle = self.centralWidget()
+        assert middle is not None
+        return Toast(middle)
 
     @cached_property
     def _own(self) -> tuple[Command, ...]:
@@ -147,6 +160,7 @@ class MainWindow(QMainWindow):
 
     def _own_commands(self) -> tuple[Command, ...]:
         from desktop_app.ui.commands import Command
+        from desktop_app.ui.theme import ThemeMode
 
         group = self.tr("Everywhere")
 
@@ -172,13 +186,18 @@ class MainWindow(QMainWindow):
 
     def _commands_now(self) -> tuple[Command, ...]:
         """What can be run now: that of the page in sight first."""
-        page = self._stack.currentWidget()
-        return (*(page.commands() if isinstance(page, Page) else ()), *self._own)
+        page = self._page_in_sight()
+        return (*(page.commands() if page is not None else ()), *self._own)
+
+    def _page_in_sight(self) -> Page | None:
+        return next((page for page in self._pages.values() if page is self._stack.currentWidget()), None)
 
     def _is_open(self) -> bool:
         return self._context is not None
 
     def _build_rail(self) -> NavRail:
+        from desktop_app.ui.widgets.nav_rail import NavRail
+
         rail = NavRail()
         rail.add(ASSOCIATE, "device-sim", self.tr("Associate"), "navAssociate")
         rail.add(JOBS, "progress-check", self.tr("Jobs"), "navJobs")
@@ -190,6 +209,11 @@ class MainWindow(QMainWindow):
         return rail
 
     def _build_header(self) -> QHBoxLayout:
+        from PySide6.QtCore import Qt
+        from PySide6.QtWidgets import QHBoxLayout, QLabel
+
+        from desktop_app.ui.widgets.labels import label
+
         self._header = header = QHBoxLayout()
         header.setContentsMargins(0, 12, 0, 12)
         header.setSpacing(12)
@@ -215,6 +239,8 @@ class MainWindow(QMainWindow):
 
     def show_trouble(self, error: Exception) -> None:
         """The desk could not be opened."""
+        from desktop_app.ui import words
+
         trouble = words.trouble(error)
         self._opening.show_texts(trouble.message, trouble.what_to_do, "plug-connected-x")
         self._again.show()
@@ -230,9 +256,11 @@ class MainWindow(QMainWindow):
 
     def open_desk(self, desk: Desk, capabilities: Capabilities, notices: tuple[str, ...] = ()) -> None:
         """The desk is there: builds the pages and begins to poll."""
+        from desktop_app.ui import words
         from desktop_app.ui.bridge import Bridge
         from desktop_app.ui.command_box import Shows
         from desktop_app.ui.context import Context
+        from desktop_app.ui.palette import Tone
 
         self.furnish()
         clock = words.Clock(capabilities.time_zone)
@@ -384,8 +412,8 @@ class MainWindow(QMainWindow):
         HelpDialog(self, groups).open()
 
     def _refresh(self) -> None:
-        page = self._stack.currentWidget()
-        if isinstance(page, Page):
+        page = self._page_in_sight()
+        if page is not None:
             page.refresh()
 
     def _restart(self) -> None:
@@ -413,6 +441,10 @@ class MainWindow(QMainWindow):
 
     def _tell_finished(self, job: JobRow) -> None:
         """Says once for each run that a job is over."""
+        from desktop_app.association.states import FINAL_JOBS, JobState
+        from desktop_app.ui import words
+        from desktop_app.ui.palette import Tone
+
         if job.state not in FINAL_JOBS:
             return
         run = (job.tracking_number, job.run_no)
@@ -433,6 +465,8 @@ class MainWindow(QMainWindow):
 
     def _show_progress(self, changes: Changes) -> None:
         """In the title and on the button in the task bar, for when the window is not in sight."""
+        from desktop_app.ui import words
+
         counts, jobs = changes.active, changes.active_jobs
         self._taskbar.show_jobs(jobs, counts.done, counts.total, counts.failed)
         title = [self.tr("Device Association Desk")]
@@ -446,6 +480,9 @@ class MainWindow(QMainWindow):
         self.setWindowTitle(" · ".join(title))
 
     def _connection_lost(self, error: Exception) -> None:
+        from desktop_app.ui import words
+        from desktop_app.ui.palette import Tone
+
         trouble = words.trouble(error)
         self.status.show_connection(False, trouble.message)
         self.toast.show_message(f"{trouble.message} {trouble.what_to_do}", Tone.ERROR)
@@ -513,6 +550,8 @@ class MainWindow(QMainWindow):
             dialog.open()
 
     def _close_later(self) -> None:
+        from desktop_app.ui.palette import Tone
+
         self._close_when_done = True
         self.toast.show_message(
             self.tr("The window closes when the jobs that run now are done."),
@@ -530,6 +569,8 @@ class MainWindow(QMainWindow):
 
     def show_in_front(self) -> None:
         """Brings the window to the front, as it was before it was minimised."""
+        from PySide6.QtCore import Qt
+
         self.setWindowState(self.windowState() & ~Qt.WindowState.WindowMinimized)
         self.show()
         self.raise_()

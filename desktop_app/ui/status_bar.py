@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QEvent, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QWidget
 
-from desktop_app.ui import icons, theme, words
+from desktop_app.ui import icons, theme
 from desktop_app.ui.palette import Tone
 from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.labels import label
@@ -79,6 +79,8 @@ class StatusBar(QFrame):
 
     def show_work(self, changes: Changes) -> None:
         """The jobs that are not finished, summed up."""
+        from desktop_app.ui import words  # the first window does not wait for it
+
         counts = changes.active
         self._bar.setVisible(changes.active_jobs > 0)
         if not changes.active_jobs:

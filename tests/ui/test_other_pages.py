@@ -201,6 +201,7 @@ def test_a_desk_that_cannot_be_opened_says_why_and_can_be_tried_again(qtbot, qap
     ui = Ui(qtbot, FakeDesk(0), program)
     try:
         program.window.show()
+        program.furnish()
         assert program.window._opening.texts()[0] == "Opening the database…"
         program.open()
         ui.until(lambda: program.window._again.isVisible())
