@@ -13,7 +13,8 @@ from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
+from itertools import accumulate, compress, count, repeat
+from operator import add, floordiv
 from typing import Any, NamedTuple
 
 from desktop_app.association.errors import Cancelled
@@ -22,8 +23,6 @@ from desktop_app.association.model import DeviceFilter
 #: Devices in one block: searching it takes less than a millisecond, in which no other thread gets its turn.
 BLOCK = 4_096
 _END, _BETWEEN = b"\n", b"\x1f"
-#: Where more rows than one in so many match, all are looked at one by one rather than each match found and counted to.
-_DENSE = 12
 
 IsCancelled = Callable[[], bool]
 
@@ -90,13 +89,18 @@ class _Late:
 
 @dataclass(slots=True)
 class _Block:
-    """Devices in the order of their ICCIDs. A kind of 0: it is listed no more, or stands among the late ones."""
+    """Devices in the order of their ICCIDs. A kind of 0: it is listed no more, or stands among the late ones.
+
+    Attributes:
+        width: of every line of ``identifiers``, in bytes: where something stands tells its line.
+    """
 
     ids: array[int] = field(default_factory=lambda: array("q"))
     kinds: array[int] = field(default_factory=lambda: array("H"))
     owners: array[int] = field(default_factory=lambda: array("I"))
     sums: array[int] = field(default_factory=lambda: array("I"))
     identifiers: bytes = b""
+    width: int = 1
     names: bytes = b""
     gone: int = 0
     late: list[_Late] = field(default_factory=list)
@@ -152,7 +156,8 @@ class DeviceColumns:
             self._close(block, texts, names)
 
     def _close(self, block: _Block, texts: list[str], names: list[str]) -> None:
-        block.identifiers, block.names = _lines(texts), _lines(names)
+        block.identifiers, block.width = _even_lines(texts)
+        block.names = _lines(names)
         self._totals.update(block.kinds)
         self._firsts.append(texts[0].partition("\x1f")[0] if texts else "")
         self._newest = max(self._newest, max(block.ids, default=0))
@@ -257,7 +262,7 @@ class DeviceColumns:
         for block, rows, late in zip(self._blocks, rows_of, late_of, strict=True):
             if cancelled():
                 raise Cancelled
-            if isinstance(rows, range) and takes_all and not block.gone:
+            if takes_all and not block.gone:
                 taken: Sequence[int] = rows
             else:
                 taken = _taken(block, rows, allowed, owners)
@@ -323,7 +328,7 @@ class DeviceColumns:
         for block in self._blocks:
             if cancelled():
                 raise Cancelled
-            rows = _rows_with(block.identifiers, number) if number else array("H")
+            rows = _rows_of(block.identifiers, block.width, number) if number else array("H")
             if len(rows) < len(block.ids):
                 rows = _both(rows, _rows_with(block.names, name))
             rows_of.append(rows if len(rows) < len(block.ids) else range(len(block.ids)))
@@ -339,24 +344,31 @@ def _lines(texts: Sequence[str]) -> bytes:
     return "".join([f"{text}\n" for text in texts]).encode()
 
 
+def _even_lines(texts: Sequence[str]) -> tuple[bytes, int]:
+    """The same, filled up to one length; and how long a line is then."""
+    lines = [text.encode() for text in texts]
+    longest = max(map(len, lines), default=0)
+    return b"".join([line.ljust(longest, _BETWEEN) + _END for line in lines]), longest + 1
+
+
+# Both take the text apart at the needle: what is done for each match happens in C, many or few as there are.
+
+
+def _rows_of(text: bytes, width: int, needle: bytes) -> array[int]:
+    """The lines of an even text that hold the needle, from 0."""
+    before = text.split(needle)
+    del before[-1]
+    places = map(add, accumulate(map(len, before)), count(0, len(needle)))
+    return array("H", dict.fromkeys(map(floordiv, places, repeat(width))))
+
+
 def _rows_with(text: bytes, needle: bytes) -> array[int]:
     """The lines of a text that hold the needle, from 0."""
-    rows = array("H")
     if _END in needle:
-        return rows
-    sample = len(text) // 20
-    if text.count(needle, 0, sample) * _DENSE > text.count(_END, 0, sample):
-        rows.extend([row for row, line in enumerate(text.split(_END)) if needle in line])
-        return rows
-    find, count = text.find, text.count
-    row = begin = 0
-    at = find(needle)
-    while at >= 0:
-        row += count(_END, begin, at)
-        rows.append(row)
-        begin = find(_END, at)
-        at = find(needle, begin + 1)
-    return rows
+        return array("H")
+    before = text.split(needle)
+    del before[-1]
+    return array("H", dict.fromkeys(accumulate(map(bytes.count, before, repeat(_END)))))
 
 
 def _both(some: array[int], others: array[int]) -> array[int]:
