@@ -236,7 +236,7 @@ def session(app: QApplication, store: Store, job: int) -> tuple[Told, Watchdog]:
             program.open()
             told = Session(app, program, dog).run(job)
     finally:
-        program.window.stop()
+        program.window.close_now()
         program.close()
         for thing in (program.window, program.theme):
             thing.deleteLater()

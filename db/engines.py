@@ -331,6 +331,21 @@ def is_retryable(error: BaseException) -> bool:
     return _state(error.orig) in _RETRYABLE_STATES or bool(_numbers(error.orig) & _RETRYABLE_NUMBERS)
 
 
+def as_wrapped(connection: Connection, statement: str, error: Exception) -> DBAPIError:
+    """An error of a driver that was spoken to directly, in the clothes of all others; a connection that is gone is
+    not used again."""
+    dialect = connection.dialect
+    lost = dialect.is_disconnect(error, connection.connection.dbapi_connection, None)  # type: ignore[arg-type]
+    lost = lost or bool(_numbers(error) & _LOST_NUMBERS)
+    if lost:
+        connection.invalidate(error)
+    wrapped = DBAPIError.instance(
+        statement, None, error, dialect.loaded_dbapi.Error, connection_invalidated=lost, dialect=dialect
+    )
+    assert isinstance(wrapped, DBAPIError)
+    return wrapped
+
+
 def as_environment_fault(error: SQLAlchemyError, url: str) -> EnvironmentFault | None:
     """The fault in words, where the database (not the data, not the program) is what failed; else None.
 

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import literal_column
 from sqlalchemy.dialects import mssql, postgresql
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from db import procedures
-from db.engines import as_environment_fault, is_retryable
+from db.engines import as_environment_fault, as_wrapped, is_retryable
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
@@ -78,14 +77,7 @@ def call(uow: UnitOfWork, name: str, job_id: int) -> None:
         finally:
             cursor.close()
     except connection.dialect.loaded_dbapi.Error as error:
-        dialect = connection.dialect
-        lost = dialect.is_disconnect(error, connection.connection.dbapi_connection, None)
-        if lost:
-            connection.invalidate(error)
-        wrapped = DBAPIError.instance(
-            statement, None, error, dialect.loaded_dbapi.Error, connection_invalidated=lost, dialect=dialect
-        )
-        assert isinstance(wrapped, DBAPIError)
+        wrapped = as_wrapped(connection, statement, error)
         fault = as_environment_fault(wrapped, connection.engine.url.render_as_string(hide_password=False))
         if is_retryable(wrapped) or (fault is not None and fault.code not in _OWN_FAULTS):
             raise wrapped from error

@@ -71,6 +71,16 @@ def test_sqlite_is_cancelled_in_the_middle_of_a_statement(tmp_path: Path) -> Non
     assert next(asked) > 3
 
 
+def test_sqlite_is_cancelled_while_handles_are_fetched(tmp_path: Path) -> None:
+    """The driver itself is asked for them; what it says is heard all the same."""
+    endless = select(literal(1, Integer).label("n")).cte("endless", recursive=True)
+    endless = endless.union_all(select(endless.c.n + 1))
+    asked = count()
+    (tmp_path / "empty.db").touch()
+    with Store(f"sqlite:///{tmp_path}/empty.db") as store, store.read() as uow, pytest.raises(Cancelled):
+        all_ids(uow, select(endless.c.n).where(endless.c.n == 1), lambda: next(asked) > 3)
+
+
 def test_rights_decide_which_rows_are_seen(demo: Store) -> None:
     with demo.read() as uow:
         everyone = set(uow.connection.execute(select(customer.c.id)).scalars())
