@@ -208,6 +208,7 @@ class Judge:
         self._customer_id = request.customer.customer_id
         self._site_id = None if request.site is None else request.site.site_id
         self._locator = Locator(request.service_providers, request.service_provider)
+        self._fits = self._locator.fits
         self._billing = BillingAction.CREATE if request.create_billing_service else BillingAction.NONE
         self._rules = {
             (has_owner, has_services): _rules_about(
@@ -236,12 +237,16 @@ class Judge:
         Args:
             settled: by an earlier run of the same work order.
         """
-        device = self._locator.locate(asked)
-        line, asked_for, identifier, _candidates = asked
-        if isinstance(device, NotLocated):
-            code, message, what_to_do = device
-            finding = Finding(line, asked_for, "", code, Severity.BLOCKED, message, what_to_do)
-            return Verdict(line, asked_for, identifier, None, (finding,), None)
+        line, asked_for, identifier, candidates = asked
+        if len(candidates) == 1 and candidates[0].situation.service_provider_id in self._fits:
+            device = candidates[0]  # as nearly all of them are: nothing has to be chosen
+        else:
+            located = self._locator.locate(asked)
+            if isinstance(located, NotLocated):
+                code, message, what_to_do = located
+                finding = Finding(line, asked_for, "", code, Severity.BLOCKED, message, what_to_do)
+                return Verdict(line, asked_for, identifier, None, (finding,), None)
+            device = located
         odd = None if identifier is None or identifier.warning is None else oddity(identifier, device)
         situation, has_msisdn = device.situation, bool(device.msisdn)
         key = (id(situation), has_msisdn, odd, settled)

@@ -223,7 +223,7 @@ def read_lines(lines: Sequence[str]) -> ReadLines:
     duplicates: list[tuple[int, int]] = []
     unreadable: list[tuple[int, str, Unreadable]] = []
     first_lines: dict[tuple[str, str] | str, int] = {}
-    texts = [text.strip() for text in lines]
+    texts = list(map(str.strip, lines))
     iccids = list(filter(_USUAL.fullmatch, texts))
     wrong = wrong_by_luhn([iccid for iccid in iccids if len(iccid) > _NO_CHECK_DIGIT])
     usual = frozenset(iccids)
