@@ -95,7 +95,7 @@ class HistoryPage(Page):
         self.search.down_pressed.connect(lambda: self.table.setFocus())
         top.addWidget(self.search, 1)
         self.customer = SearchCombo(
-            self, placeholder=self.tr("All customers"), accessible=self.tr("Customer"), name="historyCustomer"
+            placeholder=self.tr("All customers"), accessible=self.tr("Customer"), name="historyCustomer"
         )
         self.customer.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.customer.setFixedWidth(170)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QLocale, Qt
+from PySide6.QtCore import QCoreApplication, QLocale, Qt
 from PySide6.QtGui import QTextCharFormat
-from PySide6.QtWidgets import QComboBox, QDateEdit, QLineEdit, QSizePolicy, QStyledItemDelegate
+from PySide6.QtWidgets import QComboBox, QDateEdit, QLineEdit, QSizePolicy, QStyledItemDelegate, QWidget
 
 
 def combo_box(name: str, accessible: str = "", width: int | None = None) -> QComboBox:
@@ -41,6 +41,15 @@ def date_edit(name: str, accessible: str) -> QDateEdit:
     edit.setDisplayFormat("dd MMM yyyy")
     edit.setCalendarPopup(True)
     calendar = edit.calendarWidget()
+    calendar.setAccessibleName(accessible)
+    for part_name, said in (
+        ("qt_calendar_calendarview", accessible),
+        ("qt_calendar_prevmonth", QCoreApplication.translate("Calendar", "Month before")),
+        ("qt_calendar_nextmonth", QCoreApplication.translate("Calendar", "Month after")),
+    ):
+        part = calendar.findChild(QWidget, part_name)
+        if part is not None:
+            part.setAccessibleName(said)
     calendar.setFirstDayOfWeek(Qt.DayOfWeek.Monday)
     for weekday in (Qt.DayOfWeek.Saturday, Qt.DayOfWeek.Sunday):
         calendar.setWeekdayTextFormat(weekday, QTextCharFormat())

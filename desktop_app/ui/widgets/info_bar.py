@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWi
 from desktop_app.ui import icons, theme
 from desktop_app.ui.palette import Tone
 from desktop_app.ui.widgets.buttons import Button
+from desktop_app.ui.widgets.tab_order import join
 
 TONE_ICONS = {
     Tone.OK: "circle-check-filled",
@@ -84,6 +85,10 @@ class InfoBar(QWidget):
         """Title and sentence."""
         return self._title, self._text
 
+    def actions_shown(self) -> tuple[Button, ...]:
+        """The link buttons, in order."""
+        return tuple(self._actions)
+
     def clear_actions(self) -> None:
         """Removes the link buttons."""
         for button in self._actions:
@@ -100,6 +105,7 @@ class InfoBar(QWidget):
         self._actions.append(button)
         side = Qt.AlignmentFlag.AlignVCenter if self._are_abreast else Qt.AlignmentFlag.AlignRight
         self._action_box.addWidget(button, 0, side)
+        join(self, self._actions)
         button.show()
         return button
 

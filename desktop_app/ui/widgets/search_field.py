@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QKeyEvent
 from PySide6.QtWidgets import QLineEdit, QToolButton, QWidget
 
 from desktop_app.ui import icons, theme
+
+#: What is pressed is at least so large.
+TARGET = QSize(24, 24)
 
 
 class SearchField(QLineEdit):
@@ -34,7 +37,18 @@ class SearchField(QLineEdit):
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             is_cross = button.defaultAction() is self._cross
             button.setAccessibleName(self.tr("Clear search") if is_cross else accessible)
+            if is_cross:
+                button.installEventFilter(self)
         self._recolour()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        # Qt places the button, and makes it smaller than a target may be
+        if event.type() in {QEvent.Type.Move, QEvent.Type.Resize} and isinstance(watched, QWidget):
+            wanted = QRect(QPoint(0, 0), TARGET)
+            wanted.moveCenter(QRect(watched.x(), 0, watched.width(), self.height()).center())
+            if watched.geometry() != wanted:
+                watched.setGeometry(wanted)
+        return super().eventFilter(watched, event)
 
     def event(self, event: QEvent) -> bool:
         if (

@@ -16,6 +16,7 @@ from desktop_app.ui.widgets.buttons import Button, CountButton
 from desktop_app.ui.widgets.info_bar import InfoBar
 from desktop_app.ui.widgets.labels import StatusLabel, label
 from desktop_app.ui.widgets.segmented_bar import SegmentedBar
+from desktop_app.ui.widgets.tab_order import join
 
 #: More causes than this are not listed one by one; the export has them all.
 MOST_GROUPS = 12
@@ -169,6 +170,7 @@ class CheckPanel(QWidget):
         if len(about_devices) > MOST_GROUPS:
             rest = len(about_devices) - MOST_GROUPS
             self._add_bar(Tone.INFO, self.tr("{count} more causes").format(count=rest), self.tr("See Export check…"))
+        join(self._groups, (button for bar in self._bars for button in bar.actions_shown()))
 
     def _enable_counts(self, report: CheckReport) -> None:
         for verdict, count, word, note in (
@@ -217,7 +219,7 @@ class CheckPanel(QWidget):
             trouble = words.trouble(error)
             bar = self._add_bar(Tone.ERROR, trouble.message, trouble.what_to_do)
             again: Callable[[], None] = self.again_pressed.emit
-            bar.add_action(self.tr("Check again"), again, "checkAgainButton")
+            join(self._groups, [bar.add_action(self.tr("Check again"), again, "checkAgainButton")])
 
     def _pressed(self, verdict: Verdict, on: bool) -> None:
         self.show_pressed(verdict if on else "")

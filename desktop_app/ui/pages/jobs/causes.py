@@ -13,6 +13,7 @@ from desktop_app.desk.protocol import CauseGroup
 from desktop_app.ui import words
 from desktop_app.ui.palette import Tone
 from desktop_app.ui.widgets.info_bar import InfoBar
+from desktop_app.ui.widgets.tab_order import join
 
 #: Causes are shown side by side, two in a row, and no more than this.
 MOST_CAUSES = 4
@@ -71,6 +72,7 @@ class CauseArea(QWidget):
             bar.hide()
             bar.deleteLater()
         self.bars = [self._bar(cause) for cause in shown]
+        join(self, (button for bar in self.bars for button in bar.actions_shown()))
         self._columns = 0
         self._place()
         for bar in self.bars:

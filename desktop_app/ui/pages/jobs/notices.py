@@ -35,11 +35,10 @@ class Notices(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
-        self.pause = self._bar("pauseBar")
-        self.unknown = self._bar("unknownBar")
-        self.notification = self._bar("notificationBar")
+        self.pause, self.unknown = self._bar("pauseBar"), self._bar("unknownBar")
         for bar in (self.pause, self.unknown):
             column.addWidget(bar)
+        self.notification = self._bar("notificationBar")  # Tab comes to it where its owner puts it
         if may_act:
             button = self.unknown.add_action(self.tr("Resolve…"), self.resolve_pressed.emit, "resolveButton")
             button.hide()
@@ -48,7 +47,7 @@ class Notices(QWidget):
         self.hide()
 
     def _bar(self, name: str) -> InfoBar:
-        bar = InfoBar(Tone.WARNING, self)
+        bar = InfoBar(Tone.WARNING)
         bar.setObjectName(name)
         bar.hide()
         return bar

@@ -18,6 +18,7 @@ from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.dialogs import Dialog
 from desktop_app.ui.widgets.info_bar import InfoBar
 from desktop_app.ui.widgets.labels import field_label, label
+from desktop_app.ui.widgets.tab_order import in_order
 from desktop_app.ui.widgets.toast import announce
 
 #: Devices that are handed to a person at a time.
@@ -70,7 +71,7 @@ class ResolveDialog(Dialog):
         self.body.addWidget(self._said)
         self.body.addStretch(1)
         self._skip = self.add_button(self.tr("Next device"), self._next, name="resolveSkip")
-        self.add_button(self.tr("Close"), self.reject, name="resolveClose")
+        self._close = self.add_button(self.tr("Close"), self.reject, name="resolveClose")
         self._settle = self.add_button(
             self.tr("Settle it"), self._send, kind="primary", default=True, name="resolveSettle"
         )
@@ -137,6 +138,8 @@ class ResolveDialog(Dialog):
         self.body.replaceWidget(self._facts, facts)
         self._facts.deleteLater()
         self._facts = facts
+        answer = (self._exists, self._id, self._absent, self._reason, self._skip, self._close, self._settle)
+        in_order([*facts.findChildren(Button), *answer])
         self._id_label.setText(
             self.tr("Billing's &id of the product on the service")
             if step is not None and step.step is not Step.BILLING_SERVICE

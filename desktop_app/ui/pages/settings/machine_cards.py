@@ -22,6 +22,7 @@ from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.card import Card
 from desktop_app.ui.widgets.info_bar import InfoBar
 from desktop_app.ui.widgets.labels import StatusLabel, label
+from desktop_app.ui.widgets.tab_order import join
 from desktop_app.ui.widgets.toast import announce
 
 
@@ -185,8 +186,10 @@ class WorkCard(Card):
         self._edited()
         _clear(self._credentials)
         is_sandbox = rows["billing_kind"].value == "sandbox"
-        for one in () if is_sandbox else credentials:
-            self._credentials.addWidget(self._credential_line(one))
+        lines = [self._credential_line(one) for one in (() if is_sandbox else credentials)]
+        for line in lines:
+            self._credentials.addWidget(line)
+        join(self.save_button, (button for line in lines for button in line.findChildren(Button)))
 
     def _credential_line(self, one: CredentialRow) -> QWidget:
         line = QWidget()
