@@ -39,19 +39,16 @@ class ClosingDialog(Dialog):
         self, parent: QWidget, jobs: Sequence[JobRow], *, close_now: Callable[[], None], close_later: Callable[[], None]
     ) -> None:
         super().__init__(parent, _title(len(jobs)), "closingDialog", width=560)
-        for job in jobs[:_MOST_NAMED]:
-            counts = job.counts
-            self.body.addWidget(
-                label(
-                    self.tr("{number} · {customer} · {done} of {total} done").format(
-                        number=job.tracking_number,
-                        customer=job.customer,
-                        done=words.number(counts.done),
-                        total=words.number(counts.total),
-                    ),
-                    wrap=True,
-                )
+        named = [
+            self.tr("{number} · {customer} · {done} of {total} done").format(
+                number=job.tracking_number,
+                customer=job.customer,
+                done=words.number(job.counts.done),
+                total=words.number(job.counts.total),
             )
+            for job in jobs[:_MOST_NAMED]
+        ]
+        self.body.addWidget(label("\n".join(named), wrap=True))
         if len(jobs) > _MOST_NAMED:
             self.body.addWidget(label(self.tr("and {n} more").format(n=words.number(len(jobs) - _MOST_NAMED)), "muted"))
         self.body.addWidget(

@@ -23,7 +23,8 @@ class Command:
         text: what it does, as a person would say it; "" keeps it out of the command box (its keys mean something only
             where they are pressed).
         run: does it, on the UI thread.
-        keys: such as ``Ctrl+F``; several do the same, the first is shown. None: reached by the command box alone.
+        keys: such as ``Ctrl+F``; several do the same, the first is shown beside the command, all of them on the page of
+            shortcuts. None: reached by the command box alone.
         group: heading on the page of shortcuts; "": that of the page.
         explains: what the keys do, on the page of shortcuts, where ``text`` is empty.
         can_run: whether it can be run now.
@@ -39,7 +40,13 @@ class Command:
     @property
     def shown_keys(self) -> str:
         """The first of its keys, in the words of this platform; "" without keys."""
-        return QKeySequence(self.keys[0]).toString(QKeySequence.SequenceFormat.NativeText) if self.keys else ""
+        return self.all_keys[0] if self.keys else ""
+
+    @property
+    def all_keys(self) -> tuple[str, ...]:
+        """Its keys in the words of this platform; a second Enter, that of the number pad, is the same to a person."""
+        spoken = (QKeySequence(keys).toString(QKeySequence.SequenceFormat.NativeText) for keys in self.keys)
+        return tuple(dict.fromkeys(keys.replace("Return", "Enter") for keys in spoken))
 
 
 def bind(widget: QWidget, commands: Iterable[Command], *, everywhere: bool = False) -> None:

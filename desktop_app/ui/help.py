@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import QCoreApplication, Qt
-from PySide6.QtWidgets import QGridLayout, QLabel, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QTabWidget, QVBoxLayout, QWidget
 
 from desktop_app.ui.commands import Command
 from desktop_app.ui.widgets.dialogs import Dialog
@@ -82,6 +82,7 @@ class HelpDialog(Dialog):
         tabs.setObjectName("helpTabs")
         tabs.setAccessibleName(self.windowTitle())
         tabs.setDocumentMode(True)
+        tabs.tabBar().setDrawBase(False)
         tabs.addTab(self._page(self._shortcuts(groups), self.tr("Keyboard shortcuts")), self.tr("Keyboard shortcuts"))
         tabs.addTab(self._page(self._terms(), self.tr("Terms")), self.tr("Terms"))
         self.body.addWidget(tabs)
@@ -103,10 +104,13 @@ class HelpDialog(Dialog):
             column.addWidget(label(heading, "heading"))
             grid = self._grid()
             for row, command in enumerate(commands):
-                keys = _key_cap(command.shown_keys)
-                grid.addWidget(keys, row, 0, Qt.AlignmentFlag.AlignLeft)
+                keys = QHBoxLayout()
+                keys.setSpacing(4)
+                for cap in command.all_keys:
+                    keys.addWidget(_key_cap(cap))
+                grid.addLayout(keys, row, 0, Qt.AlignmentFlag.AlignLeft)
                 what = label(command.explains or command.text, wrap=True)
-                what.setAccessibleName(f"{command.shown_keys}: {what.text()}")
+                what.setAccessibleName(f"{', '.join(command.all_keys)}: {what.text()}")
                 grid.addWidget(what, row, 1)
             column.addLayout(grid)
         column.addStretch(1)

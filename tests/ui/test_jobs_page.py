@@ -87,7 +87,7 @@ def test_retry_of_what_failed(ui, page, number):
     ui.until(lambda: ui.toast() == f"{number}: 3 devices queued again · 1 still blocked")
     ui.until(lambda: page.model.cell(0, 0).text == "Queued")
     assert not page.detail.retry_button.isVisible()
-    assert "run 2" in page.detail.progress.facts.full_text()
+    assert "run 2" in page.detail.progress.facts.text()
 
 
 def test_pause_and_resume(ui, page, number):

@@ -166,6 +166,9 @@ def associate_views(ui: Ui) -> Iterator[View]:
     ui.type("fleet")
     ui.until(lambda: combo.list_view().isVisible())
     yield View("associate-customers", ui.window)
+    combo.clearEditText()  # the list closes where the window changes its size
+    combo.setFocus()
+    ui.type("fleet")
     ui.key(Qt.Key.Key_Return)
     ui.until(lambda: page.request.customer is not None)
     ui.until_checked()

@@ -110,7 +110,7 @@ class RecordModel(RowModel):
             Column("when", self.tr("When"), width_of("2026-11-24 00:00")),
             Column("status", self.tr("Result"), width_of("Outcome unknown", strong=True, icon=True)),
             Column("what", self.tr("What"), 200, stretch=4),
-            Column("customer", self.tr("Customer"), 130, stretch=1, rank=2),
+            Column("customer", self.tr("Customer"), 180, stretch=1, rank=2),
             Column("tracking_number", self.tr("Tracking no."), width_of("AJ-20261124-0000"), rank=1),
             Column("operator", self.tr("Operator"), 90, rank=3),
         )

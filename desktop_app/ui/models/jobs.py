@@ -87,8 +87,8 @@ class JobTableModel(GrowingModel[JobRow]):
             Column("state", self.tr("State"), width_of("Partly completed", strong=True, icon=True)),
             Column("tracking_number", self.tr("Tracking no."), width_of("AJ-20261124-0000")),
             Column("customer", self.tr("Customer"), 160, stretch=1, rank=2),
-            Column("action", self.tr("Action"), 150, stretch=6, rank=5),
-            Column("progress", self.tr("Progress"), 130, stretch=1, rank=1),
+            Column("action", self.tr("Action"), width_of("Associate + service + carrier plan"), stretch=3, rank=5),
+            Column("progress", self.tr("Progress"), 130, stretch=3, rank=1),
             Column("devices", self.tr("Devices"), width_of("10,000 / 10,000"), right=True, rank=3),
             Column("failed", self.tr("Failed"), width_of("Failed "), right=True),
             Column("time", self.tr("Time"), width_of("Cancelled 23 Nov"), rank=4),
@@ -160,8 +160,10 @@ class JobTableModel(GrowingModel[JobRow]):
                 return Cell(words.number(counts.failed))
             case "time":
                 return Cell(self._time(job), muted=job.state in FINAL_JOBS)
+            case "action":
+                return Cell(job.action.replace("carrier plan + customer plan", self.tr("both plans")), muted=True)
             case key:
-                return Cell(str(getattr(job, key)), muted=key == "action")
+                return Cell(str(getattr(job, key)))
 
     def _time(self, job: JobRow) -> str:
         clock = self._clock

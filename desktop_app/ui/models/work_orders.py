@@ -74,7 +74,11 @@ class WorkOrderTableModel(PagedModel[WorkOrderRow]):
 
     def _message(self, order: WorkOrderRow) -> str:
         if order.error is not None:
-            return order.error.message
+            # the row says which device it is; what happened to it shall not be pushed out of sight
+            text = order.error.message
+            for named in (f" for device {order.iccid}", f" of device {order.iccid}"):
+                text = text.replace(named, "")
+            return text
         match order.state:
             case WorkOrderState.SUCCEEDED:
                 return self.tr("Associated")

@@ -86,6 +86,7 @@ class DeviceRecordDialog(Dialog):
         self._tabs.setObjectName("deviceRecordTabs")
         self._tabs.setAccessibleName(self.tr("Parts of the record"))
         self._tabs.setDocumentMode(True)
+        self._tabs.tabBar().setDrawBase(False)
         self.body.addWidget(self._tabs, 1)
         self._show_parts()
         self._reread_button = Button(self.tr("Re-read from billing"), self, icon="refresh", name="rereadBillingButton")

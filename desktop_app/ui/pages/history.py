@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from PySide6.QtCore import QTimer
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop_app.desk.protocol import CustomerRow, HistoryFilter
@@ -28,6 +29,8 @@ from desktop_app.ui.widgets.search_field import SearchField
 from desktop_app.ui.widgets.table import RowModel, TableView
 
 SEARCH_DEBOUNCE_MS = 250
+#: From this width on (pixels) search and filters stand in one row.
+ONE_ROW = 1_100
 BY_JOB, BY_DEVICE = "job", "device"
 
 
@@ -38,6 +41,7 @@ class HistoryPage(Page):
         super().__init__(parent)
         self._context = context
         self._is_started = False
+        self._filters_in: QHBoxLayout | None = None
         self.jobs = JobHistoryModel(context.desk, context.background, context.clock, self)
         self.devices = DeviceHistoryModel(context.desk, context.background, context.clock, self)
         for model in (self.jobs, self.devices):
@@ -77,10 +81,15 @@ class HistoryPage(Page):
             Command(self.tr("Export the history…"), self.export, ("Ctrl+E",), can_run=self.export_button.isEnabled),
         )
 
-    def _build_top(self) -> QHBoxLayout:
-        top = QHBoxLayout()
-        top.setContentsMargins(12, 12, 12, 4)
-        top.setSpacing(8)
+    def _build_top(self) -> QVBoxLayout:
+        both = QVBoxLayout()
+        both.setContentsMargins(12, 12, 12, 4)
+        both.setSpacing(8)
+        self._first, self._second = QHBoxLayout(), QHBoxLayout()
+        top = self._first
+        for row in (self._first, self._second):
+            row.setSpacing(8)
+            both.addLayout(row)
         self.chips = ChipRow("historyMode", self.tr("History by"), exclusive=True)
         self.chips.add(BY_JOB, self.tr("By job"), on=True)
         self.chips.add(BY_DEVICE, self.tr("By device"))
@@ -102,7 +111,6 @@ class HistoryPage(Page):
         self.customer.set_list_width(360)
         self.customer.searched.connect(self._search_customers)
         self.customer.chosen.connect(lambda _: self.reload())
-        top.addWidget(self.customer)
         self.period = combo_box("historyPeriod", self.tr("Period"), width=152)
         for text, days in (
             (self.tr("Today"), 1),
@@ -114,18 +122,36 @@ class HistoryPage(Page):
             self.period.addItem(text, days)
         self.period.setCurrentIndex(2)
         self.period.currentIndexChanged.connect(self.reload)
-        top.addWidget(self.period)
         self.operator = combo_box("historyOperator", self.tr("Operator"), width=140)
         self.operator.addItem(self.tr("All operators"), "")
         self.operator.currentIndexChanged.connect(self.reload)
-        top.addWidget(self.operator)
         self.export_button = Button(self.tr("Export…"), icon="file-export", name="exportHistoryButton")
         self.export_button.setAccessibleName(self.tr("Export what is shown…"))
         self.export_button.setEnabled(False)
         self.export_button.clicked.connect(self.export)
-        top.addWidget(self.export_button)
+        self._place_filters(self._first)
         self._write_placeholder()
-        return top
+        return both
+
+    def _place_filters(self, row: QHBoxLayout) -> None:
+        for part in (self.customer, self.period, self.operator):
+            row.addWidget(part)
+        if row is self._second:
+            row.addStretch(1)
+        row.addWidget(self.export_button)
+        self._filters_in = row
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Where the window is narrow the filters stand under the search, which has room for an ICCID then."""
+        super().resizeEvent(event)
+        row = self._first if self.width() >= ONE_ROW else self._second
+        if row is self._filters_in:
+            return
+        while self._second.count():
+            self._second.takeAt(0)
+        for part in (self.customer, self.period, self.operator, self.export_button):
+            self._first.removeWidget(part)
+        self._place_filters(row)
 
     # --- what others call ---------------------------------------------------------------------------------------------
 

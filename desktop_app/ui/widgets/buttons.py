@@ -44,6 +44,16 @@ class Button(QPushButton):
             self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self._recolour()
 
+    def show_text(self, text: str) -> None:
+        """Shows this beside its icon, or the icon alone; the accessible name stays."""
+        if text == self.text():
+            return
+        self.setText(text)
+        self.setIconSize(QSize(20, 16) if text else QSize(16, 16))
+        self.setProperty("kind", "normal" if text else "icon")
+        self.style().unpolish(self)
+        self.style().polish(self)
+
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() in {QEvent.Type.PaletteChange, QEvent.Type.StyleChange}:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QLayout, QScrollArea, QVBoxLayout, QWidget
 
+from desktop_app.ui.widgets.info_bar import InfoBar
 from desktop_app.ui.widgets.scroll import BAR_WIDTH
 
 _SIDE = 12
+_BELOW = 4
 #: At least one bar is seen.
 LEAST_BARS = 62
 
@@ -64,8 +66,17 @@ class JobBars(QScrollArea):
             width -= BAR_WIDTH
             self._column.setContentsMargins(_SIDE, 4, _SIDE - BAR_WIDTH, 4)
             needed = self._column.heightForWidth(width)
-        self.setFixedHeight(min(needed, most))
         self._inside.resize(width, needed)
+        self.setFixedHeight(needed if needed <= most else self._whole_bars(most))
+
+    def _whole_bars(self, most: int) -> int:
+        """So high that no bar is cut in the middle before anything is scrolled."""
+        for layout in (self._column, *(part.layout() for part in self._parts)):
+            if layout is not None:
+                layout.activate()
+        bars = [bar for bar in self._inside.findChildren(InfoBar) if not bar.isHidden()]
+        ends = {bar.mapTo(self._inside, QPoint(0, bar.height())).y() + _BELOW for bar in bars}
+        return max((end for end in ends if end <= most), default=most)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() in {QEvent.Type.ShowToParent, QEvent.Type.HideToParent, QEvent.Type.LayoutRequest}:

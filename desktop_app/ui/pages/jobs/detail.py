@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,10 @@ GROUPS: dict[str, tuple[WorkOrderState, ...]] = {
 DETAIL_DEBOUNCE_MS = 250
 #: What is above the bars, and the head of the list with two devices below them, in pixels.
 AROUND_BARS = 272
+#: From this width on (pixels) what is copied is said beside its icon.
+WIDE_HEAD = 760
+#: So much of a job's reason is shown, the whole is a tool tip.
+MOST_OF_REASON = 60
 #: From this room on the causes say what to do; else that is their tool tip, and stands in the list.
 ROOM_FOR_ADVICE = 110
 
@@ -223,7 +228,19 @@ class JobDetailPanel(Card):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        room = self.height() - AROUND_BARS
+        is_wide = self.width() >= WIDE_HEAD
+        for button, text in (
+            (self.copy_button, self.tr("Copy number")),
+            (self.summary_button, self.tr("Copy summary")),
+        ):
+            button.show_text(text if is_wide else "")
+        self._fit_bars()
+
+    def _fit_bars(self) -> None:
+        """Gives the bars what room there is; the facts above them take one line or two."""
+        facts = self.progress.facts
+        more = max(0, facts.heightForWidth(facts.width()) - facts.fontMetrics().height())
+        room = self.height() - AROUND_BARS - more
         self.causes.set_brief(room < ROOM_FOR_ADVICE)
         self._bars.allow(room)
 
@@ -250,8 +267,9 @@ class JobDetailPanel(Card):
         if job.run_no > 1:
             facts.append(self.tr("run {n}").format(n=job.run_no))
         if job.reason:
-            facts.append(f"“{job.reason}”")
+            facts.append(f"“{textwrap.shorten(job.reason, MOST_OF_REASON, placeholder='…')}”")
         self.progress.facts.setText(" · ".join(facts))
+        self.progress.facts.setToolTip(job.reason)
         self.progress.show_job(job)
         self.chips.set_counts({key: group_count(counts, key) for key in GROUPS})
         always = {"all", "done", *self.chips.on()}
@@ -265,6 +283,7 @@ class JobDetailPanel(Card):
         self.retry_button.setVisible(is_final and again > 0)
         self.retry_button.setText(self._retry_text(counts))
         self.retry_button.setAccessibleName(self.retry_button.text())
+        self._fit_bars()
         for button in (self.pause_button, self.resume_button, self.cancel_button, self.retry_button):
             button.setEnabled(may_act and button not in self._busy)
             button.setToolTip("" if may_act else self.tr("You may look, but you have no right to associate devices"))

@@ -15,7 +15,7 @@ from desktop_app.ui import words
 from desktop_app.ui.context import Context
 from desktop_app.ui.models.jobs import GOES_ON, Rates, waits_until
 from desktop_app.ui.palette import Tone
-from desktop_app.ui.widgets.labels import ElidedLabel
+from desktop_app.ui.widgets.labels import ElidedLabel, label
 from desktop_app.ui.widgets.outcome_chart import Bar, OutcomeChart
 from desktop_app.ui.widgets.segmented_bar import SegmentedBar
 
@@ -40,7 +40,7 @@ class ProgressRow(QWidget):
         row.setSpacing(16)
         left = QVBoxLayout()
         left.setSpacing(6)
-        self.facts = ElidedLabel(kind="muted")
+        self.facts = label(kind="muted", wrap=True)
         left.addWidget(self.facts)
         line = QHBoxLayout()
         line.setSpacing(10)
