@@ -226,6 +226,7 @@ def test_no_text_is_cut_clipped_or_overlapped(qtbot, qapp, mode):
         look_at_everything(ui, mode, sizes)
 
 
+@pytest.mark.timeout(300)
 def test_the_same_at_150_percent():
     """In a process of its own: Qt reads the scale when it starts."""
     test = f"{Path(__file__).relative_to(ROOT)}::{test_no_text_is_cut_clipped_or_overlapped.__name__}"
@@ -235,7 +236,7 @@ def test_the_same_at_150_percent():
         env={**os.environ, "QT_SCALE_FACTOR": "1.5", SCALE: "1.5"},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout
