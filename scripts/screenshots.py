@@ -1,10 +1,10 @@
-"""Takes pictures of every page and state of the window, light and dark, in two sizes, without a screen.
+"""Takes pictures of every page and state of the window, light and dark, in two sizes or scaled, without a screen.
 
 Most of what is on them is real: a demo database, the billing sandbox, jobs. States that cannot be had at will (a job in
 the middle, a database that is gone) come from the desk in memory that the tests use. With ``--guide`` the pictures of
 the guide (light, 1440×900) are also put into docs/images.
 
-    python scripts/screenshots.py [FOLDER] [--guide] [--devices 20000] [--only PART-OF-A-NAME]
+    python scripts/screenshots.py [FOLDER] [--guide] [--scale 1.5] [--devices 20000] [--only PART-OF-A-NAME]
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -26,18 +25,18 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from PySide6.QtCore import QCoreApplication, QEvent, Qt  # noqa: E402
+from PySide6.QtCore import QCoreApplication, QEvent, QPoint, Qt  # noqa: E402
 from PySide6.QtGui import QGuiApplication  # noqa: E402
 from PySide6.QtTest import QTest  # noqa: E402
 from PySide6.QtWidgets import QApplication, QDialog, QPushButton, QTabWidget, QWidget  # noqa: E402
 
-from desktop_app.association.errors import EnvironmentFault, Problem  # noqa: E402
-from desktop_app.association.states import JobState, PauseCause, WorkOrderState  # noqa: E402
+from desktop_app.association.errors import EnvironmentFault  # noqa: E402
+from desktop_app.association.states import JobState, WorkOrderState  # noqa: E402
 from desktop_app.bootstrap import database, demonstration  # noqa: E402
 from desktop_app.bootstrap.desk import open_desk  # noqa: E402
 from desktop_app.bootstrap.machine import LocalMachine  # noqa: E402
-from desktop_app.desk.machine import DatabaseForm, DatabaseKind, Machine, Verdict  # noqa: E402
-from desktop_app.desk.protocol import Desk, JobProgress, NotificationRow, Outcomes  # noqa: E402
+from desktop_app.desk.machine import Machine  # noqa: E402
+from desktop_app.desk.protocol import Desk  # noqa: E402
 from desktop_app.settings import load  # noqa: E402
 from desktop_app.ui.app import Opened, Program  # noqa: E402
 from desktop_app.ui.main_window import ASSOCIATE, HISTORY, JOBS, SETTINGS  # noqa: E402
@@ -46,10 +45,13 @@ from desktop_app.ui.pages.associate.check_flow import CheckState  # noqa: E402
 from desktop_app.ui.pages.history import HistoryPage  # noqa: E402
 from desktop_app.ui.pages.jobs import JobsPage  # noqa: E402
 from desktop_app.ui.theme import ThemeMode  # noqa: E402
-from tests.ui.fake_desk import NOW, FakeDesk  # noqa: E402
+from tests.ui.fake_desk import FakeDesk  # noqa: E402
 from tests.ui.fake_machine import FakeMachine  # noqa: E402
+from tests.ui.views import desk_with_jobs, use_server  # noqa: E402
 
 SIZES = ((1440, 900), (1100, 700))
+#: A laptop's screen of 1920 × 1200 at 150 %.
+SCALED_SIZES = ((1280, 800),)
 MODES = (ThemeMode.LIGHT, ThemeMode.DARK)
 LONGEST_WAIT_S = 120.0
 #: Pictures that the guide shows.
@@ -68,6 +70,7 @@ class Studio:
         machine: Machine | None = None,
     ):
         self._app, self._out, self._only = app, out, only
+        self._sizes = SIZES if app.devicePixelRatio() == 1 else SCALED_SIZES
         self.taken = 0
         self.program = Program(app, opening, machine=machine)
         self.window = self.program.window
@@ -105,8 +108,8 @@ class Studio:
         if self._only not in name:
             return
         for mode in MODES:
-            self.program.theme.set_mode(mode)
-            for width, height in SIZES if dialog is None else (SIZES[0],):
+            self.window._theme_picked(mode)
+            for width, height in self._sizes if dialog is None else self._sizes[:1]:
                 self.window.resize(width, height)
                 self.rest()
                 shown = (dialog or self.window).grab()
@@ -114,7 +117,7 @@ class Studio:
                 shown.save(str(self._out / f"{name}-{mode}-{kind}.png"))
                 self.taken += 1
         self.program.theme.set_mode(ThemeMode.LIGHT)
-        self.window.resize(*SIZES[0])
+        self.window.resize(*self._sizes[0])
         self.rest()
 
     def dialog(self, name: str) -> QDialog:
@@ -290,49 +293,23 @@ class Memory:
     notices: tuple[str, ...] = ()
 
 
-def memory_desk() -> FakeDesk:
-    """A desk with jobs in every state."""
-    desk = FakeDesk(20_000)
-    unanswered = Problem("BILLING_OUTCOME_UNKNOWN", "Billing gave no clear answer.", "It is asked again by itself.")
-    done = desk.add_job("Tailspin Security Inc", [device for device in range(1, 53) if device % 25])
-    desk.advance(done.row.tracking_number)
-    failed = desk.add_job("Fabrikam Water SA", range(4_001, 4_201), action="Associate + customer plan")
-    desk.advance(failed.row.tracking_number, fail=12)
-    cancelled = desk.add_job("Wingtip Retail Ltd", range(5_001, 5_901), action="Associate + service")
-    desk.set_orders(cancelled.row.tracking_number, {WorkOrderState.SUCCEEDED: 310})
-    desk.cancel(cancelled.row.tracking_number)
-    paused = desk.add_job("Contoso Energy GmbH", range(3_001, 3_401), action="Associate + service")
-    desk.set_orders(
-        paused.row.tracking_number, {WorkOrderState.SUCCEEDED: 118, WorkOrderState.OUTCOME_UNKNOWN: 3}, unanswered
-    )
-    desk.set_job(
-        paused.row.tracking_number,
-        state=JobState.PAUSED,
-        pause_cause=PauseCause.ENVIRONMENT,
-        pause_reason="Billing at 127.0.0.1:8085 does not answer.",
-        needs_attention=True,
-    )
-    running = desk.add_job("Northwind Fleet Ltd", range(10_001, 12_501), action="Associate + service + carrier plan")
-    desk.set_orders(
-        running.row.tracking_number,
-        {WorkOrderState.SUCCEEDED: 1_486, WorkOrderState.FAILED: 6, WorkOrderState.RUNNING: 16},
-        Problem("BILLING_REFUSED", "Billing refused it: no package for account 20317 (400).", "Choose another plan."),
-    )
-    desk.set_job(running.row.tracking_number, state=JobState.RUNNING, started_at=NOW, needs_attention=True)
-    desk.progress[running.row.tracking_number] = JobProgress(
-        NOW, 5, tuple(Outcomes(20 + 37 * place % 23, int(place % 13 == 9)) for place in range(45))
-    )
-    undecided = desk.add_job("Litware Health SA", range(7_001, 7_061), action="Associate + service")
-    number, now = undecided.row.tracking_number, datetime.now(UTC)
-    several = Problem(
-        "BILLING_SERVICES_AMBIGUOUS", "Billing has several services that may be this one: 71201, 71877.", "Look there."
-    )
-    desk.set_orders(number, {WorkOrderState.SUCCEEDED: 50, WorkOrderState.OUTCOME_UNKNOWN: 2}, several)
-    desk.set_orders(number, {WorkOrderState.OUTCOME_UNKNOWN: 6}, unanswered)
-    waits = {"undecided": 2, "asks_at": now + timedelta(minutes=8)}
-    desk.set_job(number, state=JobState.RUNNING, started_at=NOW, needs_attention=True, **waits)
-    desk.notifications[failed.row.tracking_number] = NotificationRow("dead", 1, 40, "HTTP 500", None, None)
-    return desk
+def list_pictures(studio: Studio) -> None:
+    """The choice of columns, carriers and states, and the calendar."""
+    page = studio.associate
+    for name in ("columnsButton", "carrierFilterButton", "statusFilterButton"):
+        button = studio.window.findChild(QPushButton, name)
+        assert button is not None
+        menu = button.menu()
+        menu.popup(studio.window.mapToGlobal(QPoint(200, 120)))
+        studio.picture(f"menu-{name.removesuffix('Button')}", menu)
+        menu.close()
+    page.request.on_date_radio.setChecked(True)
+    edit = page.request.date_edit
+    QTest.mouseClick(edit, Qt.MouseButton.LeftButton, pos=QPoint(edit.width() - 12, edit.height() // 2))
+    studio.until(edit.calendarWidget().isVisible)
+    studio.picture("calendar", edit.calendarWidget())
+    edit.calendarWidget().window().close()
+    page.request.on_activation_radio.setChecked(True)
 
 
 def window_pictures(studio: Studio) -> None:
@@ -386,14 +363,7 @@ def settings_pictures(studio: Studio) -> None:
 def memory_machine() -> FakeMachine:
     """A machine of a department, whose server does not answer."""
     machine = FakeMachine()
-    machine.form = DatabaseForm(
-        DatabaseKind.SQL_SERVER, "sql01.example", None, "association", False, "desk", "ODBC Driver 18 for SQL Server"
-    )
-    machine.verdict = Verdict(
-        False,
-        "The server sql01.example does not answer on port 1433.",
-        "Look whether it runs, and whether a firewall lets this machine through.",
-    )
+    use_server(machine)
     return machine
 
 
@@ -402,12 +372,14 @@ def memory_pictures(studio: Studio, desk: FakeDesk) -> None:
     page = studio.associate
     studio.until(lambda: page.list.model.row_total() == desk.count)
     studio.rest(0.6)
+    list_pictures(studio)
     window_pictures(studio)
     running = next(number for number, job in desk.jobs_by_number.items() if job.row.counts.running)
     studio.window.show_job(running)
     studio.rest(0.8)
-    desk.set_orders(running, {WorkOrderState.SUCCEEDED: 12})  # so that there is a speed
-    studio.rest(1.2)
+    for _ in range(3):  # so that there is a speed
+        desk.set_orders(running, {WorkOrderState.SUCCEEDED: 12})
+        studio.rest(1.2)
     studio.picture("jobs-running")
     paused = next(number for number, job in desk.jobs_by_number.items() if job.row.state is JobState.PAUSED)
     studio.window.show_job(paused)
@@ -462,10 +434,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "build" / "screenshots")
     parser.add_argument("--guide", action="store_true", help="put the pictures of the guide into docs/images")
+    parser.add_argument("--scale", default="1", help="1.5 is a screen at 150 %%; the window has one size then")
     parser.add_argument("--devices", type=int, default=20_000)
     parser.add_argument("--only", default="", help="take only pictures whose name holds this")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
+    os.environ["QT_SCALE_FACTOR"] = given.scale  # Qt reads it when it starts
     app = QApplication(sys.argv[:1])
     folder = Path(tempfile.mkdtemp(prefix="desk-screenshots-"))
     taken = 0
@@ -490,7 +464,7 @@ def main() -> int:
             studio.until(lambda: bool(box) and studio.window.rail.isEnabled())
             demo_pictures(studio, lambda: box[0])
             taken += studio.taken
-        desk = memory_desk()
+        desk = desk_with_jobs()
         with Studio(app, given.folder, given.only, open_memory, memory_machine()) as studio:
             studio.until(studio.window.rail.isEnabled)
             memory_pictures(studio, desk)

@@ -31,6 +31,7 @@ from desktop_app.ui.widgets.card import Card
 from desktop_app.ui.widgets.dialogs import Dialog
 from desktop_app.ui.widgets.nav_rail import NavRail
 from tests.ui.conftest import Ui, opened
+from tests.ui.test_layout import parents
 from tests.ui.views import desk_with_jobs, views
 
 NAMES = (
@@ -165,12 +166,7 @@ def is_picture(widget: QWidget) -> bool:
 
 def is_drawn_by_qt(widget: QWidget) -> bool:
     """A part of Qt's own dialog of files, which the systems that people use replace by theirs."""
-    parent = widget
-    while parent is not None:
-        if isinstance(parent, QFileDialog):
-            return True
-        parent = parent.parentWidget()
-    return False
+    return any(isinstance(one, QFileDialog) for one in parents(widget))
 
 
 def small_targets(root: QWidget) -> list[str]:
@@ -207,8 +203,9 @@ def walk(ui: Ui, root: QWidget) -> list[QWidget]:
     root.activateWindow()
     ui.until(root.isActiveWindow)
     first, wanted = root.nextInFocusChain(), on_tab(root)
-    while first not in wanted:
+    while first is not None and first not in wanted:
         first = first.nextInFocusChain()
+    assert first is not None
     first.setFocus()
     seen = [first]
     for _ in range(300):
@@ -237,7 +234,8 @@ def missed(wanted: set[QWidget], seen: list[QWidget]) -> list[str]:
 
 def backwards(root: QWidget, seen: list[QWidget]) -> list[str]:
     """Where Tab goes up, or to the left in a row, within a card, the rail, a dialog."""
-    bad, last = [], {}
+    bad: list[str] = []
+    last: dict[QWidget | None, QWidget] = {}
     for after in seen:
         before = last.get(region(after))
         last[region(after)] = after
@@ -252,17 +250,12 @@ def backwards(root: QWidget, seen: list[QWidget]) -> list[str]:
 
 
 def region(widget: QWidget) -> QWidget | None:
-    parent = widget.parentWidget()
-    while parent is not None and not isinstance(parent, Card | NavRail | StatusBar | QDialog):
-        parent = parent.parentWidget()
-    return parent
+    kinds = Card | NavRail | StatusBar | QDialog
+    return next((one for one in parents(widget)[1:] if isinstance(one, kinds)), None)
 
 
 def scrolled_by(widget: QWidget) -> QWidget | None:
-    parent = widget.parentWidget()
-    while parent is not None and not isinstance(parent, QScrollArea):
-        parent = parent.parentWidget()
-    return parent
+    return next((one for one in parents(widget)[1:] if isinstance(one, QScrollArea)), None)
 
 
 def place_of(widget: QWidget, root: QWidget) -> QRect:
@@ -303,9 +296,8 @@ def test_every_page_and_dialog_is_named_large_enough_and_reached_by_tab(qtbot, q
                 faults.setdefault(fault, []).append(view.name)
         assert not faults, "\n".join(f"{fault} ({', '.join(where)})" for fault, where in faults.items())
         assert {ui.window.page(key) for key in PAGES} <= pages
-        own = {
-            menu for menu in ui.window.findChildren(QMenu) if menu.parent().objectName() != "qt_calendar_monthbutton"
-        }
+        of_qt = ui.window.findChild(QToolButton, "qt_calendar_monthbutton")
+        own = {menu for menu in ui.window.findChildren(QMenu) if menu.parent() is not of_qt}
         assert {menu for menu in own if menu.actions()} - menus == set()
     assert own_dialogs() - kinds == set()
     assert QFileDialog in kinds

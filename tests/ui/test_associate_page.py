@@ -251,7 +251,7 @@ def test_paste_tells_found_unknown_double_ambiguous_unreadable(ui):
 
 def test_paste_of_nothing_known(ui):
     paste(ui, "8944000000000000077")
-    assert info(ui) == "Pasted 1 IDs: 0 found and selected 1 not found"
+    assert info(ui) == "Pasted 1 ID: 0 found and selected 1 not found"
     assert not checked(ui)
     assert model(ui).row_total() == 2_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
@@ -75,8 +75,8 @@ def too_small(widget: QWidget) -> str:
     if isinstance(widget, QComboBox):
         return _combo(widget)
     if isinstance(widget, QTabBar):
-        wanted = widget.sizeHint().width()
-        return "" if wanted <= size.width() else f"{size.width()} < {wanted}"
+        wide = widget.sizeHint().width()
+        return "" if wide <= size.width() else f"{size.width()} < {wide}"
     return ""
 
 
@@ -84,16 +84,14 @@ def _label(widget: QLabel) -> str:
     if not widget.text() or not widget.pixmap().isNull():
         return ""
     if widget.wordWrap():
-        wanted = widget.heightForWidth(widget.width())
-        return "" if wanted <= widget.height() + 1 else f"{wanted} lines' height in {widget.height()}"
+        high = widget.heightForWidth(widget.width())
+        return "" if high <= widget.height() + 1 else f"{high} high in {widget.height()}"
     wanted, size = widget.sizeHint(), widget.size()
     return "" if wanted.width() <= size.width() + 1 and wanted.height() <= size.height() + 1 else f"{size} {wanted}"
 
 
 def _line(widget: QLineEdit) -> str:
     """What is written in it, or what it asks for; texts that a person makes longer than the field are scrolled."""
-    if isinstance(widget.parent(), QComboBox) and widget.parent().lineEdit() is not widget:
-        return ""
     text = widget.text() or widget.placeholderText()
     buttons = [one for one in widget.findChildren(QToolButton) if one.isVisible()]
     middle = widget.width() // 2
@@ -141,9 +139,9 @@ def cut_cells(table: TableView) -> list[str]:
 
 def clipped(widget: QWidget, root: QWidget) -> str:
     """Which of the widgets that it stands in shows only a part of it; what is scrolled is cut by its scroll area."""
-    rect, inside = QRect(QPoint(0, 0), widget.size()), widget
-    while inside is not root:
-        parent = inside.parentWidget()
+    rect = QRect(QPoint(0, 0), widget.size())
+    chain = parents(widget)
+    for inside, parent in pairwise(chain[: chain.index(root) + 1]):
         rect.translate(inside.pos())
         if parent.objectName() == "qt_scrollarea_viewport":
             scroll = parent.parentWidget()
@@ -154,7 +152,6 @@ def clipped(widget: QWidget, root: QWidget) -> str:
             )
         if not parent.rect().adjusted(-1, -1, 1, 1).contains(rect):
             return f"{rect} in {parent.metaObject().className()} {parent.objectName()!r} {parent.size()}"
-        inside = parent
     return ""
 
 
@@ -162,8 +159,8 @@ def overlapping(layout: QLayout) -> list[str]:
     """Neighbours in a layout that lie on each other."""
     if isinstance(layout, QStackedLayout):
         return []
-    items = [layout.itemAt(place) for place in range(layout.count())]
-    seen = [item.widget() for item in items if item.widget() is not None and item.widget().isVisible()]
+    items = [item for place in range(layout.count()) if (item := layout.itemAt(place)) is not None]
+    seen = [one for item in items if isinstance(one := item.widget(), QWidget) and one.isVisible()]
     return [
         f"{said_of(one)} lies on {said_of(other)}"
         for one, other in combinations(seen, 2)
@@ -188,17 +185,17 @@ def faults(root: QWidget) -> list[str]:
             bad.append(f"clipped: {said_of(widget)}: {why}")
         if isinstance(widget, TableView):
             bad += cut_cells(widget)
-        for layout in (widget.layout(), *(widget.layout().findChildren(QLayout) if widget.layout() else ())):
-            if layout is not None:
-                bad += overlapping(layout)
+        outer = widget.layout()
+        for layout in (outer, *outer.findChildren(QLayout)) if outer is not None else ():
+            bad += overlapping(layout)
     return bad
 
 
 def parents(widget: QWidget) -> list[QWidget]:
-    found, parent = [], widget
-    while parent is not None:
+    """The widget and all that it stands in, from the inside out."""
+    found = [widget]
+    while (parent := found[-1].parentWidget()) is not None:
         found.append(parent)
-        parent = parent.parentWidget()
     return found
 
 

@@ -157,7 +157,7 @@ def associate_views(ui: Ui) -> Iterator[View]:
     QGuiApplication.clipboard().setText("\n".join([*lines, "8944000000000000077", "rubbish"]))
     for view in _open(ui, "pasteDialog", button="pasteIdsButton"):
         yield view
-        ui.click(view.root.findChild(QWidget, "pasteFind"))
+        ui.press("pasteFind")
     ui.until(lambda: len(page.list.model.checks) == 37)
     combo = page.request.customer_combo
     ui.window.activateWindow()
@@ -192,7 +192,7 @@ def associate_views(ui: Ui) -> Iterator[View]:
 
     ui.desk.at_billing = {25: AtBilling.ENDED}
     ui.desk.orphans = (OrphanService(iccid_of(25), "88001", "12745550001", ""),)
-    ui.click(page.check.findChild(QWidget, "reread_BILLED_TO_ANOTHER"))
+    ui.press("reread_BILLED_TO_ANOTHER")
     yield from _open(ui, "rereadDialog", button="showRereadButton")
     page.list.info.hide()
     yield from _open(ui, "deviceRecordDialog", run=lambda: page._open_device(402))
@@ -299,7 +299,7 @@ def settings_views(ui: Ui) -> Iterator[View]:
     ui.idle()
     yield View("settings", ui.window)
     for view in _open(ui, "connectionDialog", button="changeDatabaseButton"):
-        ui.click(view.root.findChild(QWidget, "testConnectionButton"))
+        ui.press("testConnectionButton")
         ui.idle()
         yield view
     store = next(one for one in ui.window.findChildren(QPushButton) if one.text() == "Store secret…")
@@ -321,8 +321,7 @@ def window_views(ui: Ui) -> Iterator[View]:
     ui.key(Qt.Key.Key_Escape)
     for view in _open(ui, "helpDialog", run=ui.window.show_help):
         yield view
-        tabs = view.root.findChild(QTabWidget, "helpTabs")
-        tabs.setCurrentIndex(1)
+        ui.find(QTabWidget, "helpTabs").setCurrentIndex(1)
         yield replace(view, name="helpDialog-terms")
     yield from _open(ui, "closingDialog", run=ui.window.close)
     ui.window.toast.show_message(
@@ -331,7 +330,7 @@ def window_views(ui: Ui) -> Iterator[View]:
     ui.idle()
     yield View("toast", ui.window)
     ui.window.toast.hide()
-    shown = ui.window._stack.currentWidget()
+    shown = ui.window.page(ASSOCIATE)
     ui.window.show_trouble(RuntimeError("The database desk.db is damaged."))
     ui.window._stack.setCurrentWidget(ui.window._opening)
     ui.idle()

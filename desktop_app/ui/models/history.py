@@ -76,9 +76,9 @@ class DeviceHistoryModel(GrowingModel[HistoryRow]):
         columns = (
             Column("when", self.tr("When"), width_of("2026-11-24 00:00")),
             Column("iccid", self.tr("ICCID"), width_of("0" * 20)),
-            Column("what", self.tr("What"), 250, stretch=3),
+            Column("what", self.tr("What"), 250, stretch=8),
             Column("tracking_number", self.tr("Tracking no."), width_of("AJ-20261124-0000"), rank=2),
-            Column("customer", self.tr("Customer"), 170, stretch=2, rank=1),
+            Column("customer", self.tr("Customer"), 170, stretch=1, rank=1),
             Column("reason", self.tr("Reason"), 110, stretch=1, rank=4),
             Column("operator", self.tr("Operator"), 110, rank=3),
         )

@@ -17,10 +17,11 @@ def join(place: QWidget, parts: Iterable[QWidget]) -> None:
     """Has Tab come to ``parts``, in this order, where it comes by ``place``, which itself need not take the focus."""
     wanted = list(parts)
     before = place.previousInFocusChain()
-    while before is not place and (before in wanted or not before.focusPolicy() & Qt.FocusPolicy.TabFocus):
+    while before is not None and before is not place:
+        if before.focusPolicy() & Qt.FocusPolicy.TabFocus and before not in wanted:
+            in_order([before, *wanted])
+            return
         before = before.previousInFocusChain()
-    if before is not place:  # else nothing else is there yet
-        in_order([before, *wanted])
 
 
 def in_order(widgets: Iterable[QWidget]) -> None:

@@ -38,8 +38,9 @@ PROBLEMS = ("NOT_FOUND", "AMBIGUOUS", "UNREADABLE", "DUPLICATE")
 def summary(located: Located, source: str) -> tuple[str, str]:
     """Title and rest of the message about pasted or imported lines, such as "3 not found · 1 duplicate"."""
     found = len(unpack(located.packed))
-    title = words.translate("paste", "{source} {asked} IDs: {found} found and selected").format(
-        source=source, asked=words.number(located.asked), found=words.number(found)
+    ids = words.translate("paste", "1 ID") if located.asked == 1 else words.translate("paste", "{n} IDs")
+    title = words.translate("paste", "{source} {ids}: {found} found and selected").format(
+        source=source, ids=ids.format(n=words.number(located.asked)), found=words.number(found)
     )
     counts = ((code, located.count(code)) for code in PROBLEMS)
     return title, " · ".join(f"{words.number(count)} {problem_words(code)}" for code, count in counts if count)
