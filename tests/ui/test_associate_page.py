@@ -9,7 +9,7 @@ from datetime import date
 import pytest
 from PySide6.QtCore import QDate, QPoint, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QComboBox, QFileDialog, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QComboBox, QFileDialog, QLabel, QPlainTextEdit, QWidget
 
 from desktop_app.association.errors import RequestRefused
 from desktop_app.association.model import CarrierPlanChoice, DeviceStatus, PickedDevices, pack, unpack
@@ -260,6 +260,22 @@ def choose_file(ui, path):
     dialog = ui.find(QFileDialog, "fileDialog")
     dialog.fileSelected.emit(str(path))
     dialog.reject()
+
+
+def test_a_very_long_list_does_not_go_through_the_field(ui):
+    """Half a million lines in a text field hold the window up for seconds; all of them are looked for all the same."""
+    known = [iccid_of(number) for number in range(1, 1_001)]
+    QGuiApplication.clipboard().setText("\n".join([*known, *(f"89449{number:014d}" for number in range(30_000))]))
+    ui.press("pasteIdsButton")
+    edit = ui.find(QPlainTextEdit, "pasteEdit")
+    assert edit.isReadOnly()
+    assert edit.blockCount() == 200
+    told = [label.text() for label in ui.find(QWidget, "pasteDialog").findChildren(QLabel)]
+    assert "31,000 lines are in the clipboard and will be looked for; the first 200 are shown." in told
+    ui.until(edit.isActiveWindow)
+    ui.qtbot.keyClick(edit, Qt.Key.Key_Return, CTRL)
+    ui.until(lambda: len(ui.associate.list.model.checks) == 1_000)
+    assert info(ui) == "Pasted 31,000 IDs: 1,000 found and selected 30,000 not found"
 
 
 def test_import_of_a_file(ui, tmp_path):

@@ -28,7 +28,7 @@ from desktop_app.ui.models.devices import Verdict
 from desktop_app.ui.pages.associate.check_flow import CheckFlow, CheckState
 from desktop_app.ui.pages.associate.check_panel import CheckPanel
 from desktop_app.ui.pages.associate.device_list import DeviceListPanel
-from desktop_app.ui.pages.associate.paste import LinesDialog, PasteDialog, summary
+from desktop_app.ui.pages.associate.paste import LinesDialog, PasteDialog, lines_of, summary
 from desktop_app.ui.pages.associate.request_panel import RequestPanel
 from desktop_app.ui.pages.associate.two_scrolls import TwoScrolls
 from desktop_app.ui.pages.device_record import DeviceRecordDialog
@@ -248,7 +248,7 @@ class AssociatePage(Page):
 
     def paste(self) -> None:
         """Asks for identifiers, finds and selects their devices."""
-        PasteDialog(self, lambda lines: self._locate(self.tr("Pasted"), lambda: lines)).open()
+        PasteDialog(self, lambda text: self._locate(self.tr("Pasted"), lambda: lines_of(text))).open()
 
     def import_file(self) -> None:
         """Asks for a file of identifiers, finds and selects their devices."""

@@ -19,6 +19,9 @@ from desktop_app.ui.widgets.table import Cell, Column, RowModel, TableView, widt
 
 #: The clipboard is only offered if it is shorter than this many characters (a million identifiers).
 MOST_CLIPBOARD = 25_000_000
+#: What is longer is not put into the field, which would hold up the window: its beginning is shown.
+MOST_EDITED = 400_000
+SHOWN_LINES = 200
 
 
 def problem_words(code: str) -> str:
@@ -46,10 +49,16 @@ def summary(located: Located, source: str) -> tuple[str, str]:
     return title, " · ".join(f"{words.number(count)} {problem_words(code)}" for code, count in counts if count)
 
 
+def lines_of(text: str) -> tuple[str, ...]:
+    """The lines that are not empty. For a million of them this takes a while: off the UI thread."""
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
 class PasteDialog(Dialog):
     """Asks for identifiers, one a line; what the clipboard holds is there already."""
 
-    def __init__(self, parent: QWidget, then: Callable[[tuple[str, ...]], None]) -> None:
+    def __init__(self, parent: QWidget, then: Callable[[str], None]) -> None:
+        """``then`` is given the text, of which :func:`lines_of` makes the lines."""
         super().__init__(parent, self.tr("Paste IDs"), "pasteDialog", width=520)
         self._then = then
         self.edit = QPlainTextEdit()
@@ -66,28 +75,35 @@ class PasteDialog(Dialog):
         self._find.setToolTip(self.tr("Ctrl+Enter"))
         for keys in ("Ctrl+Return", "Ctrl+Enter"):
             QShortcut(QKeySequence(keys), self).activated.connect(self._go)
+        self._long = ""  # what is too long for the field
         clipboard = QGuiApplication.clipboard().text()
-        if len(clipboard) <= MOST_CLIPBOARD:
+        if len(clipboard) <= MOST_EDITED:
             self.edit.setPlainText(clipboard)
-        self.edit.textChanged.connect(self._counted)
-        self._counted()
+            self.edit.textChanged.connect(self._counted)
+            self._counted()
+        elif len(clipboard) <= MOST_CLIPBOARD:
+            self._show_long(clipboard)
         self.edit.selectAll()
         self.edit.setFocus()
 
-    def lines(self) -> tuple[str, ...]:
-        """The lines that are not empty."""
-        return tuple(line.strip() for line in self.edit.toPlainText().splitlines() if line.strip())
+    def _show_long(self, text: str) -> None:
+        self._long = text
+        self.edit.setPlainText("\n".join(text[:MOST_EDITED].splitlines()[:SHOWN_LINES]))
+        self.edit.setReadOnly(True)
+        shown = self.tr("{n} lines are in the clipboard and will be looked for; the first {shown} are shown.")
+        lines = words.number(text.rstrip().count("\n") + 1)
+        self._count.setText(shown.format(n=lines, shown=words.number(SHOWN_LINES)))
 
     def _counted(self) -> None:
-        count = len(self.lines())
+        count = len(lines_of(self.edit.toPlainText()))
         self._count.setText(self.tr("1 line") if count == 1 else self.tr("{n} lines").format(n=words.number(count)))
         self._find.setEnabled(count > 0)
 
     def _go(self) -> None:
-        lines = self.lines()
-        if lines:
+        text = self._long or self.edit.toPlainText()
+        if text.strip():
             self.accept()
-            self._then(lines)
+            self._then(text)
 
 
 class _LinesModel(RowModel):
