@@ -34,7 +34,7 @@ from desktop_app.ui.widgets.table import TableView
 from desktop_app.ui.widgets.toast import Toast
 from tests.ui.conftest import opened
 from tests.ui.test_theme import contrast
-from tests.ui.views import desk_with_jobs, views
+from tests.ui.views import desk_with_jobs, settle, views
 
 TEXT, EDGE = 4.5, 3.0
 #: Twice as large: every stroke has pixels of its full colour then.
@@ -167,6 +167,7 @@ def test_contrast_in_the_pixels_of_every_view(qtbot, qapp, mode):
         for view in views(ui):
             if isinstance(view.root, QMenu | QFileDialog):
                 continue
+            settle(ui)
             image = painted(view.root)
             looked_at += sum(1 for _ in texts(view.root))
             for fault in (*weak_texts(view.root, image), *weak_edges(view.root, image)):

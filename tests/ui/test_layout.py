@@ -12,7 +12,6 @@ import pytest
 from PySide6.QtCore import QPoint, QRect
 from PySide6.QtWidgets import (
     QAbstractButton,
-    QApplication,
     QCheckBox,
     QComboBox,
     QFileDialog,
@@ -38,7 +37,7 @@ from desktop_app.ui.widgets.labels import ElidedLabel, StatusLabel
 from desktop_app.ui.widgets.table import RowDelegate, TableView
 from desktop_app.ui.widgets.toast import Toast
 from tests.ui.conftest import Ui, opened
-from tests.ui.views import desk_with_jobs, views
+from tests.ui.views import desk_with_jobs, settle, views
 
 ROOT = Path(__file__).parents[2]
 SIZES = ((1440, 900), (1100, 700))
@@ -206,9 +205,7 @@ def look_at_everything(ui: Ui, mode: ThemeMode, sizes: tuple[tuple[int, int], ..
     for view in views(ui):
         for size in sizes if view.root is ui.window else sizes[-1:]:
             ui.window.resize(*size)
-            ui.idle()
-            for _ in range(3):
-                QApplication.processEvents()  # what is laid out later
+            settle(ui)
             for fault in faults(view.root):
                 found.setdefault(fault, []).append(f"{view.name} {size[0]}×{size[1]}")
         ui.window.resize(*sizes[0])

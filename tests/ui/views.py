@@ -105,6 +105,13 @@ def views(ui: Ui) -> Iterator[View]:
     yield from window_views(ui)
 
 
+def settle(ui: Ui) -> None:
+    """Waits until what was answered last is laid out too: some of it is, a turn of the event loop later."""
+    ui.idle()
+    for _ in range(5):
+        ui.qtbot.wait(1)
+
+
 def _dialog(ui: Ui, name: str) -> QWidget:
     ui.until(lambda: any(one.isVisible() for one in ui.window.findChildren(QDialog, name)))
     ui.idle()
