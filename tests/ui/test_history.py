@@ -24,6 +24,7 @@ def page(ui):
     ui.press("navHistory")
     ui.history.period.setCurrentIndex(ALL_OF_THE_TIME)
     ui.until(lambda: ui.history.jobs.row_total() == 2)
+    ui.until(lambda: len(ui.window._finished) == 2)  # told, so that no toast comes over that of a test
     ui.idle()
     return ui.history
 
