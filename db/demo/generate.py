@@ -14,7 +14,7 @@ from db.demo.master_data import LEAST_CUSTOMERS, write_master_data
 from db.demo.past_jobs import plan_jobs, write_jobs, write_record
 from db.dialects import count_rows_for_plans
 from db.procedures import record_across_providers
-from db.schema import customer, device
+from db.schema import billing_credential, customer, device, rate_plan, service_provider
 from desktop_app.association.errors import RequestRefused
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def generate(
         today: the date that everything is dated back from; None: the business date.
 
     Raises:
-        RequestRefused: there are devices or customers in it already.
+        RequestRefused: there are devices or master data in it already.
         ValueError: too few devices or customers to show every case.
     """
 
@@ -76,11 +76,11 @@ def generate(
 
 
 def _refuse_used(uow: UnitOfWork) -> None:
-    for table in (device, customer):
+    for table in (device, customer, service_provider, rate_plan, billing_credential):
         if uow.connection.scalar(select(func.count()).select_from(table)):
             raise RequestRefused(
                 "DATABASE_NOT_EMPTY",
-                "There are devices or customers in the database already; demo data go into an empty one only.",
+                "There are devices or master data in the database already; demo data go into an empty one only.",
                 "Name a new database in DATABASE_URL, or another folder in DATA_DIR.",
             )
 

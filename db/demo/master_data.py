@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, select, update
 
 from db.bulk import explicit_ids, insert_rows
 from db.demo.names import (
@@ -388,11 +388,11 @@ def _set_default_plans(uow: UnitOfWork, defaults: list[tuple[int, int]]) -> None
 def _operators(uow: UnitOfWork, draft: MasterDraft, at: datetime) -> None:
     """Viewer, operator, limited; administrators are not made here: the first start makes one."""
     names = {"viewer": "Vera Viewer", "operator": "Otto Operator", "limited": "Lena Limited"}
-    rows = [(number, login, name, False, True, at) for number, (login, name) in enumerate(names.items(), 1)]
-    columns = ("id", "login", "name", "is_administrator", "is_active", "created_at")
-    with explicit_ids(uow, operator):
-        insert_rows(uow, operator, columns, rows)
-    draft.operator_ids = {row[1]: row[0] for row in rows}
+    ids = select(operator.c.login, operator.c.id)
+    there = set(uow.connection.scalars(select(operator.c.login)))  # whoever made the database is its administrator
+    rows = [(login, name, False, True, at) for login, name in names.items() if login not in there]
+    insert_rows(uow, operator, ("login", "name", "is_administrator", "is_active", "created_at"), rows)
+    draft.operator_ids = {login: number for login, number in uow.connection.execute(ids) if login in names}
     grants: list[tuple[int, str, int | None]] = [
         (draft.operator_ids["viewer"], "view", None),
         (draft.operator_ids["operator"], "associate", None),

@@ -79,6 +79,21 @@ def test_demo_data_go_into_an_empty_database_only(demo: Program) -> None:
     assert demo("db", "demo", "--if-empty", "--json").json["devices"] == 0
 
 
+def test_demo_data_go_into_a_database_that_somebody_has_made(program: Program) -> None:
+    assert program("db", "upgrade").code == 0
+    assert program("jobs").code == 0, "who makes a database is its administrator"
+    assert program("db", "demo", "--devices", 600, "--json").json["devices"] == 600
+    assert program("db", "check").code == 0
+
+
+def test_demo_data_do_not_go_among_master_data(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "service_providers.csv").write_text("code\nNORTHSTAR\n")
+    assert program("db", "upgrade").code == 0
+    assert program("db", "import", tmp_path / "service_providers.csv").code == 0
+    refused = program("db", "demo", "--devices", 600, "--json")
+    assert (refused.code, refused.error["code"]) == (2, "DATABASE_NOT_EMPTY")
+
+
 def test_missing_damaged_locked_and_foreign_databases_are_said(program: Program, tmp_path: Path) -> None:
     def code_of(name: str) -> tuple[int, str]:
         result = program("jobs", "--database-url", f"sqlite:///{tmp_path}/{name}", "--json")
