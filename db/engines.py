@@ -471,11 +471,18 @@ def _numbers(original: BaseException | None) -> set[int]:
     return {int(number) for number in re.findall(r"\((\d+)\)(?: \(SQL\w+\))?(?=$|; \[)", str(arguments[1]))}
 
 
+def first_line(original: BaseException | None) -> str:
+    """The first line of what the driver says; "" where it says nothing."""
+    arguments: tuple[object, ...] = getattr(original, "args", ())
+    of_pyodbc = len(arguments) > 1 and not hasattr(original, "sqlstate")  # (state, text), shown as a tuple
+    return next(iter(str(arguments[1] if of_pyodbc else original or "").strip().splitlines()), "")
+
+
 def _reason(original: BaseException | None, url: str) -> str:
     """The driver's first line, without what must not be seen."""
-    first_line = next(iter(str(original or "").strip().splitlines()), "")
+    said = first_line(original)
     password = make_url(url).password
-    return first_line.replace(str(password), "***") if password else first_line
+    return said.replace(str(password), "***") if password else said
 
 
 def _sqlite_code(error: sqlite3.Error) -> int:

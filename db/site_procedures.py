@@ -18,7 +18,7 @@ from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from db import procedures
-from db.engines import as_environment_fault, as_wrapped, is_retryable
+from db.engines import as_environment_fault, as_wrapped, first_line, is_retryable
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
@@ -81,7 +81,7 @@ def call(uow: UnitOfWork, name: str, job_id: int) -> None:
         fault = as_environment_fault(wrapped, connection.engine.url.render_as_string(hide_password=False))
         if is_retryable(wrapped) or (fault is not None and fault.code not in _OWN_FAULTS):
             raise wrapped from error
-        raise ProcedureFailed(next(iter(str(error).strip().splitlines()), type(error).__name__)) from error
+        raise ProcedureFailed(first_line(error) or type(error).__name__) from error
 
 
 # --- the program's own, as text --------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
-from db.engines import is_data_error
+from db.engines import first_line, is_data_error
 from db.importing import devices, master, ownerships
 from db.importing.services import BILLING_SERVICES
 from db.importing.shape import Import, Part, Resolved, Staged, differs, never
@@ -106,7 +106,7 @@ def import_batch(
                 raise
             refused = error
     if len(rows) == 1:
-        why = next(iter(str(refused.orig if refused is not None else "").strip().splitlines()), "")
+        why = first_line(refused.orig if refused is not None else None)
         return BatchOutcome(wrong=((rows[0][0], "REFUSED_BY_DATABASE", why[:_LONGEST]),))
     middle = len(rows) // 2
     return import_batch(run, table, columns, rows[:middle], by) + import_batch(run, table, columns, rows[middle:], by)

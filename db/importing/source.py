@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from db.engines import as_environment_fault, shown, sqlite_path
+from db.engines import DEFAULT_DRIVER, as_environment_fault, first_line, shown, sqlite_path, with_driver
 from desktop_app.association.errors import EnvironmentFault, RequestRefused
 
 #: Rows that are fetched at a time.
@@ -46,11 +46,11 @@ class SourceDatabase:
             parsed = parsed.set(database=f"{path.as_uri()}?mode=ro", query={"uri": "true"})
         elif password:
             parsed = parsed.set(password=password)
-        self._url = parsed.render_as_string(hide_password=False)
-        self._shown_url = url
+        # A fault names the file, whatever it is opened with; and a password, to leave it out.
+        self._url = url if path is not None else parsed.render_as_string(hide_password=False)
         self.name = shown(url)
         try:
-            self._engine = create_engine(parsed)
+            self._engine = create_engine(_with_driver(parsed))
         except (ImportError, SQLAlchemyError) as error:
             raise RequestRefused(
                 "IMPORT_SOURCE_INVALID",
@@ -91,9 +91,11 @@ class SourceDatabase:
             fault = as_environment_fault(error, self._url)
             if fault is not None:
                 raise EnvironmentFault(
-                    f"IMPORT_SOURCE_{fault.code}", f"The source of the import: {fault.message}", fault.what_to_do
+                    f"IMPORT_SOURCE_{fault.code}",
+                    f"The source of the import: {fault.message}",
+                    _ADVICE.get(fault.code, fault.what_to_do),
                 ) from error
-            why = next(iter(str(error.orig).strip().splitlines()), "")
+            why = first_line(error.orig)
             raise RequestRefused(
                 "IMPORT_SELECT_FAILED",
                 f"The source {self.name} cannot execute a statement of the mapping file: {why}.",
@@ -101,6 +103,30 @@ class SourceDatabase:
             ) from error
 
 
-_URL_ADVICE = (
-    "Write it as sqlite:///PATH, postgresql+psycopg://USER@HOST/NAME or mssql+pyodbc://USER@HOST/NAME?driver=…."
-)
+def _with_driver(url: URL) -> URL:
+    if url.get_backend_name() != "mssql" or url.get_driver_name() != "pyodbc":
+        return url
+    import pyodbc  # type: ignore[import-not-found]
+
+    return with_driver(url, pyodbc.drivers)
+
+
+#: What to do where a fault of the program's own database would be mended elsewhere.
+_ADVICE = {
+    "DATABASE_MISSING": "Correct the path of the source in the mapping file.",
+    "DATABASE_NOT_OPENED": "Correct the path of the source in the mapping file; this user must be able to read it.",
+    "DATABASE_NOT_A_DATABASE": "Correct the path of the source in the mapping file.",
+    "DATABASE_DAMAGED": "Have it mended, or name a sound copy of it as the source in the mapping file.",
+    "DATABASE_NOT_THERE": "Correct the name of the database of the source in the mapping file.",
+    "DATABASE_LOGIN_REFUSED": (
+        "Correct the user of the source in the mapping file, and give its password in the environment variable "
+        "ASSOCIATION_IMPORT_PASSWORD."
+    ),
+    "DATABASE_DRIVER_MISSING": (
+        f"Install Microsoft's {DEFAULT_DRIVER}, or name the driver that is there as driver=… in the source."
+    ),
+    "DATABASE_CERTIFICATE_REFUSED": (
+        "Have it signed by an authority that this machine trusts, or add TrustServerCertificate=yes to the source."
+    ),
+}
+_URL_ADVICE = "Write it as sqlite:///PATH, postgresql+psycopg://USER@HOST/NAME or mssql+pyodbc://USER@HOST/NAME."

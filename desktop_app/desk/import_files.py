@@ -2,7 +2,7 @@
 
 A CSV file is named after its table (``devices.csv``), a sheet of a workbook too; the mapping file is TOML::
 
-    source = "mssql+pyodbc://reader@old-server/Legacy?driver=ODBC+Driver+18+for+SQL+Server"
+    source = "mssql+pyodbc://reader@old-server/Legacy"
     [tables]
     customers = "SELECT AccountNo AS account_number, Name AS name FROM dbo.Customer"
 

@@ -29,9 +29,9 @@ from db.schema import (
     site,
 )
 from db.unit_of_work import Store
-from desktop_app.association.errors import RequestRefused
+from desktop_app.association.errors import EnvironmentFault, RequestRefused
 from desktop_app.association.model import ImportTable
-from desktop_app.desk.import_files import find_sources
+from desktop_app.desk.import_files import PASSWORD_VARIABLE, find_sources
 from desktop_app.desk.importing import REJECT_COLUMNS, ImportReport, import_data
 from desktop_app.desk.seat import Seat
 from tests.helpers.databases import Databases
@@ -491,6 +491,28 @@ def test_a_mapping_file_that_cannot_be_used_is_refused(do: Do, tmp_path: Path) -
             do(tmp_path / "old.toml")
         assert refused.value.code == code
         assert "hush" not in f"{refused.value.message}{refused.value.what_to_do}"
+
+
+def test_a_source_that_cannot_be_opened_is_named_with_what_mends_it(
+    do: Do, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "none.db").write_text("no database at all", encoding="utf-8")
+    monkeypatch.setenv(PASSWORD_VARIABLE, "hush")
+    for source, code, words in (
+        (f"sqlite:///{tmp_path}/gone.db", "DATABASE_MISSING", (f"{tmp_path}/gone.db", "mapping file")),
+        (f"sqlite:///{tmp_path}/none.db", "DATABASE_NOT_A_DATABASE", (f"{tmp_path}/none.db", "mapping file")),
+        ("postgresql+psycopg://me@127.0.0.1:1/old", "DATABASE_UNREACHABLE", ("me:***@127.0.0.1",)),
+        ("mssql+pyodbc://me@127.0.0.1:1/old?driver=none", "DATABASE_DRIVER_MISSING", ("none", "in the source")),
+    ):
+        (tmp_path / "old.toml").write_text(
+            f'source = "{source}"\n[tables]\ndevices = "SELECT iccid FROM sim"\n', encoding="utf-8"
+        )
+        with pytest.raises(EnvironmentFault) as fault:
+            do(tmp_path / "old.toml")
+        said = f"{fault.value.message} {fault.value.what_to_do}"
+        assert fault.value.code == f"IMPORT_SOURCE_{code}"
+        assert not [word for word in words if word not in said], said
+        assert not [word for word in ("hush", "DATABASE_URL", "db upgrade", "('") if word in said], said
 
 
 def test_a_workbook_has_a_sheet_for_each_table(world: World, do: Do, tmp_path: Path) -> None:
