@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_, select
 from sqlalchemy.sql.elements import UnaryExpression
 
-from db.elapsed import whole_seconds
+from db.dialects import whole_seconds
 from db.open_jobs import IS_OPEN
 from db.operators import sees
 from db.schema import (

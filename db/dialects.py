@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import Connection, Table, false, func, select, text
+from sqlalchemy import BigInteger, ColumnElement, Connection, Table, false, func, select, text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 #: Hints for SQL Server's reads before a compare-and-set; they only make it quicker, as SKIP LOCKED does on PostgreSQL.
 LOCK_FREE_ROWS = "WITH (UPDLOCK, READPAST)"
@@ -26,6 +29,58 @@ _OPERATORS_RIGHTS = (
     ("INSERT", "device_history"),
     ("INSERT", "audit_entry"),
 )
+
+
+class whole_seconds(FunctionElement[int]):  # noqa: N801 - it is written like the functions of the database
+    """``whole_seconds(from, to)``: whole seconds from one stored instant to a later one."""
+
+    name = "whole_seconds"
+    type = BigInteger()
+    inherit_cache = True
+
+    def __init__(self, begin: ColumnElement[Any], end: ColumnElement[Any]) -> None:
+        super().__init__(begin, end)
+
+
+@compiles(whole_seconds)
+def _seconds_on_sqlite(element: whole_seconds, compiler: Any, **given: Any) -> str:
+    begin, end = (compiler.process(clause, **given) for clause in element.clauses)
+    return f"(CAST(strftime('%s', {end}) AS INTEGER) - CAST(strftime('%s', {begin}) AS INTEGER))"
+
+
+@compiles(whole_seconds, "postgresql")
+def _seconds_on_postgresql(element: whole_seconds, compiler: Any, **given: Any) -> str:
+    begin, end = (compiler.process(clause, **given) for clause in element.clauses)
+    return f"CAST(floor(extract(epoch FROM ({end}) - ({begin}))) AS BIGINT)"
+
+
+@compiles(whole_seconds, "mssql")
+def _seconds_on_sql_server(element: whole_seconds, compiler: Any, **given: Any) -> str:
+    begin, end = (compiler.process(clause, **given) for clause in element.clauses)
+    return f"DATEDIFF(second, {begin}, {end})"
+
+
+class letter_by_letter(FunctionElement[Any]):  # noqa: N801 - as above
+    """``letter_by_letter(text)``: the text, compared with regard to capitals, which SQL Server else takes for equal."""
+
+    name = "letter_by_letter"
+    inherit_cache = True
+
+    def __init__(self, text: ColumnElement[Any]) -> None:
+        super().__init__(text)
+        self.type = text.type
+
+
+@compiles(letter_by_letter)
+def _as_it_is(element: letter_by_letter, compiler: Any, **given: Any) -> str:
+    (clause,) = element.clauses
+    return str(compiler.process(clause, **given))
+
+
+@compiles(letter_by_letter, "mssql")
+def _by_its_code(element: letter_by_letter, compiler: Any, **given: Any) -> str:
+    (clause,) = element.clauses
+    return f"({compiler.process(clause, **given)}) COLLATE Latin1_General_BIN2"
 
 
 def database_clock(connection: Connection) -> datetime:

@@ -28,7 +28,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
 from db.engines import first_line, is_data_error
-from db.importing import devices, master, ownerships
+from db.importing import devices, master, ownerships, spelling
 from db.importing.services import BILLING_SERVICES
 from db.importing.shape import Import, Part, Resolved, Staged, differs, never
 from db.temporary import lines_table
@@ -116,7 +116,9 @@ def _write(
     uow: UnitOfWork, table: ImportTable, columns: Sequence[str], rows: Sequence[Row], by: Import
 ) -> BatchOutcome:
     part = PARTS[table]
-    resolved = part.resolve(uow, _stage(uow, part, columns, rows), by)
+    staged = _stage(uow, part, columns, rows)
+    spelling.as_here(uow, staged, part.names)
+    resolved = part.resolve(uow, staged, by)
     outcome = _work_out(uow, f"outcome_{part.table.name}", resolved)
     counted = _count(uow, outcome)
     if resolved.before is not None and counted.changed:

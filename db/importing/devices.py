@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Boolean, Date, FromClause, Unicode, and_, func, literal
 
+from db.importing import spelling
 from db.importing.shape import Import, Part, Resolved, Settling, Staged, Wrong
 from db.schema import device, rate_plan, service_provider
 
@@ -109,4 +110,5 @@ DEVICES = Part(
         "carrier_rate_plan": Unicode(60),
     },
     _devices,
+    [spelling.service_providers(), spelling.carrier_rate_plans("carrier_rate_plan")],
 )

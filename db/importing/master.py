@@ -23,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from db.importing import spelling
 from db.importing.shape import Import, Part, Resolved, Settling, Staged, Wrong
 from db.schema import billing_credential, customer, rate_plan, service_provider, site
 from db.types import JsonText
@@ -217,11 +218,17 @@ def _rate_plans(_uow: UnitOfWork, staged: Staged, _by: Import) -> Resolved:
     )
 
 
-SERVICE_PROVIDERS = Part(service_provider, {"code": _CODE, "name": _NAME, "is_active": _FLAG}, _service_providers)
+SERVICE_PROVIDERS = Part(
+    service_provider,
+    {"code": _CODE, "name": _NAME, "is_active": _FLAG},
+    _service_providers,
+    [spelling.service_providers("code")],
+)
 BILLING_CREDENTIALS = Part(
     billing_credential,
     {"code": _LONG_CODE, "name": _NAME, "is_default": _FLAG, "is_active": _FLAG, "mapping": JsonText()},
     _billing_credentials,
+    [spelling.billing_credentials("code")],
 )
 CUSTOMERS = Part(
     customer,
@@ -238,9 +245,13 @@ CUSTOMERS = Part(
         "billing_customer_id": _CODE,
     },
     _customers,
+    [spelling.customers(), spelling.billing_credentials()],
 )
 CUSTOMER_DEFAULTS = Part(
-    customer, {"account_number": _CODE, "default_customer_rate_plan": _LONG_CODE}, _customer_defaults
+    customer,
+    {"account_number": _CODE, "default_customer_rate_plan": _LONG_CODE},
+    _customer_defaults,
+    [spelling.customers(), spelling.customer_rate_plans("default_customer_rate_plan")],
 )
 SITES = Part(
     site,
@@ -253,6 +264,7 @@ SITES = Part(
         "billing_address_id": _CODE,
     },
     _sites,
+    [spelling.customers(), spelling.sites("code")],
     indexed=frozenset({"account_number"}),
 )
 RATE_PLANS = Part(
@@ -268,4 +280,5 @@ RATE_PLANS = Part(
         "is_active": _FLAG,
     },
     _rate_plans,
+    [spelling.service_providers(), spelling.rate_plans(), spelling.customers()],
 )

@@ -29,6 +29,7 @@ from sqlalchemy import (
     update,
 )
 
+from db.importing import spelling
 from db.importing.devices import DEVICE_KEY_TYPES, find_devices
 from db.importing.shape import Import, Part, Resolved, Settling, Staged, Wrong, differs, never
 from db.procedures import record_across_providers, sync_device_service_links
@@ -230,4 +231,10 @@ OWNERSHIPS = Part(
         "data_pool": Unicode(60),
     },
     _ownerships,
+    [
+        spelling.service_providers(),
+        spelling.customers(),
+        spelling.sites("site"),
+        spelling.customer_rate_plans("customer_rate_plan"),
+    ],
 )

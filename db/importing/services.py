@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Boolean, Date, Unicode, and_, case, false, func, literal, true
 
+from db.importing import spelling
 from db.importing.devices import DEVICE_KEY_TYPES, find_devices
 from db.importing.ownerships import after_writing, known_as, with_open_job
 from db.importing.shape import Import, Part, Resolved, Settling, Staged, Wrong
@@ -87,4 +88,5 @@ BILLING_SERVICES = Part(
         "ended_on": Date(),
     },
     _billing_services,
+    [spelling.service_providers(), spelling.billing_credentials(), spelling.customers()],
 )

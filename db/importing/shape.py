@@ -6,8 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, FromClause, Table, cast, func, literal, literal_column, null
+from sqlalchemy import ColumnElement, FromClause, String, Table, cast, func, literal, literal_column, null
 from sqlalchemy.types import TypeEngine
+
+from db.dialects import letter_by_letter
+from db.importing.spelling import Names
+from db.types import JsonText
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
@@ -129,7 +133,9 @@ def never() -> ColumnElement[bool]:
 
 
 def differs(one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether two values differ, where no value equals no value alone."""
+    """Whether two values differ, in capitals too, where no value equals no value alone."""
+    if isinstance(one.type, String | JsonText):
+        return letter_by_letter(one).is_distinct_from(letter_by_letter(other))
     return one.is_distinct_from(other)
 
 
@@ -141,10 +147,12 @@ class Part:
         table: what is written.
         types: every column that a file (or its reader) may give, with its type.
         resolve: brings a batch together with the database.
+        names: what the rows name, in an order in which each is spelled as here before another is looked for in it.
         indexed: columns of the batch by which its own rows are looked up again.
     """
 
     table: Table
     types: Mapping[str, TypeEngine[Any]]
     resolve: Callable[[UnitOfWork, Staged, Import], Resolved]
+    names: Sequence[Names]
     indexed: frozenset[str] = frozenset()

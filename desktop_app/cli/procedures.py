@@ -46,8 +46,18 @@ def procedures(
     """
     from desktop_app.bootstrap import administering
 
+    if dialect is not None and use:
+        raise RequestRefused(
+            "OPTIONS_TOGETHER",
+            "--dialect prints and changes nothing; --use changes what is called.",
+            "Give one of them at a time.",
+        )
     if dialect is not None:
         return _print(call, administering.procedures_text(dialect.value, _schema(schema)))
+    if schema is not None:
+        raise RequestRefused(
+            "OPTIONS_TOGETHER", "--schema goes with --dialect.", "Name the kind of server, too: --dialect mssql."
+        )
     in_use = administering.site_procedures(call.settings, call.flags.operator, dict(map(_named, use or ())))
     call.out.document({"procedures": in_use})
     call.out.table(

@@ -78,3 +78,6 @@ def test_procedures_and_roles_are_printed_for_the_administrator_of_a_server(prog
     refused = program("db", "procedures", "--use", "mark_device_changes_complete=dbo.x", "--json")
     assert (refused.code, refused.error["code"]) == (2, "PROCEDURES_NOT_SUPPORTED")
     assert program("db", "procedures", "--use", "nothing", "--json").error["code"] == "PROCEDURE_UNKNOWN"
+    for together in (("--dialect", "mssql", "--use", "mark_device_changes_complete=dbo.x"), ("--schema", "crm")):
+        refused = program("db", "procedures", *together, "--json")
+        assert (refused.code, refused.error["code"]) == (2, "OPTIONS_TOGETHER")

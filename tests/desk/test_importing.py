@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from db import operators
 from db.integrity import check
@@ -26,6 +27,7 @@ from db.schema import (
     device_ownership,
     device_service_link,
     rate_plan,
+    service_provider,
     site,
 )
 from db.unit_of_work import Store
@@ -119,14 +121,20 @@ WHOLE = {
 }
 
 
+def import_whole(store: Store, folder: Path, tables: dict[str, str]) -> ImportReport:
+    """Imports whole files in batches of two rows, as an administrator."""
+    folder.mkdir(exist_ok=True)
+    for name, text in tables.items():
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+    with ExitStack() as opened:
+        return import_data(Seat(store, "admin"), find_sources([folder], None, opened), folder / "r", batch=2)
+
+
 def test_everything_goes_into_an_empty_database_and_a_second_run_changes_nothing(store: Store, tmp_path: Path) -> None:
     store.run(lambda uow: operators.add_administrator(uow, "admin", "Ada"))
-    for name, text in WHOLE.items():
-        (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
 
     def run() -> ImportReport:
-        with ExitStack() as opened:
-            return import_data(Seat(store, "admin"), find_sources([tmp_path], None, opened), tmp_path / "r", batch=2)
+        return import_whole(store, tmp_path, WHOLE)
 
     assert counts(run()) == {
         "service_providers": (2, 0, 0, 0),
@@ -156,6 +164,41 @@ def test_everything_goes_into_an_empty_database_and_a_second_run_changes_nothing
         assert (found.search_name, found.default_customer_rate_plan_id is not None) == ("äcker", True)
         (credential,) = uow.connection.execute(billing_credential.select()).all()
         assert credential.mapping["plans"] == {"customer:F": {"product_id": 7}}
+
+
+def test_what_differs_in_capitals_alone_is_the_same_thing(store: Store, tmp_path: Path) -> None:
+    """On every server as on SQL Server: no second site ``depot`` beside ``DEPOT``; a name may change its capitals."""
+    store.run(lambda uow: operators.add_administrator(uow, "admin", "Ada"))
+    import_whole(store, tmp_path / "first", WHOLE)
+    again = import_whole(
+        store,
+        tmp_path / "again",
+        {
+            "service_providers": "code,name\nn,NORTHSTAR\n",
+            "billing_credentials": "code,is_default\nOLD,yes\n",
+            "customers": "account_number,name,billing_credential,default_customer_rate_plan\n1,Äcker,Old,f\n",
+            "sites": "account_number,code,name\n1,depot,depot\n",
+            "rate_plans": "kind,service_provider,code,account_number\ncarrier,n,c,\ncustomer,,f,1\n",
+            "devices": DEVICES + f"n,{iccid(1)},active,D1,2026-11-01,c,12745550001,\n",
+            "ownerships": OWNERSHIPS + f"n,{iccid(1)},1,depot,2026-11-01,f\n",
+            "billing_services": SERVICES + f"OLD,S1,n,{iccid(1)},1,,\n",
+        },
+    )
+    assert counts(again) == {
+        "service_providers": (0, 1, 0, 0),
+        "billing_credentials": (0, 0, 1, 0),
+        "customers": (0, 0, 1, 0),
+        "sites": (0, 1, 0, 0),
+        "rate_plans": (0, 0, 2, 0),
+        "customer_defaults": (0, 0, 1, 0),
+        "devices": (0, 0, 1, 0),
+        "ownerships": (0, 0, 1, 0),
+        "billing_services": (0, 0, 1, 0),
+    }
+    with store.read() as uow:
+        assert set(uow.connection.scalars(select(service_provider.c.name))) == {"NORTHSTAR", "H"}
+        assert set(uow.connection.scalars(select(site.c.code))) == {"HO", "DEPOT"}
+        assert set(uow.connection.scalars(select(site.c.name))) == {"HO", "depot"}
 
 
 def test_only_what_the_file_says_and_only_what_differs_is_changed(world: World, do: Do) -> None:
