@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table, bindparam, insert, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Insert, Table, Update, bindparam, insert, update
 from sqlalchemy.schema import CreateIndex, DropIndex
 
 from db import dialects
@@ -43,18 +42,9 @@ def insert_rows(uow: UnitOfWork, table: Table, columns: Sequence[str], rows: Ite
             soon as the unit of work (or the savepoint around the call) is rolled back.
     """
     connection = uow.connection
-    converted = _converted(connection, table, columns, rows)
-    if uow.dialect == "postgresql":
-        return _copy(connection, table, columns, converted)
-    if uow.dialect == "sqlite":
-        return _execute_many(connection, table, columns, converted)
-    count = 0
-    # The dialect converts values itself here; fast_executemany is switched on for the engine.
-    remaining = iter(rows)
-    while chunk := [dict(zip(columns, row, strict=True)) for row in islice(remaining, _CHUNK)]:
-        connection.execute(insert(table), chunk)
-        count += len(chunk)
-    return count
+    if not dialects.takes_values_of_the_driver(connection):
+        return _execute_many(connection, insert(table), columns, rows)
+    return dialects.insert_values(connection, table, columns, _converted(connection, table, columns, rows), _CHUNK)
 
 
 def update_rows(
@@ -70,26 +60,17 @@ def update_rows(
         rows: one tuple for each row: the values of ``columns``, then those of ``keys``.
     """
     connection = uow.connection
-    if uow.dialect == "mssql":
-        # The dialect converts values itself here.
+    if not dialects.takes_values_of_the_driver(connection):
         names = [*(f"to_{name}" for name in columns), *(f"of_{name}" for name in keys)]
         statement = (
             update(table)
             .where(*(table.c[name] == bindparam(f"of_{name}") for name in keys))
             .values({name: bindparam(f"to_{name}", type_=table.c[name].type) for name in columns})
         )
-        remaining = iter(rows)
-        while chunk := [dict(zip(names, row, strict=True)) for row in islice(remaining, _CHUNK)]:
-            connection.execute(statement, chunk)
+        _execute_many(connection, statement, names, rows)
         return
-    mark = "?" if uow.dialect == "sqlite" else "%s"
-    quote = connection.dialect.identifier_preparer.quote
-    name = connection.dialect.identifier_preparer.format_table(table)
-    sets = ", ".join(f"{quote(column)} = {mark}" for column in columns)
-    where = " AND ".join(f"{quote(key)} = {mark}" for key in keys)
-    remaining = iter(_converted(connection, table, [*columns, *keys], rows))
-    while chunk_of_rows := list(islice(remaining, _CHUNK)):
-        connection.exec_driver_sql(f"UPDATE {name} SET {sets} WHERE {where}", chunk_of_rows)  # noqa: S608 - our own names
+    converted = _converted(connection, table, [*columns, *keys], rows)
+    dialects.update_values(connection, table, keys, columns, converted, _CHUNK)
 
 
 @contextmanager
@@ -111,6 +92,16 @@ def indexes_at_rest(uow: UnitOfWork, table: Table) -> Iterator[None]:
     yield
     for index in indexes:
         uow.connection.execute(CreateIndex(index))
+
+
+def _execute_many(connection: Connection, statement: Insert | Update, names: Sequence[str], rows: Iterable[Row]) -> int:
+    """Chunk by chunk; SQLAlchemy converts the values."""
+    count = 0
+    remaining = iter(rows)
+    while chunk := [dict(zip(names, row, strict=True)) for row in islice(remaining, _CHUNK)]:
+        connection.execute(statement, chunk)
+        count += len(chunk)
+    return count
 
 
 def _converted(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Row]) -> Iterable[Row]:
@@ -147,45 +138,3 @@ def _convert(rows: Iterable[Row], converters: list[tuple[int, Callable[[Any], An
         for position, convert in converters:
             values[position] = convert(values[position])
         yield tuple(values)
-
-
-def _names(connection: Connection, table: Table, columns: Sequence[str]) -> tuple[str, str]:
-    preparer = connection.dialect.identifier_preparer
-    return preparer.format_table(table), ", ".join(preparer.quote(table.c[name].name) for name in columns)
-
-
-def _execute_many(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Row]) -> int:
-    name, names = _names(connection, table, columns)
-    statement = f"INSERT INTO {name} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - our own names
-    count = 0
-    remaining = iter(rows)
-    while chunk := list(islice(remaining, _CHUNK)):
-        connection.exec_driver_sql(statement, chunk)
-        count += len(chunk)
-    return count
-
-
-def _copy(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Row]) -> int:
-    name, names = _names(connection, table, columns)
-    statement = f"COPY {name} ({names}) FROM STDIN"
-    driver: Any = connection.connection.driver_connection
-    count = 0
-    try:
-        with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(row)
-                count += 1
-    except connection.dialect.loaded_dbapi.Error as error:
-        # The driver is spoken to directly here: its errors are put into the same clothes as all others'.
-        lost = bool(driver.closed)
-        if lost:
-            connection.invalidate(error)
-        raise DBAPIError.instance(
-            statement,
-            None,
-            error,
-            connection.dialect.loaded_dbapi.Error,
-            connection_invalidated=lost,
-            dialect=connection.dialect,
-        ) from error
-    return count

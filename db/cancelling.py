@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,16 +9,14 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select
-from sqlalchemy.exc import DBAPIError
 
+from db.dialects import Interrupted, interruptible
 from db.engines import as_wrapped
 from desktop_app.association.errors import Cancelled
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
 
-#: SQLite asks after so many of its instructions: every few milliseconds.
-_INSTRUCTIONS = 100_000
 #: Rows that are fetched between two questions.
 _CHUNK = 20_000
 
@@ -33,19 +30,11 @@ def cancellable(uow: UnitOfWork, cancelled: Callable[[], bool]) -> Iterator[None
     """
     if cancelled():
         raise Cancelled
-    driver: Any = uow.connection.connection.driver_connection
-    if not isinstance(driver, sqlite3.Connection):
-        yield
-        return
-    driver.set_progress_handler(lambda: 1 if cancelled() else 0, _INSTRUCTIONS)
     try:
-        yield
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
-            raise Cancelled from error
-        raise
-    finally:
-        driver.set_progress_handler(None, 0)
+        with interruptible(uow.connection, lambda: not cancelled()):
+            yield
+    except Interrupted as interrupted:
+        raise Cancelled from interrupted
 
 
 def all_ids(uow: UnitOfWork, statement: Select[tuple[int]], cancelled: Callable[[], bool]) -> array[int]:

@@ -1,24 +1,46 @@
-"""What SQLite, PostgreSQL and SQL Server do not say in the same words.
+"""What SQLite, PostgreSQL and SQL Server do not say in the same words: the one module that tells them apart.
 
-Everything else in ``db`` is written once, in SQLAlchemy's expressions. How the servers are opened and what their errors
-mean is in :mod:`db.engines`, how values are stored in :mod:`db.types`, many rows at once in :mod:`db.bulk`.
+Everything else in ``db`` is written once, in SQLAlchemy's expressions, and asks here. Beside it stand only what is of a
+server itself: how it is connected to and what its errors mean (:mod:`db.engines`, :mod:`db.connections`,
+:mod:`db.trying`), and the texts for its administrator (:mod:`db.roles`, :mod:`db.site_procedures`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Table, false, func, select, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Integer,
+    MetaData,
+    Select,
+    String,
+    Table,
+    Unicode,
+    UnicodeText,
+    false,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.dialects import mssql, postgresql
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
 
-#: Hints for SQL Server's reads before a compare-and-set; they only make it quicker, as SKIP LOCKED does on PostgreSQL.
-LOCK_FREE_ROWS = "WITH (UPDLOCK, READPAST)"
-LOCK_ROWS = "WITH (UPDLOCK)"
-
+#: Instructions of SQLite between two questions whether a statement is still wanted: some milliseconds.
+_INSTRUCTIONS = 100_000
 #: Any number will do, as long as nobody else's program locks the same one ("asso" in ASCII).
 _MIGRATION_LOCK = 0x6173736F
 #: One of each kind of what an operator's login does, see the operator role.
@@ -29,6 +51,72 @@ _OPERATORS_RIGHTS = (
     ("INSERT", "device_history"),
     ("INSERT", "audit_entry"),
 )
+
+
+#: Primary and foreign keys. SQLite only numbers rows of an INTEGER key by itself.
+KEY = BigInteger().with_variant(Integer, "sqlite")
+
+
+# --- how it is stored ------------------------------------------------------------------------------------------------
+
+
+def instant(dialect: Dialect) -> TypeEngine[Any]:
+    """The type of an instant in UTC with microseconds: ``DATETIME2(6)``, ``timestamptz``, or SQLite's text."""
+    if dialect.name == "mssql":
+        return mssql.DATETIME2(precision=6)  # type: ignore[no-untyped-call]
+    if dialect.name == "postgresql":
+        return postgresql.TIMESTAMP(timezone=True, precision=6)
+    return DateTime()
+
+
+def knows_time_zones(dialect: Dialect) -> bool:
+    """Whether the driver takes instants with their time zone."""
+    return dialect.name == "postgresql"
+
+
+def long_text(dialect: Dialect) -> TypeEngine[Any]:
+    """The type of a text of any length."""
+    # NVARCHAR(max): NTEXT, which SQLAlchemy takes for old servers, can neither be compared nor cut.
+    return mssql.NVARCHAR() if dialect.name == "mssql" else UnicodeText()
+
+
+def filtered(condition: ColumnElement[bool]) -> dict[str, Any]:
+    """Options of an index over the rows alone for which the condition holds."""
+    return {"sqlite_where": condition, "postgresql_where": condition, "mssql_where": condition}
+
+
+def temporary_table(dialect: str, name: str, columns: Iterable[Column[Any]]) -> Table:
+    """A table that is gone when the session ends; on PostgreSQL when the transaction does.
+
+    Args:
+        columns: plain ones, of no other table: type, ``primary_key``, ``index`` and ``nullable`` are kept.
+    """
+    # No naming convention: SQL Server keeps the constraint names of all sessions' temporary tables in one place.
+    return Table(
+        f"#tmp_{name}" if dialect == "mssql" else f"tmp_{name}",
+        MetaData(),
+        *(_temporary_column(column) for column in columns),
+        prefixes=[] if dialect == "mssql" else ["TEMPORARY"],
+        postgresql_on_commit="DROP",
+    )
+
+
+def _temporary_column(column: Column[Any]) -> Column[Any]:
+    kind = column.type
+    if isinstance(kind, String):
+        # tempdb has the server's collation, which need not be the database's; joining the two is an error.
+        kind = kind.with_variant(Unicode(kind.length, collation="DATABASE_DEFAULT"), "mssql")
+    return Column(
+        column.name,
+        kind,
+        primary_key=column.primary_key,
+        index=bool(column.index),
+        nullable=bool(column.nullable),
+        autoincrement=False,
+    )
+
+
+# --- how it is said --------------------------------------------------------------------------------------------------
 
 
 class whole_seconds(FunctionElement[int]):  # noqa: N801 - it is written like the functions of the database
@@ -83,6 +171,17 @@ def _by_its_code(element: letter_by_letter, compiler: Any, **given: Any) -> str:
     return f"({compiler.process(clause, **given)}) COLLATE Latin1_General_BIN2"
 
 
+def locking(statement: Select[Any], table: Table, *, skip_locked: bool = False) -> Select[Any]:
+    """Rows of ``table`` locked until the end; it only makes a compare-and-set quicker, which decides alone.
+
+    Args:
+        skip_locked: leave out rows that somebody else has locked, instead of waiting for them.
+    """
+    # SQL Server's are hints of the table; SQLite has one writer at a time.
+    hint = "WITH (UPDLOCK, READPAST)" if skip_locked else "WITH (UPDLOCK)"
+    return statement.with_for_update(skip_locked=skip_locked, of=table).with_hint(table, hint, "mssql")
+
+
 def database_clock(connection: Connection) -> datetime:
     """The database's own clock, in UTC; the process's on SQLite, which has none of its own."""
     dialect = connection.dialect.name
@@ -118,6 +217,16 @@ def count_rows_for_plans(connection: Connection, table: Table | None = None) -> 
     if connection.dialect.name != "mssql":
         name = "" if table is None else " " + connection.dialect.identifier_preparer.format_table(table)
         connection.execute(text(f"ANALYZE{name}"))
+
+
+def plans_by_itself(connection: Connection) -> bool:
+    """Whether a table that was just filled is planned for as it is; PostgreSQL takes it for a handful of rows."""
+    return connection.dialect.name != "postgresql"
+
+
+def keeps_temporary_tables(connection: Connection) -> bool:
+    """Whether temporary tables outlive a commit; a rollback undoes them everywhere."""
+    return connection.dialect.name != "postgresql"
 
 
 def drop_temporary(connection: Connection, table: Table) -> None:
@@ -184,3 +293,156 @@ def missing_rights(connection: Connection) -> list[str]:
         for right, table in _OPERATORS_RIGHTS
         if not connection.scalar(asked, {"table": table, "right": right})
     ]
+
+
+def names_foreign_keys(connection: Connection) -> bool:
+    """Whether one can be taken away, and told by its name, while its table stays."""
+    return connection.dialect.name != "sqlite"
+
+
+def is_shared_with_others(connection: Connection) -> bool:
+    """Whether tables of other programs may live beside ours under names of their own; in a file there are only ours."""
+    return connection.dialect.name != "sqlite"
+
+
+@contextmanager
+def foreign_keys_at_rest(connection: Connection) -> Iterator[None]:
+    """SQLite changes a table by building it anew; with foreign keys on, dropping the old one deletes others' rows."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, sqlite3.Connection):
+        yield
+        return
+    driver.execute("PRAGMA foreign_keys=OFF")  # does nothing inside a transaction, so before it
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
+
+
+class Interrupted(Exception):
+    """A statement was ended because nobody waits for its rows any more."""
+
+
+@contextmanager
+def interruptible(connection: Connection, wanted: Callable[[], bool]) -> Iterator[None]:
+    """Inside, a statement ends soon after ``wanted`` says no; on servers it goes on to its end.
+
+    Raises:
+        Interrupted: it was ended.
+    """
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, sqlite3.Connection):
+        yield
+        return
+    driver.set_progress_handler(lambda: 0 if wanted() else 1, _INSTRUCTIONS)
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+            raise Interrupted from error
+        raise
+    finally:
+        driver.set_progress_handler(None, 0)
+
+
+# --- stored procedures -----------------------------------------------------------------------------------------------
+
+
+def has_procedures(dialect: str) -> bool:
+    """Whether there are stored procedures."""
+    return dialect != "sqlite"
+
+
+def call_of(connection: Connection, procedure: str) -> str:
+    """The statement, in the driver's words, that calls a stored procedure with one argument.
+
+    Args:
+        procedure: letters, digits and underscores, with dots between its parts.
+    """
+    if connection.dialect.name == "mssql":
+        return f"EXEC {'.'.join(f'[{part}]' for part in procedure.split('.'))} ?"
+    return f"CALL {procedure}(%s)"
+
+
+# --- many rows -------------------------------------------------------------------------------------------------------
+
+
+def takes_values_of_the_driver(connection: Connection) -> bool:
+    """Whether many rows go quickest past SQLAlchemy; with SQL Server its own way is as quick, by fast_executemany."""
+    return connection.dialect.name != "mssql"
+
+
+def insert_values(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[tuple[Any, ...]], chunk: int
+) -> int:
+    """Inserts rows whose values are the driver's already, by the quickest road; how many went in.
+
+    Args:
+        chunk: rows that the driver is handed at once.
+    """
+    name, names = _names(connection, table, columns)
+    if connection.dialect.name == "postgresql":
+        return _copy(connection, name, names, rows)
+    marks = ", ".join([_mark(connection)] * len(columns))
+    return _many(connection, f"INSERT INTO {name} ({names}) VALUES ({marks})", rows, chunk)  # noqa: S608 - our own names
+
+
+def update_values(
+    connection: Connection,
+    table: Table,
+    keys: Sequence[str],
+    columns: Sequence[str],
+    rows: Iterable[tuple[Any, ...]],
+    chunk: int,
+) -> None:
+    """Updates rows by their keys: the values of ``columns``, then those of ``keys``, the driver's already."""
+    quote = connection.dialect.identifier_preparer.quote
+    name = connection.dialect.identifier_preparer.format_table(table)
+    mark = _mark(connection)
+    sets = ", ".join(f"{quote(column)} = {mark}" for column in columns)
+    where = " AND ".join(f"{quote(key)} = {mark}" for key in keys)
+    _many(connection, f"UPDATE {name} SET {sets} WHERE {where}", rows, chunk)  # noqa: S608 - our own names
+
+
+def _mark(connection: Connection) -> str:
+    """What stands for a value in the driver's words."""
+    return "?" if connection.dialect.name == "sqlite" else "%s"
+
+
+def _many(connection: Connection, statement: str, rows: Iterable[tuple[Any, ...]], chunk: int) -> int:
+    count = 0
+    remaining = iter(rows)
+    while part := list(islice(remaining, chunk)):
+        connection.exec_driver_sql(statement, part)
+        count += len(part)
+    return count
+
+
+def _names(connection: Connection, table: Table, columns: Sequence[str]) -> tuple[str, str]:
+    preparer = connection.dialect.identifier_preparer
+    return preparer.format_table(table), ", ".join(preparer.quote(table.c[name].name) for name in columns)
+
+
+def _copy(connection: Connection, name: str, names: str, rows: Iterable[tuple[Any, ...]]) -> int:
+    statement = f"COPY {name} ({names}) FROM STDIN"
+    driver: Any = connection.connection.driver_connection
+    count = 0
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+                count += 1
+    except connection.dialect.loaded_dbapi.Error as error:
+        # The driver is spoken to directly here: its errors are put into the same clothes as all others'.
+        lost = bool(driver.closed)
+        if lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            statement,
+            None,
+            error,
+            connection.dialect.loaded_dbapi.Error,
+            connection_invalidated=lost,
+            dialect=connection.dialect,
+        ) from error
+    return count

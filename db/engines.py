@@ -145,6 +145,27 @@ def shown(url: str) -> str:
     return str(path) if path is not None else make_url(url).render_as_string(hide_password=True)
 
 
+def open_source(url: URL) -> Engine:
+    """Another database, of any kind whose driver is there, to read from; on SQLite its file is opened read-only.
+
+    Args:
+        url: with its password, where it needs one; readable, as :func:`sqlalchemy.engine.make_url` gives it.
+
+    Raises:
+        ImportError: its driver is not there.
+        SQLAlchemyError: no such kind of database.
+    """
+    backend = url.get_backend_name()
+    if backend == "sqlite" and (path := sqlite_path(url.render_as_string())) is not None:
+        # A mistyped path must not become an empty database.
+        url = url.set(database=f"{path.as_uri()}?mode=ro", query={"uri": "true"})
+    elif backend == "mssql" and url.get_driver_name() == "pyodbc":
+        import pyodbc  # type: ignore[import-not-found]
+
+        url = with_driver(url, pyodbc.drivers)
+    return create_engine(url)
+
+
 # --- how each is opened ----------------------------------------------------------------------------------------------
 
 
@@ -229,7 +250,7 @@ def _postgresql(url: URL, pool_size: int, lock_timeout_s: float) -> Engine:
 
 
 def _mssql(url: URL, pool_size: int, lock_timeout_s: float) -> Engine:
-    import pyodbc  # type: ignore[import-not-found]
+    import pyodbc
 
     # One pool is enough: the driver manager's own would keep connections that ours has thrown away as broken.
     pyodbc.pooling = False

@@ -116,7 +116,7 @@ def _missing(uow: UnitOfWork) -> Iterator[Violation]:
     indexes = {index["name"] for found in inspector.get_multi_indexes().values() for index in found}
     wanted = {str(index.name) for table in metadata.tables.values() for index in table.indexes}
     yield from _named("INDEX_MISSING", "index", sorted(wanted - indexes))
-    if uow.dialect != "sqlite":  # where a foreign key goes only together with its table
+    if dialects.names_foreign_keys(uow.connection):
         keys = {key["name"] for found in inspector.get_multi_foreign_keys().values() for key in found}
         wanted = {str(key.name) for table in metadata.tables.values() for key in table.foreign_key_constraints}
         yield from _named("FOREIGN_KEY_MISSING", "foreign key", sorted(wanted - keys))

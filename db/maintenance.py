@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from db.dialects import rows_without_parent, wait_for_migrations
+from db.dialects import foreign_keys_at_rest, is_shared_with_others, rows_without_parent, wait_for_migrations
 from db.engines import as_environment_fault, shown, sqlite_path
 from db.schema import metadata
 from db.unit_of_work import Store
@@ -215,9 +215,7 @@ def _state(connection: Connection) -> DatabaseState:
     # On PostgreSQL a statement that fails spoils the transaction, so the table is looked for before it is read.
     names = set(inspect(connection).get_table_names())
     if _VERSION_TABLE not in names:
-        # Alone in a file there are only our tables; on a server, others' may live beside ours under their own names.
-        alone = connection.dialect.name == "sqlite"
-        strange = names if alone else names & set(metadata.tables)
+        strange = names & set(metadata.tables) if is_shared_with_others(connection) else names
         return DatabaseState(Standing.FOREIGN if strange else Standing.NOTHING)
     revision = connection.execute(text(f"SELECT version_num FROM {_VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
     if revision is None and len(names) == 1:
@@ -309,7 +307,7 @@ def _migrating(store: Store) -> Iterator[Connection]:
         with ExitStack() as opened:
             with store.waiting():
                 connection = opened.enter_context(store.engines.write.connect())
-                opened.enter_context(_foreign_keys_at_rest(connection))
+                opened.enter_context(foreign_keys_at_rest(connection))
                 opened.enter_context(connection.begin())
                 wait_for_migrations(connection)
             yield connection
@@ -317,21 +315,6 @@ def _migrating(store: Store) -> Iterator[Connection]:
             assert not left, f"the migration leaves a row without its parent: {left[0]}"
     except DBAPIError as error:
         raise as_environment_fault(error, store.url) or error from error
-
-
-@contextmanager
-def _foreign_keys_at_rest(connection: Connection) -> Iterator[None]:
-    """SQLite changes a table by building it anew; with foreign keys on, dropping the old one deletes others' rows."""
-    if connection.dialect.name != "sqlite":
-        yield
-        return
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    driver.execute("PRAGMA foreign_keys=OFF")  # does nothing inside a transaction, so before it
-    try:
-        yield
-    finally:
-        driver.execute("PRAGMA foreign_keys=ON")
 
 
 def _config(connection: Connection) -> Config:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import and_, exists, insert, literal, null, select, true, update
 
-from db.dialects import LOCK_ROWS
+from db.dialects import locking
 from db.effects import HISTORY_COLUMNS
 from db.procedures import record_across_providers
 from db.schema import (
@@ -145,11 +145,12 @@ def _end(uow: UnitOfWork, ids: Collection[int], operator_login: str) -> dict[int
     now, today = uow.now(), uow.today()
     in_work = exists().where(_wo.device_id == _service.device_id, _wo.state.in_(_OPEN))
     rows = uow.connection.execute(
-        select(_service.id, _service.service_id)
-        .where(_service.id.in_(ids), _service.is_active == true(), ~in_work)
-        .order_by(_service.id)
-        .with_for_update(of=billing_service)  # somebody else may be re-reading the same one: it is ended once
-        .with_hint(billing_service, LOCK_ROWS, "mssql")
+        locking(  # somebody else may be re-reading the same one: it is ended once
+            select(_service.id, _service.service_id)
+            .where(_service.id.in_(ids), _service.is_active == true(), ~in_work)
+            .order_by(_service.id),
+            billing_service,
+        )
     )
     found = {row.id: row.service_id for row in rows}
     # Whoever submitted one of these devices while the lock was waited for is seen only now.

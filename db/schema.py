@@ -6,8 +6,6 @@ dates are calendar dates in the business time zone. ``changed_at`` and ``revisio
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -27,8 +25,8 @@ from sqlalchemy import (
     false,
     true,
 )
-from sqlalchemy.sql.elements import ColumnElement
 
+from db.dialects import filtered
 from db.types import JsonText, Key, UtcDateTime
 
 metadata = MetaData(
@@ -44,11 +42,6 @@ metadata = MetaData(
 
 def _id() -> Column[int]:
     return Column("id", Key, Identity(), primary_key=True)
-
-
-def _where(condition: ColumnElement[bool]) -> dict[str, Any]:
-    """The same filter of a filtered index for each of the three servers."""
-    return {"sqlite_where": condition, "postgresql_where": condition, "mssql_where": condition}
 
 
 # --- who and what there is -------------------------------------------------------------------------------------------
@@ -97,9 +90,9 @@ Index(
     rate_plan.c.service_provider_id,
     rate_plan.c.code,
     unique=True,
-    **_where(rate_plan.c.kind == "carrier"),
+    **filtered(rate_plan.c.kind == "carrier"),
 )
-Index("uq_rate_plan_customer_code", rate_plan.c.code, unique=True, **_where(rate_plan.c.kind == "customer"))
+Index("uq_rate_plan_customer_code", rate_plan.c.code, unique=True, **filtered(rate_plan.c.kind == "customer"))
 
 customer = Table(
     "customer",
@@ -123,7 +116,7 @@ Index(
     "uq_customer_account_number",
     customer.c.account_number,
     unique=True,
-    **_where(customer.c.account_number.is_not(None)),
+    **filtered(customer.c.account_number.is_not(None)),
 )
 Index("ix_customer_search_name", customer.c.search_name)
 
@@ -139,7 +132,7 @@ site = Table(
     Column("billing_address_id", Unicode(40)),  # the billing company's id of the site's address
     UniqueConstraint("customer_id", "code"),
 )
-Index("uq_site_default", site.c.customer_id, unique=True, **_where(site.c.is_default == true()))
+Index("uq_site_default", site.c.customer_id, unique=True, **filtered(site.c.is_default == true()))
 
 device = Table(
     "device",
@@ -194,17 +187,17 @@ Index(
     "uq_device_ownership_active",
     device_ownership.c.device_id,
     unique=True,
-    **_where(and_(device_ownership.c.state == "active", device_ownership.c.is_deleted == false())),
+    **filtered(and_(device_ownership.c.state == "active", device_ownership.c.is_deleted == false())),
 )
 Index(
     "uq_device_ownership_scheduled",
     device_ownership.c.device_id,
     unique=True,
-    **_where(and_(device_ownership.c.state == "scheduled", device_ownership.c.is_deleted == false())),
+    **filtered(and_(device_ownership.c.state == "scheduled", device_ownership.c.is_deleted == false())),
 )
 Index("ix_device_ownership_device_id", device_ownership.c.device_id)
 Index("ix_device_ownership_customer_id", device_ownership.c.customer_id, device_ownership.c.state)
-Index("ix_device_ownership_due", device_ownership.c.effective_from, **_where(device_ownership.c.state == "scheduled"))
+Index("ix_device_ownership_due", device_ownership.c.effective_from, **filtered(device_ownership.c.state == "scheduled"))
 
 # --- billing ---------------------------------------------------------------------------------------------------------
 
@@ -229,7 +222,7 @@ Index(
     "uq_billing_service_reference",
     billing_service.c.reference,
     unique=True,
-    **_where(billing_service.c.reference.is_not(None)),
+    **filtered(billing_service.c.reference.is_not(None)),
 )
 Index("ix_billing_service_device_id", billing_service.c.device_id)
 
@@ -247,7 +240,7 @@ Index(
     device_service_link.c.device_id,
     device_service_link.c.billing_service_id,
     unique=True,
-    **_where(device_service_link.c.closed_at.is_(None)),
+    **filtered(device_service_link.c.closed_at.is_(None)),
 )
 
 # --- operators -------------------------------------------------------------------------------------------------------
@@ -328,7 +321,7 @@ Index("ix_job_finished_at", job.c.finished_at)
 Index("ix_job_operator_login", job.c.operator_login, job.c.finished_at)
 #: Jobs that are not over.
 OPEN_JOBS = ("queued", "running", "paused", "finishing")
-Index("ix_job_open", job.c.state, **_where(job.c.state.in_(OPEN_JOBS)))
+Index("ix_job_open", job.c.state, **filtered(job.c.state.in_(OPEN_JOBS)))
 
 _OPEN = ("queued", "running", "waiting_retry", "outcome_unknown")
 
@@ -379,21 +372,24 @@ Index(
     work_order.c.device_id,
     unique=True,
     # `IS NOT NULL`: SQL Server lets a unique index hold one NULL only.
-    **_where(and_(work_order.c.device_id.is_not(None), work_order.c.state.in_(_OPEN))),
+    **filtered(and_(work_order.c.device_id.is_not(None), work_order.c.state.in_(_OPEN))),
 )
 Index("ix_work_order_job_state", work_order.c.job_id, work_order.c.state, work_order.c.line)
 Index("ix_work_order_device_id", work_order.c.device_id)
-Index("ix_work_order_lease", work_order.c.lease_until, **_where(work_order.c.state == "running"))
+Index("ix_work_order_lease", work_order.c.lease_until, **filtered(work_order.c.state == "running"))
 Index(
     "ix_work_order_retry",
     work_order.c.job_id,
     work_order.c.next_attempt_at,
-    **_where(work_order.c.state == "waiting_retry"),
+    **filtered(work_order.c.state == "waiting_retry"),
 )
 Index(
-    "ix_work_order_check", work_order.c.job_id, work_order.c.check_at, **_where(work_order.c.state == "outcome_unknown")
+    "ix_work_order_check",
+    work_order.c.job_id,
+    work_order.c.check_at,
+    **filtered(work_order.c.state == "outcome_unknown"),
 )
-Index("ix_work_order_commit_token", work_order.c.commit_token, **_where(work_order.c.commit_token.is_not(None)))
+Index("ix_work_order_commit_token", work_order.c.commit_token, **filtered(work_order.c.commit_token.is_not(None)))
 
 work_order_step = Table(
     "work_order_step",
@@ -487,7 +483,7 @@ scheduled_plan_change = Table(
 Index(
     "ix_scheduled_plan_change_due",
     scheduled_plan_change.c.due_on,
-    **_where(scheduled_plan_change.c.state == "pending"),
+    **filtered(scheduled_plan_change.c.state == "pending"),
 )
 Index("ix_scheduled_plan_change_device_id", scheduled_plan_change.c.device_id)
 Index("ix_scheduled_plan_change_ownership_id", scheduled_plan_change.c.device_ownership_id)
@@ -508,7 +504,7 @@ outbox_event = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("sent_at", UtcDateTime),
 )
-Index("ix_outbox_event_due", outbox_event.c.next_attempt_at, **_where(outbox_event.c.state == "pending"))
+Index("ix_outbox_event_due", outbox_event.c.next_attempt_at, **filtered(outbox_event.c.state == "pending"))
 
 audit_entry = Table(
     "audit_entry",

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.sql.visitors import replacement_traverse
 
-from db import procedures
+from db import dialects, procedures
 from db.engines import as_environment_fault, as_wrapped, first_line, is_retryable
 
 if TYPE_CHECKING:
@@ -44,9 +44,14 @@ class ProcedureFailed(Exception):
     """A procedure of the site did not do what it should; what the database says, in one line."""
 
 
+def are_there(uow: UnitOfWork) -> bool:
+    """Whether this kind of database has stored procedures at all."""
+    return dialects.has_procedures(uow.dialect)
+
+
 def of_the_site(uow: UnitOfWork) -> Mapping[Procedure, str]:
     """The procedures that the site has of its own, and what they are called. SQLite has none."""
-    if uow.dialect == "sqlite":
+    if not are_there(uow):
         return {}
     settings = uow.settings()
     return {one: name for one in Procedure if (name := str(getattr(settings, one.setting)))}
@@ -63,10 +68,7 @@ def call(uow: UnitOfWork, name: str, job_id: int) -> None:
         sqlalchemy.exc.DBAPIError: a deadlock and the like (the whole is tried again), or the database cannot be used.
     """
     connection = uow.connection
-    if uow.dialect == "mssql":
-        statement = f"EXEC {'.'.join(f'[{part}]' for part in name.split('.'))} ?"
-    else:
-        statement = f"CALL {name}(%s)"
+    statement = dialects.call_of(connection, name)
     try:
         cursor = connection.connection.cursor()
         try:

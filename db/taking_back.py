@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import exists, select, update
 
 from db.counters import Counters
-from db.dialects import LOCK_FREE_ROWS
+from db.dialects import locking
 from db.schema import work_order, work_order_step
 from db.work import is_state, parts
 from desktop_app.association.errors import Problem
@@ -56,12 +56,11 @@ def take_back(uow: UnitOfWork, check_at: datetime, problem: Problem, limit: int 
     now = uow.now()
     expired = (is_state(_wo.state, WorkOrderState.RUNNING), _wo.lease_until < now)
     rows = uow.connection.execute(
-        select(_wo.id, _wo.job_id)
-        .where(*expired)
-        .order_by(_wo.lease_until)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .with_hint(work_order, LOCK_FREE_ROWS, "mssql")
+        locking(
+            select(_wo.id, _wo.job_id).where(*expired).order_by(_wo.lease_until).limit(limit),
+            work_order,
+            skip_locked=True,
+        )
     ).all()
     counters = Counters()
     open_steps = (StepState.INTENT, StepState.UNKNOWN)

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, Unicode
+from sqlalchemy import Column, Integer, Table, Unicode
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from db.bulk import Row, insert_rows
-from db.dialects import count_rows_for_plans, drop_temporary
+from db.dialects import count_rows_for_plans, drop_temporary, plans_by_itself, temporary_table
 from db.types import Key
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
 
-#: From so many rows on PostgreSQL is told how many there are; it never looks by itself, and plans for a handful.
+#: From so many rows on a server is told how many there are, where it does not look by itself.
 _ANALYZE_FROM = 500
 
 _IDS = (Column("id", Key, primary_key=True),)
@@ -50,7 +50,7 @@ def lines_table(uow: UnitOfWork, name: str, columns: Sequence[Column[Any]], rows
     count = insert_rows(uow, table, [column.name for column in table.columns], rows)
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
         connection.execute(CreateIndex(index))
-    if uow.dialect == "postgresql" and count >= _ANALYZE_FROM:
+    if count >= _ANALYZE_FROM and not plans_by_itself(connection):
         count_rows_for_plans(connection, table)
     return table
 
@@ -85,27 +85,5 @@ def _table(dialect: str, name: str, columns: Sequence[Column[Any]]) -> Table:
     if table is None:
         if not name.isidentifier():
             raise ValueError(f"{name!r} is no name for a temporary table")
-        # No naming convention: SQL Server keeps the constraint names of all sessions' temporary tables in one place.
-        table = _tables[key] = Table(
-            f"#tmp_{name}" if dialect == "mssql" else f"tmp_{name}",
-            MetaData(),
-            *(_column(column) for column in columns),
-            prefixes=[] if dialect == "mssql" else ["TEMPORARY"],
-            postgresql_on_commit="DROP",
-        )
+        table = _tables[key] = temporary_table(dialect, name, columns)
     return table
-
-
-def _column(column: Column[Any]) -> Column[Any]:
-    kind = column.type
-    if isinstance(kind, String):
-        # tempdb has the server's collation, which need not be the database's; joining the two is an error.
-        kind = kind.with_variant(Unicode(kind.length, collation="DATABASE_DEFAULT"), "mssql")
-    return Column(
-        column.name,
-        kind,
-        primary_key=column.primary_key,
-        index=bool(column.index),
-        nullable=bool(column.nullable),
-        autoincrement=False,
-    )

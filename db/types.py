@@ -6,13 +6,14 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Integer, UnicodeText
-from sqlalchemy.dialects import mssql, postgresql
+from sqlalchemy import DateTime, UnicodeText
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-#: Primary and foreign keys. SQLite only numbers rows of an INTEGER key by itself.
-Key = BigInteger().with_variant(Integer, "sqlite")
+from db import dialects
+
+#: Primary and foreign keys.
+Key = dialects.KEY
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -25,11 +26,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name == "mssql":
-            return dialect.type_descriptor(mssql.DATETIME2(precision=6))  # type: ignore[no-untyped-call]
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True, precision=6))
-        return dialect.type_descriptor(DateTime())
+        return dialect.type_descriptor(dialects.instant(dialect))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
@@ -37,7 +34,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value.tzinfo is None:
             raise ValueError(f"{value!r} has no time zone; instants are stored in UTC")
         value = value.astimezone(UTC)
-        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
+        return value if dialects.knows_time_zones(dialect) else value.replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
@@ -52,8 +49,7 @@ class JsonText(TypeDecorator[Any]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        # NVARCHAR(max): NTEXT, which SQLAlchemy takes for old servers, can neither be compared nor cut.
-        return dialect.type_descriptor(mssql.NVARCHAR() if dialect.name == "mssql" else UnicodeText())
+        return dialect.type_descriptor(dialects.long_text(dialect))
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from db import installation
-from db.dialects import database_clock, drop_temporary
+from db.dialects import database_clock, drop_temporary, keeps_temporary_tables
 from db.engines import LOCK_TIMEOUT_S, Engines, as_environment_fault, is_retryable, open_engines
 from desktop_app.association.model import InstallationSettings
 
@@ -93,7 +93,7 @@ class UnitOfWork:
         """
         if self._committed:
             raise RuntimeError("This unit of work is committed already.")
-        if self.dialect != "postgresql":  # which drops them itself; a rollback undoes them everywhere
+        if self.temporary_tables and keeps_temporary_tables(self.connection):
             for table in self.temporary_tables.values():
                 drop_temporary(self.connection, table)
         self.connection.commit()

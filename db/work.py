@@ -38,7 +38,7 @@ from sqlalchemy import (
 )
 
 from db.bulk import Row, insert_rows, update_rows
-from db.dialects import LOCK_FREE_ROWS
+from db.dialects import locking
 from db.open_jobs import IS_OPEN
 from db.schema import billing_service, device_history, job, work_order, work_order_step
 from desktop_app.association.errors import Problem
@@ -276,16 +276,18 @@ def _candidates(uow: UnitOfWork, due: DueJob, limit: int) -> list[Any]:
 _NOW = bindparam("now", type_=_wo.changed_at.type)
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _CANDIDATES = tuple(
-    select(
-        _wo.id, _wo.state, _wo.lease_epoch, _wo.iccid, _wo.msisdn, _wo.service_provider_id, _wo.effective_date,
-        _wo.billing_action, _wo.reference, _wo.attempts, _wo.started_at, billing_service.c.service_id,
+    locking(
+        select(
+            _wo.id, _wo.state, _wo.lease_epoch, _wo.iccid, _wo.msisdn, _wo.service_provider_id, _wo.effective_date,
+            _wo.billing_action, _wo.reference, _wo.attempts, _wo.started_at, billing_service.c.service_id,
+        )
+        .select_from(work_order.outerjoin(billing_service, billing_service.c.id == _wo.billing_service_id))
+        .where(_wo.job_id == bindparam("of_job"), state, when)
+        .order_by(order)
+        .limit(bindparam("most")),
+        work_order,
+        skip_locked=True,
     )
-    .select_from(work_order.outerjoin(billing_service, billing_service.c.id == _wo.billing_service_id))
-    .where(_wo.job_id == bindparam("of_job"), state, when)
-    .order_by(order)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True, of=work_order)
-    .with_hint(work_order, LOCK_FREE_ROWS, "mssql")
     for state, when, order in (
         (is_state(_wo.state, WorkOrderState.OUTCOME_UNKNOWN), _wo.check_at <= _NOW, _wo.check_at),
         (is_state(_wo.state, WorkOrderState.WAITING_RETRY), _wo.next_attempt_at <= _NOW, _wo.next_attempt_at),

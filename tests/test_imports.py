@@ -217,3 +217,19 @@ def test_a_cycle_is_found(made_up: grimp.ImportGraph) -> None:
     cycle = import_cycle(made_up)
     assert cycle[0] == cycle[-1]
     assert set(cycle) == {"madeup.one", "madeup.two", "madeup.three"}
+
+
+#: Beside db.dialects: what is of a server itself, as its docstring says.
+OF_A_SERVER = {"dialects", "engines", "connections", "trying", "roles", "site_procedures"}
+
+
+def test_servers_are_told_apart_in_one_module() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((ROOT / "db").rglob("*.py"))
+        if path.stem not in OF_A_SERVER and path.parent.name != "versions"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Constant) and node.value in {"sqlite", "postgresql", "mssql"})
+        or (isinstance(node, ast.ImportFrom) and str(node.module).startswith("sqlalchemy.dialects"))
+    ]
+    assert found == []

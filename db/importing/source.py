@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from db.engines import DEFAULT_DRIVER, as_environment_fault, first_line, shown, sqlite_path, with_driver
+from db.engines import DEFAULT_DRIVER, as_environment_fault, first_line, open_source, shown
 from desktop_app.association.errors import EnvironmentFault, RequestRefused
 
 #: Rows that are fetched at a time.
@@ -41,16 +41,12 @@ class SourceDatabase:
                 "The source in the mapping file holds a password, which does not belong into a file.",
                 "Take it out, change it, and give the new one in the environment variable ASSOCIATION_IMPORT_PASSWORD.",
             )
-        path = sqlite_path(url) if parsed.get_backend_name() == "sqlite" else None
-        if path is not None:  # a mistyped path must not become an empty database
-            parsed = parsed.set(database=f"{path.as_uri()}?mode=ro", query={"uri": "true"})
-        elif password:
+        if password and parsed.username is not None:
             parsed = parsed.set(password=password)
-        # A fault names the file, whatever it is opened with; and a password, to leave it out.
-        self._url = url if path is not None else parsed.render_as_string(hide_password=False)
+        self._url = parsed.render_as_string(hide_password=False)  # to leave the password out of what is said
         self.name = shown(url)
         try:
-            self._engine = create_engine(_with_driver(parsed))
+            self._engine = open_source(parsed)
         except (ImportError, SQLAlchemyError) as error:
             raise RequestRefused(
                 "IMPORT_SOURCE_INVALID",
@@ -101,14 +97,6 @@ class SourceDatabase:
                 f"The source {self.name} cannot execute a statement of the mapping file: {why}.",
                 "Correct the statement; try it in a tool of that database first.",
             ) from error
-
-
-def _with_driver(url: URL) -> URL:
-    if url.get_backend_name() != "mssql" or url.get_driver_name() != "pyodbc":
-        return url
-    import pyodbc  # type: ignore[import-not-found]
-
-    return with_driver(url, pyodbc.drivers)
 
 
 #: What to do where a fault of the program's own database would be mended elsewhere.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from db import installation, operators
-from db.site_procedures import Procedure
+from db.site_procedures import Procedure, are_there
 from db.unit_of_work import UnitOfWork
 from desktop_app.association.errors import RequestRefused
 from desktop_app.desk.seat import Seat
@@ -43,7 +43,7 @@ def use_procedures(seat: Seat, names: Mapping[str, str]) -> None:
             raise RequestRefused(
                 "NOT_PERMITTED", "Only an administrator may name procedures.", "Ask an administrator to do it."
             )
-        if uow.dialect == "sqlite" and any(names.values()):
+        if any(names.values()) and not are_there(uow):
             raise RequestRefused(
                 "PROCEDURES_NOT_SUPPORTED",
                 "A SQLite database has no stored procedures.",
