@@ -242,13 +242,16 @@ class _Builder:
             )
         )
         link = device_service_link.c
-        of_another = exists().where(
-            billing_service.c.id == link.billing_service_id, billing_service.c.customer_id != job.c.customer_id
+        of_another = (
+            exists()
+            .where(billing_service.c.id == link.billing_service_id, billing_service.c.customer_id != job.c.customer_id)
+            .correlate(device_service_link, job)  # the link is that of the UPDATE, two levels up
         )
         self.statements.append(
             update(device_service_link)
             .where(
                 link.closed_at.is_(None),
+                link.device_id.in_(select(_wo.device_id).where(reassigned)),  # the way in, by an index
                 exists().where(reassigned, _OF_JOB, link.device_id == _wo.device_id, of_another),
             )
             .values(closed_at=NOW)

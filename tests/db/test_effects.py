@@ -206,6 +206,24 @@ def test_reassign_ends_the_old_ownership_with_all_that_hangs_on_it(world: World)
     assert by_event["reassigned"].customer_id == NORTHWIND
 
 
+def test_reassign_leaves_the_link_with_a_service_of_the_new_owner(world: World) -> None:
+    """Whatever services of others there are elsewhere."""
+    one, elsewhere = world.device(), world.device()
+    world.own(one, FABRIKAM, None)
+    world.own(elsewhere, FABRIKAM, None)
+    for device_id, customer_id in ((one, NORTHWIND), (elsewhere, FABRIKAM)):
+        service = world.service(device_id, customer_id)
+        world.put(
+            device_service_link,
+            {"device_id": device_id, "billing_service_id": service, "linked_at": world.rows(device)[0].changed_at},
+        )
+    apply_all(world, submit(world, one, reassign=True))
+    assert [(link.device_id, link.closed_at) for link in world.rows(device_service_link)] == [
+        (one, None),
+        (elsewhere, None),
+    ]
+
+
 def test_reassign_ahead_lets_the_old_owner_stand_until_then(world: World) -> None:
     one = world.device()
     old = world.own(one, FABRIKAM, None, customer_rate_plan_id=CUSTOMER_PLAN)
