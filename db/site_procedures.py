@@ -19,6 +19,7 @@ from sqlalchemy.sql.visitors import replacement_traverse
 
 from db import dialects, procedures
 from db.engines import as_environment_fault, as_wrapped, first_line, is_retryable
+from db.roles import OPERATOR
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
@@ -99,7 +100,11 @@ def as_text(dialect: str, schema: str | None = None, prefix: str = "association_
     """
     if dialect == "mssql":
         return _HEAD + "\n".join(
-            _MSSQL.format(name=f"[{schema or 'dbo'}].[{prefix}{one}]", body=_body(one, mssql.dialect(), _MSSQL_NAMES))  # type: ignore[no-untyped-call]
+            _MSSQL.format(
+                name=f"[{schema or 'dbo'}].[{prefix}{one}]",
+                body=_body(one, mssql.dialect(), _MSSQL_NAMES),  # type: ignore[no-untyped-call]
+                role=OPERATOR,
+            )
             for one in Procedure
         )
     return _HEAD + "\n".join(
@@ -126,6 +131,8 @@ BEGIN
     DECLARE @now DATETIME2(6) = SYSUTCDATETIME();
 {body}
 END;
+GO
+IF DATABASE_PRINCIPAL_ID(N'{role}') IS NOT NULL GRANT EXECUTE ON {name} TO [{role}];
 GO
 """
 _POSTGRESQL = """\

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 import sqlglot
@@ -22,34 +23,45 @@ from desktop_app.desk.local import LocalDesk
 from desktop_app.desk.procedures import use_procedures
 from desktop_app.desk.protocol import DeviceColumn, HistoryFilter
 from desktop_app.desk.seat import Seat
+from tests.conftest import SERVERS
 from tests.engine.conftest import World
 from tests.helpers.billing_ledger import BillingLedger, OneLedger
-from tests.helpers.databases import PostgresDatabases
+from tests.helpers.databases import Databases
 from tests.helpers.desks import ADMINISTRATOR, add_boss, desk_on
-from tests.helpers.postgres import PostgresServer
 from tests.helpers.stores import demo_store
 
 LOGINS = {OPERATOR: "desk_operator", READER: "desk_reader"}
 
 
-@pytest.fixture(scope="module")
-def on_postgres(postgres_server: PostgresServer) -> PostgresDatabases:
-    return PostgresDatabases(postgres_server)
+PASSWORD = f"Desk-{uuid4()}"
+#: What makes a login with nothing but a role.
+MAKE_LOGIN = {
+    "postgresql": ("DROP ROLE IF EXISTS {login}", "CREATE ROLE {login} LOGIN IN ROLE {role}"),
+    "mssql": (
+        "IF SUSER_ID(N'{login}') IS NOT NULL DROP LOGIN {login}",
+        "CREATE LOGIN {login} WITH PASSWORD = N'{password}'",
+        "CREATE USER {login} FOR LOGIN {login}",
+        "ALTER ROLE {role} ADD MEMBER {login}",
+    ),
+}
+ON_SERVERS = pytest.mark.parametrize("databases", SERVERS, indirect=True)
+ON_POSTGRES = pytest.mark.parametrize("databases", SERVERS[:1], indirect=True)
 
 
 @pytest.fixture
-def owner(on_postgres: PostgresDatabases) -> Iterator[Store]:
-    """Demo data on PostgreSQL, with the roles and a login in each, opened as their owner."""
-    with demo_store(on_postgres) as store:
+def owner(databases: Databases) -> Iterator[Store]:
+    """Demo data on a server, with the roles and a login in each, opened as their owner."""
+    dialect = databases.dialect
+    with demo_store(databases) as store:
         add_boss(store)
         with store.begin() as uow:
             cursor = uow.connection.connection.cursor()
-            for _ in range(2):  # may be run again
-                cursor.execute(as_text("postgresql"))
-            cursor.execute(procedures_text("postgresql"))
+            for text_of_it in (as_text(dialect), as_text(dialect), procedures_text(dialect)):  # may be run again
+                for batch in filter(str.strip, text_of_it.split("\nGO\n")):
+                    cursor.execute(batch)
             for role, login in LOGINS.items():
-                cursor.execute(f"DROP ROLE IF EXISTS {login}")
-                cursor.execute(f"CREATE ROLE {login} LOGIN IN ROLE {role}")
+                for statement in MAKE_LOGIN[dialect]:
+                    cursor.execute(statement.format(role=role, login=login, password=PASSWORD))
             uow.commit()
         yield store
 
@@ -57,6 +69,8 @@ def owner(on_postgres: PostgresDatabases) -> Iterator[Store]:
 def logged_in(owner: Store, role: str) -> Store:
     """The same database, with nothing but the role's rights."""
     url = make_url(owner.url).set(username=LOGINS[role])
+    if url.get_backend_name() == "mssql":
+        url = url.set(password=PASSWORD)
     return Store(url.render_as_string(hide_password=False))
 
 
@@ -96,7 +110,7 @@ def refused(store: Store, statement: str) -> bool:
     return False
 
 
-@pytest.mark.postgres
+@ON_SERVERS
 def test_desk_engine_and_procedures_work_with_the_operators_role(owner: Store, operator: World) -> None:
     use_procedures(
         Seat(operator.store, ADMINISTRATOR), {"sync_device_service_links": "association_sync_device_service_links"}
@@ -117,7 +131,7 @@ def test_desk_engine_and_procedures_work_with_the_operators_role(owner: Store, o
         assert uow.connection.scalar(failed) == 0
 
 
-@pytest.mark.postgres
+@ON_POSTGRES
 def test_a_record_can_be_added_to_and_not_changed(owner: Store) -> None:
     with logged_in(owner, OPERATOR) as store:
         for table, columns in ADDED_TO.items():
@@ -140,11 +154,18 @@ def test_a_record_can_be_added_to_and_not_changed(owner: Store) -> None:
         assert refused(store, "UPDATE alembic_version SET version_num = '0'")
 
 
-@pytest.mark.postgres
-def test_a_reader_looks_and_changes_nothing(owner: Store) -> None:
+@ON_SERVERS
+def test_a_reader_looks(owner: Store) -> None:
     with logged_in(owner, READER) as store:
         look_around(desk_on(store))
         assert check(store) == ()
+        assert refused(store, "UPDATE job SET reason = reason")
+        assert refused(store, "DELETE FROM job_log")
+
+
+@ON_POSTGRES
+def test_a_reader_changes_nothing(owner: Store) -> None:
+    with logged_in(owner, READER) as store:
         for table in metadata.tables:
             first = next(iter(metadata.tables[table].columns)).name
             assert refused(store, f'DELETE FROM "{table}"'), table

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlglot
 from sqlalchemy import select, text
 
 from db import installation, procedures
@@ -177,8 +178,11 @@ def test_the_programs_own_as_text_do_what_the_program_does(server: World) -> Non
 def test_the_text_for_sql_server_is_t_sql() -> None:
     text_of_it = as_text("mssql", schema="billing")
     batches = [batch for batch in text_of_it.split("\nGO\n") if batch.strip()]
-    assert len(batches) == 3
-    for one, batch in zip(Procedure, batches, strict=True):
+    for one, grant in zip(Procedure, batches[1::2], strict=True):
+        assert grant.startswith("IF DATABASE_PRINCIPAL_ID(N'association_operator') IS NOT NULL GRANT EXECUTE ON ")
+        assert grant.endswith(f" [billing].[association_{one}] TO [association_operator];")
+        assert sqlglot.parse(grant, dialect="tsql")
+    for one, batch in zip(Procedure, batches[::2], strict=True):
         assert f"CREATE OR ALTER PROCEDURE [billing].[association_{one}] @job_id BIGINT AS" in batch
         assert ":of_job" not in batch
         body = batch.partition("@now DATETIME2(6) = SYSUTCDATETIME();\n")[2].rpartition("END;")[0]
