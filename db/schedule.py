@@ -229,7 +229,13 @@ class _Beginning:
             _own.customer_id == billing_service.c.customer_id,
         )
         self.connection.execute(
-            update(device_service_link).where(link.closed_at.is_(None), of_ended).values(closed_at=self.now)
+            update(device_service_link)
+            .where(
+                link.closed_at.is_(None),
+                link.device_id.in_(select(_own.device_id).where(_own.id.in_(self.others))),  # the way in, by an index
+                of_ended,
+            )
+            .values(closed_at=self.now)
         )
 
     def _write_history(self) -> None:

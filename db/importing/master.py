@@ -162,7 +162,11 @@ def _sites(_uow: UnitOfWork, staged: Staged, _by: Import) -> Resolved:
             other.c.is_default == true(),
             other.c.customer_id == owner.c.id,
             other.c.code != staged["code"],
-            not_(exists().where(same_customer, row.c.code == other.c.code, row.c.is_default == false())),
+            not_(
+                exists()
+                .where(same_customer, row.c.code == other.c.code, row.c.is_default == false())
+                .correlate(staged.table, other)
+            ),
         )
         before = and_(same_customer, row.c.is_default == true(), row.c.line < staged.table.c.line)
         wrong += _one_default(staged, select(other.c.code).where(in_the_way), select(row.c.code).where(before))

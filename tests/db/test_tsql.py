@@ -60,6 +60,10 @@ TABLES = pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda tab
         ("CREATE TEMPORARY TABLE t (id INT)", "TEMPORARY"),
         ("CREATE TABLE t (at DATETIME)", "outdated"),
         ("UPDATE job AS j SET a = 1", "alias"),
+        (
+            "UPDATE job SET a = 1 WHERE EXISTS (SELECT 1 FROM s WHERE EXISTS (SELECT 1 FROM x, job WHERE x.a = job.a))",
+            "hides the job",
+        ),
         ("MERGE INTO job USING site ON job.id = site.id WHEN MATCHED THEN DELETE;", "MERGE"),
     ],
 )

@@ -145,9 +145,29 @@ def _of_tree(tree: exp.Expr) -> Iterator[str]:
     for count in tree.find_all(exp.Count):
         if isinstance(count.this, exp.Distinct) and len(count.this.expressions) > 1:
             yield "count(DISTINCT …) takes one column"
+    yield from _hidden(tree)
     for values in tree.find_all(exp.Values):
         if len(values.expressions) > 1000:
             yield "VALUES takes 1,000 rows at most"
+
+
+def _hidden(tree: exp.Expr) -> Iterator[str]:
+    """Every server takes it, and none does what was meant: the row around it is not the one that is looked at."""
+    for found in tree.find_all(exp.Exists):
+        inner = _named_tables(found.this)
+        around = found.find_ancestor(exp.Select, exp.Update, exp.Delete)
+        while around is not None:
+            for name in sorted(inner & _named_tables(around)):
+                yield f"{name} inside EXISTS hides the {name} around it: correlate them, or give one another name"
+            around = around.find_ancestor(exp.Select, exp.Update, exp.Delete)
+
+
+def _named_tables(statement: exp.Expr) -> set[str]:
+    """Tables that a statement itself names without an alias."""
+    parts = [statement.this if isinstance(statement, exp.Update | exp.Delete) else None, statement.args.get("from_")]
+    parts += [join.this for join in statement.args.get("joins") or ()]
+    tables = [part.this if isinstance(part, exp.From) else part for part in parts]
+    return {table.name for table in tables if isinstance(table, exp.Table) and not table.alias}
 
 
 def _truths(tree: exp.Expr) -> Iterator[str]:
