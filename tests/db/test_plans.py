@@ -126,7 +126,7 @@ def _record(uow: UnitOfWork) -> None:
     assert claimed
     held = [work.Held(one.work_order_id, one.job_id, one.epoch) for one in claimed]
     ids = [one.work_order_id for one in held]
-    assert work.hold(uow, "me", held, UNTIL) == set(ids)
+    assert work.hold(uow, "me", held, UNTIL) == set(held)
     writes = [
         work.OrderWrite(key, WorkOrderState.FAILED if key == ids[0] else WorkOrderState.RUNNING, 1, problem=PROBLEM)
         for key in ids
