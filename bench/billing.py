@@ -19,7 +19,7 @@ from desktop_app.association.ports import (
     ServiceOrder,
 )
 
-_ANSWER = '{"ok":true}'
+ANSWER = '{"ok":true}'
 
 
 class BillingOfLatency:
@@ -42,7 +42,7 @@ class BillingOfLatency:
             return PostResult(PostVerdict.NOT_SENT, reason="It might not have been sent in time.")
         if self._latency_s:
             time.sleep(self._latency_s)
-        return PostResult(PostVerdict.CREATED, str(next(self._ids)), 201, _ANSWER)
+        return PostResult(PostVerdict.CREATED, str(next(self._ids)), 201, ANSWER)
 
     def find_services(self, billing_customer_id: str, *, reference: str = "", number: str = "") -> ServiceLookup:
         return ServiceLookup(LookupVerdict.ANSWERED)

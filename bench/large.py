@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 OPERATORS = 50
 #: How long the past is.
 SPAN = timedelta(days=730)
+#: When it began: the same in every database that this process makes.
+BEGAN = datetime.now(UTC).replace(microsecond=0) - SPAN
 
 #: Of every job: without billing and plans. The reason is as long as what a job with both would have besides.
 _INSTRUCTIONS = json.dumps({
@@ -108,21 +110,28 @@ def past_jobs(uow: UnitOfWork, count: int, *, first: int = 1, customers: int, or
         )  # fmt: skip
 
 
-def past_history(uow: UnitOfWork, rows: int, *, jobs: int, customers: int, devices: int) -> None:
+def past_history(
+    uow: UnitOfWork, rows: int, *, jobs: int, customers: int, devices: int, part: tuple[int, int] | None = None
+) -> None:
     """``rows`` facts, evenly over the devices, the jobs in their order, and the time; some are told elsewhere too.
 
     Args:
         jobs, customers, devices: how many there are; their handles count from 1.
+        part: only the facts from the one number to before the other, counted from 0: one transaction with all of many
+            millions takes as much disk again. All parts have to be made, in their order.
     """
+    begin, end = part or (0, rows)
     job_number = f"(CAST(n AS BIGINT) * {jobs} / {rows})"
     _run(
-        uow, rows,
+        uow, end - begin,
         "device_history (device_id, customer_id, job_id, at, event, detail, operator_login, reason, is_complete)",
         f"1 + n % {devices}, 1 + {job_number} % {customers}, 1 + {job_number},"
         f" {_at(uow, f'n * {SPAN.total_seconds() / rows:.9f}')}, {_ACTIONS}, 'Generated',"
         f" 'operator-' || CAST({job_number} % {OPERATORS} AS VARCHAR(10)), 'Past', {_true(uow)}",
+        first=begin,
     )  # fmt: skip
-
+    if end < rows:
+        return
     _run(
         uow, min(rows, devices) // 2,
         "cross_provider_device_history (device_history_id, device_id, matched_by, recorded_at)",
@@ -135,23 +144,24 @@ def analyze(uow: UnitOfWork) -> None:
     uow.connection.execute(text("ANALYZE"))
 
 
-def _run(uow: UnitOfWork, count: int, into: str, values: str, joined: str = "") -> None:
-    """``INSERT … SELECT`` over the numbers ``n`` from 0 to ``count - 1``, in this order."""
+def _run(uow: UnitOfWork, count: int, into: str, values: str, joined: str = "", first: int = 0) -> None:
+    """``INSERT … SELECT`` over ``count`` numbers ``n`` from ``first`` on, in this order."""
     if _is_server(uow):
-        numbers = f"(SELECT n FROM generate_series(0, {count - 1}) AS n) AS numbers"
+        numbers = f"(SELECT n FROM generate_series({first}, {first + count - 1}) AS n) AS numbers"
         # Whoever makes the past knows that what it refers to is there; looking at each row takes most of the time.
         uow.connection.execute(text("SET LOCAL session_replication_role = replica"))
         statement = f"INSERT INTO {into} SELECT {values} FROM {numbers} {joined} ORDER BY n"
         uow.connection.exec_driver_sql(statement.replace("%", "%%"))
         uow.connection.execute(text("SET LOCAL session_replication_role = origin"))
         return
-    numbers = f"WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count - 1})"
+    last = first + count - 1
+    numbers = f"WITH RECURSIVE numbers (n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM numbers WHERE n < {last})"
     uow.connection.exec_driver_sql(f"INSERT INTO {into} {numbers} SELECT {values} FROM numbers {joined}")
 
 
 def _at(uow: UnitOfWork, seconds: str) -> str:
     """The instant so many seconds after the past began, as the database stores it."""
-    began = int((datetime.now(UTC) - SPAN).timestamp())
+    began = int(BEGAN.timestamp())
     if _is_server(uow):
         return f"to_timestamp({began} + ({seconds}))"
     return f"strftime('%Y-%m-%d %H:%M:%f000', {began} + ({seconds}), 'unixepoch')"

@@ -11,10 +11,10 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Table, insert, text
 
@@ -22,6 +22,7 @@ from bench.billing import OneCompany
 from db import operators
 from db.bulk import indexes_at_rest, insert_rows
 from db.demo import identifiers
+from db.engines import sqlite_path
 from db.maintenance import upgrade
 from db.schema import billing_credential, customer, device, rate_plan, service_provider, site
 from db.unit_of_work import Store, UnitOfWork
@@ -59,13 +60,20 @@ class World:
 
     Attributes:
         store: the database.
-        path: its file.
         devices: how many; their handles count from 1.
+        seat: from which it is checked, submitted and looked at.
     """
 
-    def __init__(self, store: Store, path: Path, devices: int) -> None:
-        self.store, self.path, self.devices = store, path, devices
-        self._seat = Seat(store, os_user())
+    def __init__(self, store: Store, devices: int) -> None:
+        self.store, self.devices = store, devices
+        self.seat = Seat(store, os_user())
+
+    @property
+    def path(self) -> Path:
+        """The file of the embedded database."""
+        path = sqlite_path(self.store.url)
+        assert path is not None, "this world is on a server"
+        return path
 
     def request(
         self,
@@ -92,7 +100,7 @@ class World:
 
     def check(self, request: AssociationRequest) -> str:
         """Checks, and gives the fingerprint; every device must be ready."""
-        report = check_request(self._seat, request)
+        report = check_request(self.seat, request)
         assert report.submittable, report.groups
         assert not report.blocked, report.groups
         return report.fingerprint
@@ -100,7 +108,7 @@ class World:
     def submit(self, request: AssociationRequest, fingerprint: str | None = None) -> str:
         """Submits (after a check, where no fingerprint is given); the tracking number."""
         seen = fingerprint if fingerprint is not None else self.check(request)
-        return submit_request(self._seat, request, seen, str(uuid.uuid4())).tracking_number
+        return submit_request(self.seat, request, seen, str(uuid.uuid4())).tracking_number
 
     def engine(self, billing: BillingPort, concurrency: int) -> Engine:
         """An engine over that billing company. Whoever starts it stops it."""
@@ -125,8 +133,15 @@ class World:
         return taken
 
 
+class MakesWorlds(Protocol):
+    """Makes databases of one kind."""
+
+    def fresh(self, devices: int) -> AbstractContextManager[World]:
+        """A database of its own with that many devices; it is gone when the block ends."""
+
+
 class Worlds:
-    """Makes databases: each number of devices is built once, and copied for everyone who wants one of it."""
+    """In files: each number of devices is built once, and copied for everyone who wants one of it."""
 
     def __init__(self, folder: Path) -> None:
         """Args:
@@ -145,17 +160,22 @@ class Worlds:
             path = folder / "desk.db"
             shutil.copyfile(template, path)
             with Store(f"sqlite:///{path}") as store:
-                yield World(store, path, devices)
+                yield World(store, devices)
         finally:
             shutil.rmtree(folder)
 
     def _build(self, devices: int) -> Path:
         path = self._folder / f"template-{devices}.db"
-        with Store(f"sqlite:///{path}") as store:
-            upgrade(store)
-            store.run(lambda uow: fill(uow, devices))
+        build(f"sqlite:///{path}", devices)
         self._built[devices] = path
         return path
+
+
+def build(url: str, devices: int) -> None:
+    """Puts the schema and a world with that many devices into an empty database."""
+    with Store(url) as store:
+        upgrade(store)
+        store.run(lambda uow: fill(uow, devices))
 
 
 def fill(uow: UnitOfWork, devices: int) -> None:

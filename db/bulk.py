@@ -50,7 +50,7 @@ def insert_rows(uow: UnitOfWork, table: Table, columns: Sequence[str], rows: Ite
 def update_rows(
     uow: UnitOfWork, table: Table, keys: Sequence[str], columns: Sequence[str], rows: Iterable[Row]
 ) -> None:
-    """Updates rows one by one, each by its key; as fast as :func:`insert_rows`, for the same reasons.
+    """Updates rows, each by its key; as fast as :func:`insert_rows`, for the same reasons.
 
     How many rows were met is not known: whoever needs that has to lock or to count them before.
 

@@ -37,7 +37,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 #: Instructions of SQLite between two questions whether a statement is still wanted: some milliseconds.
 _INSTRUCTIONS = 100_000
@@ -407,12 +407,44 @@ def update_values(
     chunk: int,
 ) -> None:
     """Updates rows by their keys: the values of ``columns``, then those of ``keys``, the driver's already."""
+    if connection.dialect.name == "postgresql":
+        _update_from_arrays(connection, table, keys, columns, rows, chunk)
+        return
     quote = connection.dialect.identifier_preparer.quote
     name = connection.dialect.identifier_preparer.format_table(table)
     mark = _mark(connection)
     sets = ", ".join(f"{quote(column)} = {mark}" for column in columns)
     where = " AND ".join(f"{quote(key)} = {mark}" for key in keys)
     _many(connection, f"UPDATE {name} SET {sets} WHERE {where}", rows, chunk)  # noqa: S608 - our own names
+
+
+def _update_from_arrays(
+    connection: Connection,
+    table: Table,
+    keys: Sequence[str],
+    columns: Sequence[str],
+    rows: Iterable[tuple[Any, ...]],
+    chunk: int,
+) -> None:
+    """One statement for a whole chunk, of an array for each column: row by row, each one would be planned again."""
+    quote = connection.dialect.identifier_preparer.quote
+    name = connection.dialect.identifier_preparer.format_table(table)
+    names = [*columns, *keys]
+    sets = ", ".join(f"{quote(column)} = given.{quote(column)}" for column in columns)
+    where = " AND ".join(f"{name}.{quote(key)} = given.{quote(key)}" for key in keys)
+    arrays = ", ".join(f"%s::{_array_type(connection, table, column)}" for column in names)
+    given = f"unnest({arrays}) AS given ({', '.join(map(quote, names))})"
+    remaining = iter(rows)
+    while part := list(islice(remaining, chunk)):
+        values = tuple(map(list, zip(*part, strict=True)))
+        connection.exec_driver_sql(f"UPDATE {name} SET {sets} FROM {given} WHERE {where}", values)  # noqa: S608 - our own names
+
+
+def _array_type(connection: Connection, table: Table, column: str) -> str:
+    """The array that a column's values are given in. Text without a length: a cast to one would cut what is longer."""
+    type_ = table.c[column].type.dialect_impl(connection.dialect)
+    kind = type_.impl_instance if isinstance(type_, TypeDecorator) else type_
+    return f"{'TEXT' if isinstance(kind, String) else kind.compile(connection.dialect)}[]"
 
 
 def _mark(connection: Connection) -> str:

@@ -53,21 +53,26 @@ class PostgresServer:
     deletes its data. Were the tests killed, the kernel stops the server (Linux).
     """
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, within: Path | None = None, **settings: str) -> None:
         """Starts nothing.
 
         Args:
+            within: a folder for its data, on the disk that is meant, which ``nobody`` can enter; None: wherever it is
+                quickest, memory before all.
             settings: of the server, over :data:`QUICK_SETTINGS`.
         """
         self._settings = QUICK_SETTINGS | settings
-        self._folder = scratch_folder("desk-pg-")
+        self._folder = scratch_folder("desk-pg-")  # a socket's path must be short
+        self._data = (within or self._folder) / f"{self._folder.name}-data"
+        self._data.mkdir(mode=0o700)
         self._process: subprocess.Popen[bytes] | None = None
         self._admin: psycopg.Connection[Any] | None = None
         self._numbers = count(1)
         self._run_as: dict[str, Any] = {}
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
-            os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
+            for folder in (self._folder, self._data):
+                os.chown(folder, nobody.pw_uid, nobody.pw_gid)
             self._run_as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         self._copied_programs: Path | None = None
         self._programs = self._find_programs()
@@ -83,10 +88,6 @@ class PostgresServer:
             "--no-sync",
             "--no-instructions",
         )
-
-    @property
-    def _data(self) -> Path:
-        return self._folder / "data"
 
     def url(self, database: str) -> str:
         """SQLAlchemy's URL of one of its databases."""
@@ -131,6 +132,7 @@ class PostgresServer:
     def close(self) -> None:
         """Stops the server and deletes its data."""
         self.stop()
+        shutil.rmtree(self._data)
         shutil.rmtree(self._folder)
         if self._copied_programs is not None:
             shutil.rmtree(self._copied_programs)
