@@ -231,6 +231,9 @@ def _postgresql(url: URL, pool_size: int, lock_timeout_s: float) -> Engine:
         "keepalives_interval": 10,
         "keepalives_count": 3,
         "tcp_user_timeout": 60_000,
+        # A statement that is prepared keeps the plan of its first times. Where tables were empty then, it would read
+        # them from end to end until the server has looked at them anew, which may be minutes later.
+        "prepare_threshold": None,
     }
     engine = create_engine(
         url,
@@ -244,9 +247,6 @@ def _postgresql(url: URL, pool_size: int, lock_timeout_s: float) -> Engine:
     def _on_connect(connection: Any, _record: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"SET lock_timeout = {round(lock_timeout_s * 1000)}")
-            # A statement that is used again and again would keep the plan of its first times. Where tables were empty
-            # then, it reads them from end to end until the server has looked at them, which may be minutes later.
-            cursor.execute("SET plan_cache_mode = force_custom_plan")
         connection.commit()
 
     return engine

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, Date, Integer, Unicode, func, insert, inspect, select, text
 from sqlalchemy.dialects import mssql
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from db import temporary
-from db.bulk import insert_rows
+from db.bulk import insert_rows, update_rows
 from db.schema import billing_credential, customer, service_provider
 from db.temporary import lines_table, temporary_ids, temporary_lines
 from db.types import JsonText, UtcDateTime
@@ -66,6 +66,41 @@ def test_a_row_that_breaks_a_constraint_is_an_integrity_error(store: Store) -> N
         uow.commit()
     with store.read() as uow:
         assert set(uow.connection.execute(select(service_provider.c.code)).scalars()) == {"A", "B"}
+
+
+def test_rows_are_updated_by_their_keys_with_every_type(store: Store) -> None:
+    later = datetime(2026, 12, 1, 8, 30, tzinfo=UTC)
+    columns = ["name", "tag", "is_active", "changed_at", "billing_customer_id"]
+    with store.begin() as uow:
+        add_customers(uow, 300)
+        rows = [(f"New Ü {number}", "t", False, later, None, number) for number in range(1, 301, 2)]
+        update_rows(uow, customer, ["id"], columns, rows)
+        c = customer.c
+        statement = select(c.name, c.tag, c.is_active, c.changed_at, c.billing_customer_id).order_by(c.id).limit(2)
+        found = uow.connection.execute(statement).all()
+        changed = uow.connection.scalar(select(func.count()).where(c.changed_at == later))
+    assert found == [("New Ü 1", "t", False, later, None), ("Kunde Ä 2", "", True, AT, None)]
+    assert changed == 150
+
+
+@pytest.mark.postgres
+def test_an_update_refuses_text_that_is_too_long(postgres_store: Store) -> None:
+    """A cast to the column's own type would cut it in silence."""
+    with postgres_store.begin() as uow:
+        add_customers(uow, 1)
+        with pytest.raises(DataError), uow.savepoint():
+            update_rows(uow, customer, ["id"], ["account_number"], [("x" * 500, 1)])
+
+
+@pytest.mark.postgres
+def test_no_statement_keeps_the_plan_of_its_first_times(postgres_store: Store) -> None:
+    """A plan of a table that was empty then reads it from end to end, until the server has looked at it anew."""
+    count = select(func.count()).select_from(customer).where(customer.c.id == 7)
+    with postgres_store.begin() as uow:
+        for _ in range(20):
+            uow.connection.execute(count)
+            update_rows(uow, customer, ["id"], ["tag"], [("t", 7)])
+        assert uow.connection.scalar(text("SELECT count(*) FROM pg_prepared_statements")) == 0
 
 
 def test_an_error_of_whoever_makes_the_rows_comes_out_as_it_is(store: Store) -> None:
