@@ -95,12 +95,19 @@ def bare_pool(call: Callable[[], object], calls: int, threads: int) -> float:
 
     Returns:
         Calls a second.
+
+    Raises:
+        RuntimeError: a call failed; what was measured would be worth nothing.
     """
     numbers = iter(range(calls))
+    errors: list[Exception] = []
 
     def work() -> None:
-        for _ in numbers:  # threads share it; a range's iterator gives each number once
-            call()
+        try:
+            for _ in numbers:  # threads share it; a range's iterator gives each number once
+                call()
+        except Exception as error:  # noqa: BLE001 - it would be lost in its thread
+            errors.append(error)
 
     pool = [threading.Thread(target=work) for _ in range(threads)]
     start = time.perf_counter()
@@ -108,4 +115,7 @@ def bare_pool(call: Callable[[], object], calls: int, threads: int) -> float:
         thread.start()
     for thread in pool:
         thread.join()
-    return calls / (time.perf_counter() - start)
+    taken = time.perf_counter() - start
+    if errors:
+        raise RuntimeError("A call of the bare pool failed.") from errors[0]
+    return calls / taken

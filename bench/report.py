@@ -25,11 +25,11 @@ run, {load_after} after it.
 The machine is small and shared, and its noise is as large as many a difference. So trust the ratios: a figure and its
 baseline are measured in turns, in the same minutes, and the ratio is the median of the repeats (their smallest and
 largest in brackets). Seconds and rates are medians too, and are those of this machine. Everything runs on the embedded
-database (SQLite, WAL, `synchronous=FULL`).
+database (SQLite, WAL, `synchronous=FULL`), but for what says PostgreSQL.
 
 L is what a call to billing takes, C how many are made at a time, k how many a device needs: 1 with a billing service
-alone, 3 with two plans' products. Billing is a stand-in that sleeps for L, but for the rate limit, which is measured
-over the real client and the sandbox.
+alone, 3 with two plans' products. Billing is a stand-in that sleeps for L, but for the jobs over HTTP and the
+rate limit, which are measured over the real client and the sandbox.
 """
 
 
@@ -75,6 +75,9 @@ def page(document: Document, picture: str) -> str:
     if missed:
         lines += ["", "## Targets that were missed", ""]
         lines += [f"- {_missed(figure)}" for figure in missed]
+    if "topic_seconds" in document:  # a run of before does not say
+        lines += ["", "## How long it took", "", "| topic | s |", "| --- | ---: |"]
+        lines += [f"| {name.replace('_', ' ')} | {seconds:,} |" for name, seconds in document["topic_seconds"].items()]
     lines += ["", "## What was not measured", ""]
     lines += [f"- {left_out}" for left_out in document["not_measured"]]
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
