@@ -103,7 +103,7 @@ screenshots: setup
 
 # --- bench ------------------------------------------------------------------------------------------------------------
 
-# Some twenty minutes; with BENCH_ARGS=--quick about two, and the page is left as it is.
+# Half an hour; with BENCH_ARGS=--quick a few, and the page is left as it is.
 BENCH_ARGS ?=
 
 .PHONY: bench

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -68,7 +69,7 @@ def test_both_databases_do_the_same(
     with postgres.fresh(400) as one, sqlite.fresh(400) as other:
         for world in (one, other):
             history.make(world, past)
-        names = list(history.asked(past, history.Random(1)))
+        names = list(history.asked(past, Random(1)))
         figures = [history._figure(one, other, past, name) for name in names]
     assert len(figures) == len(names) == 9
     postgres.forget(400)

@@ -43,13 +43,14 @@ class Past:
     jobs: int = 20_000
 
 
+QUICK, FULL = Past(10_000, 200_000, 100, 2_000), Past(1_000_000, 10_000_000)
 #: Reads a page; the handles of its facts.
 Ask = Callable[[LocalHistory], list[int]]
 
 
 def measure(run: Run) -> list[Figure]:
     """Milliseconds of a page as the window reads it."""
-    past = Past(10_000, 200_000, 100, 2_000) if run.quick else Past(1_000_000, 10_000_000)
+    past = QUICK if run.quick else FULL
     with (
         side_by_side(run) as (postgres, sqlite),
         _with_past(run, postgres, past) as one,
