@@ -43,6 +43,9 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+#: Seconds of one wait for a thread that ends.
+JOIN_S = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
@@ -150,7 +153,10 @@ class Engine:
         self._stopping.set()
         self.wake()
         for thread in self._threads:
-            thread.join()
+            # Not in one wait: some C libraries lose a wake-up of the interpreter's lock now and then, and the next
+            # thread that takes it makes up for that. Here it may be the only one that is left to do so.
+            while thread.is_alive():
+                thread.join(JOIN_S)
         self._pool.wait()
         try:
             commit(self._store, "stop", lambda uow: engine_rows.seen(uow, self.engine_id, stopped=True))

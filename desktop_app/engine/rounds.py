@@ -74,8 +74,9 @@ class Rounds:
             timeout_s: wall-clock seconds of one call: a lease is renewed before it is too short for one.
             on_ended: called when work orders have left this engine's hand: a job may have to be finished.
         """
-        #: What the pool's threads bring; None: there may be new work.
-        self.outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        #: What the pool's threads bring; None: there may be new work. No SimpleQueue: on CPython 3.11, a get whose
+        #: time-out passes before it begins to wait may wait for ever, and nobody would look for parked work any more.
+        self.outcomes: queue.Queue[Outcome | None] = queue.Queue()
         #: Why the database cannot be used now; None: it can.
         self.fault: EnvironmentFault | None = None
         self._recorder = recorder
