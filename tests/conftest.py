@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -25,6 +26,10 @@ ALLOWED_SKIPS = ("no SQL Server",)
 THREAD_GRACE_S = 3.0
 
 HOME = Path(tempfile.mkdtemp(prefix="desk-home-"))
+
+# A shell starts what it runs in the background deaf to Ctrl+C, and so would be every program that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _forget_the_person() -> None:
