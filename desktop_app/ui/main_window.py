@@ -78,7 +78,7 @@ class MainWindow(QMainWindow):
         self.setMinimumSize(*LEAST_SIZE)
         self.resize(*DEFAULT_SIZE)
         self._build_timer = QTimer(self)
-        self._build_timer.setInterval(0)
+        self._build_timer.setInterval(20)
         self._build_timer.timeout.connect(self._build_next)
 
     # --- building -----------------------------------------------------------------------------------------------------
@@ -291,7 +291,6 @@ class MainWindow(QMainWindow):
         bridge.changed.connect(self._take_changes)
         bridge.connection_lost.connect(self._connection_lost)
         bridge.connection_found.connect(self._connection_found)
-        self.show_page(ASSOCIATE)
         bridge.start()
         self._build_timer.start()
         if notices:
@@ -332,7 +331,10 @@ class MainWindow(QMainWindow):
                 return settings
 
     def _build_next(self) -> None:
-        """Builds one more page. One at a time, so that the window answers between them."""
+        """Builds one more page, or shows the first one. One at a time, so that the window answers between them."""
+        if ASSOCIATE in self._pages and self._page_in_sight() is None:
+            self.show_page(ASSOCIATE)
+            return
         for key in PAGES:
             if key not in self._pages:
                 self._built(key)
