@@ -77,7 +77,7 @@ class Processes:
         try:
             code = process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGUSR1)
+            process.send_signal(signal.SIGUSR2)
             time.sleep(1)
             raise AssertionError(f"{name} does not end:\n{self.said_by(name).read_text()}") from None
         assert code == 0, self.said_by(name).read_text()

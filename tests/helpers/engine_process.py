@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--announce", action="store_true", help="finished jobs are announced, and taken")
     asked = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING)
-    faulthandler.register(signal.SIGUSR1)  # where every thread is, for a test that waits in vain
+    faulthandler.register(signal.SIGUSR2)  # where every thread is, for a test that waits in vain
     gateway = OneServer(asked.billing_url, asked.timeout_s)
     config = EngineConfig("work", asked.timeout_s, asked.settle_s, asked.lease_s, first_wait_s=0.2)
     with Store(asked.database_url) as store:
