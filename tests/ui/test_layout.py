@@ -34,7 +34,7 @@ from desktop_app.ui.theme import ThemeMode
 from desktop_app.ui.widgets.buttons import CountButton
 from desktop_app.ui.widgets.chips import Chip
 from desktop_app.ui.widgets.labels import ElidedLabel, StatusLabel
-from desktop_app.ui.widgets.table import RowDelegate, TableView
+from desktop_app.ui.widgets.table import TableView
 from desktop_app.ui.widgets.toast import Toast
 from tests.ui.conftest import Ui, opened
 from tests.ui.views import desk_with_jobs, settle, views
@@ -115,8 +115,7 @@ def _combo(widget: QComboBox) -> str:
 
 def cut_cells(table: TableView) -> list[str]:
     """Titles and cells in sight that do not fit; a sentence that does not must be whole in the tool tip."""
-    model, delegate, head = table.row_model(), table.itemDelegate(), table.horizontalHeader()
-    assert isinstance(delegate, RowDelegate)
+    model, head = table.row_model(), table.horizontalHeader()
     bad = []
     metrics = head.fontMetrics()
     rows = range(max(0, table.rowAt(0)), table.rowAt(table.viewport().height() - 1) + 1 or model.row_total())
@@ -126,7 +125,7 @@ def cut_cells(table: TableView) -> list[str]:
         if metrics.horizontalAdvance(spec.title) + 24 > head.sectionSize(place):
             bad.append(f"title {spec.title!r}: {head.sectionSize(place)}")
         for row in rows:
-            cut = delegate.needs_tip(model, row, place, table.columnWidth(place))
+            cut = table.painter.cut_text(row, place)
             if cut and spec.key not in SENTENCES:
                 bad.append(f"{table.objectName()}.{spec.key} {cut!r}: {table.columnWidth(place)}")
             assert not cut or cut == model.cell(row, place).text

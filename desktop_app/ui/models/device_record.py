@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject
 from desktop_app.desk.protocol import DeviceRecord
 from desktop_app.ui import words
 from desktop_app.ui.palette import Tone
-from desktop_app.ui.widgets.table import Cell, Column, RowModel, width_of
+from desktop_app.ui.widgets.rows import Cell, Column, RowModel, width_of
 from desktop_app.ui.words import translate
 
 

@@ -10,7 +10,7 @@ from desktop_app.desk.protocol import HistoryDesk, HistoryFilter, HistoryRow, Jo
 from desktop_app.ui import words
 from desktop_app.ui.background import Background, Cancel
 from desktop_app.ui.models.paged import GrowingModel
-from desktop_app.ui.widgets.table import Cell, Column, width_of
+from desktop_app.ui.widgets.rows import Cell, Column, width_of
 
 PAGE = 200
 

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from PySide6.QtCore import QModelIndex, QObject, QTimer, Signal
 
 from desktop_app.ui.background import Background, Cancel
-from desktop_app.ui.widgets.table import Column, Index, RowModel
+from desktop_app.ui.widgets.rows import Column, Index, RowModel
 
 Row = TypeVar("Row")
 Loader = Callable[[Cancel], Sequence[Row | None]]

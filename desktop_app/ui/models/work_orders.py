@@ -11,7 +11,7 @@ from desktop_app.desk.protocol import JobsDesk, WorkOrderRow
 from desktop_app.ui import words
 from desktop_app.ui.background import Background, Cancel
 from desktop_app.ui.models.paged import Loader, PagedModel
-from desktop_app.ui.widgets.table import EMPTY_CELL, Cell, Column, width_of
+from desktop_app.ui.widgets.rows import EMPTY_CELL, Cell, Column, width_of
 
 PAGE, PAGES_KEPT = 100, 40
 

@@ -21,7 +21,8 @@ from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.dialogs import Dialog
 from desktop_app.ui.widgets.info_bar import InfoBar
 from desktop_app.ui.widgets.labels import label
-from desktop_app.ui.widgets.table import Cell, Column, RowModel, TableView, width_of
+from desktop_app.ui.widgets.rows import Cell, Column, RowModel, width_of
+from desktop_app.ui.widgets.table import TableView
 from desktop_app.ui.widgets.toast import announce
 
 

@@ -24,9 +24,10 @@ from desktop_app.ui.widgets.card import Card
 from desktop_app.ui.widgets.chips import ChipRow
 from desktop_app.ui.widgets.combo import combo_box
 from desktop_app.ui.widgets.empty_state import EmptyState
+from desktop_app.ui.widgets.rows import RowModel
 from desktop_app.ui.widgets.search_combo import Choice, SearchCombo
 from desktop_app.ui.widgets.search_field import SearchField
-from desktop_app.ui.widgets.table import RowModel, TableView
+from desktop_app.ui.widgets.table import TableView
 
 SEARCH_DEBOUNCE_MS = 250
 #: From this width on (pixels) search and filters stand in one row.

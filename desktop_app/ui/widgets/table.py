@@ -1,260 +1,26 @@
-"""Tables: a view and a delegate that paint what a model's cells say, fast and the same on every page.
+"""The view of a table: its columns fit its width, its rows are painted as a whole, and one of them is current.
 
-A cell is asked for once per paint (:meth:`RowModel.cell`), not once per role: Qt asks ``data`` for seven roles a cell,
-of which six would be empty. Bulk selection is no business of the view; it knows one current row.
+Bulk selection is no business of the view. What a row shows is :mod:`~desktop_app.ui.widgets.rows`, how it is painted
+:mod:`~desktop_app.ui.widgets.row_painter`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from PySide6.QtCore import (
-    QAbstractItemModel,
-    QAbstractTableModel,
-    QEvent,
-    QItemSelectionModel,
-    QModelIndex,
-    QObject,
-    QPersistentModelIndex,
-    QPoint,
-    QRect,
-    QRectF,
-    Qt,
-    Signal,
-)
+from PySide6.QtCore import QAbstractItemModel, QEvent, QItemSelectionModel, QModelIndex, Qt, Signal
 from PySide6.QtGui import (
-    QColor,
-    QFontMetrics,
     QGuiApplication,
     QHelpEvent,
     QKeyEvent,
     QKeySequence,
     QMouseEvent,
     QPainter,
-    QPen,
+    QPaintEvent,
     QResizeEvent,
 )
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QTableView,
-    QToolTip,
-    QWidget,
-)
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QToolTip, QWidget
 
-from desktop_app.ui import fonts, icons, theme
-from desktop_app.ui.palette import Tone
-from desktop_app.ui.widgets.segmented_bar import Segments, paint_bar
-
-Index = QModelIndex | QPersistentModelIndex
-ROW_HEIGHT = 34
-PADDING = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What one cell shows.
-
-    Attributes:
-        text: the words.
-        icon: an icon's name, before the words.
-        tone: colours the icon, and the words too if ``strong``.
-        strong: semi-bold words.
-        muted: words that matter less.
-        checked: a check box instead of words.
-        bar, bar_total: a segmented bar before the words.
-    """
-
-    text: str = ""
-    icon: str = ""
-    tone: Tone = Tone.NEUTRAL
-    strong: bool = False
-    muted: bool = False
-    checked: bool | None = None
-    bar: Segments | None = None
-    bar_total: int = 0
-
-
-EMPTY_CELL = Cell()
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column.
-
-    Attributes:
-        key: stable name.
-        title: header text, translated.
-        width: in pixels; the smallest one where it stretches.
-        stretch: takes what is left of the width.
-        right: right-aligned.
-        rank: columns of the highest rank are hidden first where the table is too narrow; 0 is never hidden.
-        elide_middle: cut in the middle instead of at the end.
-    """
-
-    key: str
-    title: str
-    width: int
-    stretch: int = 0
-    right: bool = False
-    rank: int = 0
-
-
-class RowModel(QAbstractTableModel):
-    """A table model of :class:`Cell`. Subclasses give the columns, the number of rows, and the cells."""
-
-    def __init__(self, columns: tuple[Column, ...], parent: QObject) -> None:
-        super().__init__(parent)
-        self.columns = columns
-
-    def cell(self, row: int, column: int) -> Cell:
-        """What the cell shows; called while painting, so it must be quick."""
-        raise NotImplementedError
-
-    def row_total(self) -> int:
-        """How many rows there are."""
-        raise NotImplementedError
-
-    def key_of(self, row: int) -> object:
-        """What identifies the row when rows move; None if nothing does."""
-        return None
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
-        return 0 if parent.isValid() else self.row_total()
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
-        return 0 if parent.isValid() else len(self.columns)
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        if role in {Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole}:
-            return self.cell(index.row(), index.column()).text
-        if role == Qt.ItemDataRole.CheckStateRole:
-            checked = self.cell(index.row(), index.column()).checked
-            if checked is None:
-                return None
-            return Qt.CheckState.Checked if checked else Qt.CheckState.Unchecked
-        return None
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        if orientation is Qt.Orientation.Horizontal:
-            if role in {Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole}:
-                return self.columns[section].title
-            if role == Qt.ItemDataRole.TextAlignmentRole:
-                side = Qt.AlignmentFlag.AlignRight if self.columns[section].right else Qt.AlignmentFlag.AlignLeft
-                return side | Qt.AlignmentFlag.AlignVCenter
-        return None
-
-
-class RowDelegate(QStyledItemDelegate):
-    """Paints cells. Zebra, the current row and the focus ring are its work too; it never asks the style."""
-
-    def __init__(self, view: TableView) -> None:
-        super().__init__(view)
-        self._view = view
-        self._plain, self._strong = fonts.font(), fonts.font(strong=True)
-        self._metrics = {False: QFontMetrics(self._plain), True: QFontMetrics(self._strong)}
-
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        model = index.model()
-        if not isinstance(model, RowModel):
-            return
-        colours = theme.active()
-        rect: QRect = option.rect
-        row, column = index.row(), index.column()
-        current = row == self._view.current_row()
-        if current:
-            painter.fillRect(rect, QColor(colours.selection))
-        elif row == self._view.hovered_row:
-            painter.fillRect(rect, QColor(colours.hover))
-        elif row % 2:
-            painter.fillRect(rect, QColor(colours.zebra))
-        cell = model.cell(row, column)
-        if cell.checked is not None:
-            state = Qt.CheckState.Checked if cell.checked else Qt.CheckState.Unchecked
-            paint_check_box(painter, _check_rect(rect), state)
-        elif cell is not EMPTY_CELL:
-            self._words(painter, rect, cell, model.columns[column], current)
-        if current and self._view.hasFocus():
-            self._ring(painter, rect, column)
-
-    def _words(self, painter: QPainter, rect: QRect, cell: Cell, spec: Column, current: bool) -> None:
-        colours = theme.active()
-        left, right = rect.left() + PADDING, rect.right() - PADDING + 1
-        if cell.bar is not None:
-            room = right - left - (52 if cell.text else 0)
-            paint_bar(painter, QRectF(left, rect.center().y() - 3.5, room, 8), cell.bar, cell.bar_total)
-            left += room + 8
-        if cell.icon:
-            picture = icons.pixmap(cell.icon, colours.ink(cell.tone), 16, self._view.devicePixelRatioF())
-            painter.drawPixmap(left, rect.top() + (rect.height() - 16) // 2, picture)
-            left += 23
-        if not cell.text:
-            return
-        if cell.strong and cell.tone is not Tone.NEUTRAL:
-            ink = colours.ink(cell.tone)
-        elif current:
-            ink = colours.selection_text
-        else:
-            ink = colours.muted if cell.muted else colours.text
-        painter.setPen(QColor(ink))
-        painter.setFont(self._strong if cell.strong else self._plain)
-        metrics = self._metrics[cell.strong]
-        room = right - left
-        text = cell.text
-        if metrics.horizontalAdvance(text) > room:
-            text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
-        side = Qt.AlignmentFlag.AlignRight if spec.right or cell.bar is not None else Qt.AlignmentFlag.AlignLeft
-        painter.drawText(QRect(left, rect.top(), room, rect.height()), side | Qt.AlignmentFlag.AlignVCenter, text)
-
-    def _ring(self, painter: QPainter, rect: QRect, column: int) -> None:
-        first, last = self._view.outer_columns()
-        pen = QPen(QColor(theme.active().accent), 2)
-        pen.setCapStyle(Qt.PenCapStyle.FlatCap)
-        painter.save()
-        painter.setPen(pen)
-        top, bottom, left, right = rect.top() + 1, rect.bottom(), rect.left() + 1, rect.right()
-        painter.drawLine(rect.left(), top, rect.right() + 1, top)
-        painter.drawLine(rect.left(), bottom, rect.right() + 1, bottom)
-        if column == first:
-            painter.drawLine(left, rect.top(), left, rect.bottom() + 1)
-        if column == last:
-            painter.drawLine(right, rect.top(), right, rect.bottom() + 1)
-        painter.restore()
-
-    def needs_tip(self, model: RowModel, row: int, column: int, width: int) -> str:
-        """The whole text of a cell that is cut at that width, else ""."""
-        cell = model.cell(row, column)
-        room = width - 2 * PADDING - (23 if cell.icon else 0)
-        return cell.text if self._metrics[cell.strong].horizontalAdvance(cell.text) > room else ""
-
-
-def _check_rect(rect: QRect) -> QRect:
-    return QRect(rect.left() + 13, rect.top() + (rect.height() - 16) // 2, 16, 16)
-
-
-def paint_check_box(painter: QPainter, box: QRect, state: Qt.CheckState) -> None:
-    """Paints a check box of 16 × 16 as the style sheet paints the others."""
-    colours = theme.active()
-    painter.save()
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    on = state is not Qt.CheckState.Unchecked
-    painter.setPen(QPen(QColor(colours.accent if on else colours.edge), 1))
-    painter.setBrush(QColor(colours.accent if on else colours.surface))
-    painter.drawRoundedRect(QRectF(box).adjusted(1.5, 1.5, -1.5, -1.5), 2.5, 2.5)
-    if on:
-        pen = QPen(QColor(colours.on_accent), 2)
-        pen.setCapStyle(Qt.PenCapStyle.RoundCap)
-        pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
-        painter.setPen(pen)
-        x, y = box.left(), box.top()
-        if state is Qt.CheckState.Checked:
-            painter.drawPolyline([QPoint(x + 5, y + 8), QPoint(x + 7, y + 10), QPoint(x + 11, y + 6)])
-        else:
-            painter.drawLine(x + 5, y + 8, x + 11, y + 8)
-    painter.restore()
+from desktop_app.ui.widgets.row_painter import RowPainter
+from desktop_app.ui.widgets.rows import ROW_HEIGHT, Column, Index, RowModel
 
 
 class TableView(QTableView):
@@ -297,7 +63,7 @@ class TableView(QTableView):
         head.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         head.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         head.setAccessibleName(accessible)
-        self.setItemDelegate(RowDelegate(self))
+        self.painter = RowPainter(self)
         self.doubleClicked.connect(lambda index: self.opened.emit(index.row()))
 
     # --- rows ---------------------------------------------------------------------------------------------------------
@@ -338,6 +104,11 @@ class TableView(QTableView):
             for index in (current, previous):
                 self._repaint_row(index.row())
             self.current_changed.emit(current.row())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self.viewport())
+        self.painter.paint(painter, event.rect())
+        painter.end()
 
     def _repaint_row(self, row: int) -> None:
         if row >= 0:
@@ -425,22 +196,10 @@ class TableView(QTableView):
     def viewportEvent(self, event: QEvent) -> bool:
         if isinstance(event, QHelpEvent) and event.type() is QEvent.Type.ToolTip:
             index = self.indexAt(event.pos())
-            delegate = self.itemDelegate()
-            if index.isValid() and isinstance(delegate, RowDelegate):
-                width = self.columnWidth(index.column())
-                text = delegate.needs_tip(self.row_model(), index.row(), index.column(), width)
-                if text:
-                    QToolTip.showText(event.globalPos(), text, self)
-                else:
-                    QToolTip.hideText()
-                return True
+            text = self.painter.cut_text(index.row(), index.column()) if index.isValid() else ""
+            if text:
+                QToolTip.showText(event.globalPos(), text, self)
+            else:
+                QToolTip.hideText()
+            return True
         return super().viewportEvent(event)
-
-
-def width_of(sample: str, *, strong: bool = False, icon: bool = False) -> int:
-    """The width of a column in which ``sample`` is not cut."""
-    metrics = QFontMetrics(fonts.font(strong=strong))
-    return metrics.horizontalAdvance(sample) + 2 * PADDING + 2 + (23 if icon else 0)
-
-
-RowText = Callable[[int], str]

@@ -9,7 +9,9 @@ from PySide6.QtWidgets import QHeaderView, QWidget
 from desktop_app.desk.protocol import DeviceColumn
 from desktop_app.ui import icons, theme
 from desktop_app.ui.models.devices import HIDDEN_AT_FIRST, SORTS, VERDICT, DeviceTableModel
-from desktop_app.ui.widgets.table import Column, TableView, paint_check_box
+from desktop_app.ui.widgets.row_painter import paint_check_box
+from desktop_app.ui.widgets.rows import Column
+from desktop_app.ui.widgets.table import TableView
 
 
 class DeviceHeader(QHeaderView):

@@ -15,7 +15,8 @@ from desktop_app.ui.palette import Tone
 from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.dialogs import Dialog
 from desktop_app.ui.widgets.labels import field_label, label
-from desktop_app.ui.widgets.table import Cell, Column, RowModel, TableView, width_of
+from desktop_app.ui.widgets.rows import Cell, Column, RowModel, width_of
+from desktop_app.ui.widgets.table import TableView
 
 #: The clipboard is only offered if it is shorter than this many characters (a million identifiers).
 MOST_CLIPBOARD = 25_000_000
