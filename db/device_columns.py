@@ -105,6 +105,23 @@ class _Block:
     gone: int = 0
     late: list[_Late] = field(default_factory=list)
 
+    def iccid(self, row: int) -> bytes:
+        """The ICCID in that row."""
+        return self.identifiers[row * self.width : (row + 1) * self.width].partition(_BETWEEN)[0]
+
+    def row_after(self, iccid: str) -> int:
+        """The row before which a device with that ICCID would stand as the last of its equals."""
+        return bisect_right(range(len(self.ids)), iccid.encode(), key=self.iccid)
+
+    def row_of(self, iccid: str, device_id: int) -> int | None:
+        """The row of a device; None: it is not here, or had another ICCID when the block was made."""
+        sought, row = iccid.encode(), self.row_after(iccid) - 1
+        while row >= 0 and self.iccid(row) == sought:
+            if self.ids[row] == device_id:
+                return row
+            row -= 1
+        return None
+
 
 class DeviceColumns:
     """The columns. Whoever shares them between threads sees to it that one at a time uses them."""
@@ -203,11 +220,14 @@ class DeviceColumns:
             self._put_late(entry, identifiers, name, kind)
 
     def _place_of(self, entry: Entry) -> tuple[_Block, int] | None:
-        """The block and the row of a device; mostly its ICCID tells the block."""
+        """The block and the row of a device; where its ICCID is another one than before, all are looked through."""
         if entry.device_id > self._newest:
             return None
         likely = self._blocks[self._block_for(entry.iccid)]
-        for block in (likely, *self._blocks):
+        row = likely.row_of(entry.iccid, entry.device_id)
+        if row is not None:
+            return likely, row
+        for block in self._blocks:
             if entry.device_id in block.ids:
                 return block, block.ids.index(entry.device_id)
         return None
@@ -230,8 +250,7 @@ class DeviceColumns:
     def _put_late(self, entry: Entry, identifiers: str, name: str, kind: int) -> None:
         number = self._block_for(entry.iccid)
         block = self._blocks[number]
-        iccids = [line.partition(_BETWEEN)[0].decode() for line in block.identifiers.split(_END)[:-1]]
-        row = bisect_right(iccids, entry.iccid)
+        row = block.row_after(entry.iccid)
         late = _Late(
             row, entry.iccid, entry.device_id, _lines([identifiers]), _lines([name]), kind, self._owner_of(entry.owner)
         )
