@@ -8,7 +8,7 @@ first step imports or calls may use them (``tests/ui/test_first_window.py``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 ASSOCIATE, JOBS, HISTORY, SETTINGS = "associate", "jobs", "history", "settings"
 PAGES = (ASSOCIATE, JOBS, HISTORY, SETTINGS)
 DEFAULT_SIZE, LEAST_SIZE = (1440, 900), (1100, 700)
+#: Between two parts of a page that is built the window answers; so long, in milliseconds, if nothing is waiting.
+BUILD_MS = 2
 
 
 class MainWindow(QMainWindow):
@@ -65,7 +67,9 @@ class MainWindow(QMainWindow):
         super().__init__()
         self._background, self._machine = background, machine
         self.state: QSettings | None = None  #: where the pages keep what a person chose
-        self._pages: dict[str, Page] = {}
+        self._pages: dict[str, Page] = {}  # those that are whole
+        self._begun: dict[str, tuple[Page, Iterator[None]]] = {}  # the others, and what is left to be built of them
+        self._missed: dict[str, list[Changes]] = {}  # what came meanwhile
         self._bridge: Bridge | None = None
         self._context: Context | None = None
         self._finished: set[tuple[str, int]] = set()
@@ -78,7 +82,7 @@ class MainWindow(QMainWindow):
         self.setMinimumSize(*LEAST_SIZE)
         self.resize(*DEFAULT_SIZE)
         self._build_timer = QTimer(self)
-        self._build_timer.setInterval(20)
+        self._build_timer.setInterval(BUILD_MS)
         self._build_timer.timeout.connect(self._build_next)
 
     # --- building -----------------------------------------------------------------------------------------------------
@@ -297,16 +301,29 @@ class MainWindow(QMainWindow):
             self.toast.show_message("\n".join(notices), Tone.INFO)
 
     def _built(self, key: str) -> Page:
-        """The page with that key; it is built when it is wanted, or when there is time for it."""
-        page = self._pages.get(key)
-        if page is None:
-            assert self._context is not None
-            page = self._pages[key] = self._build_page(key, self._context)
-            self._stack.addWidget(page)
-        return page
+        """The page with that key, whole; it is built when there is time for it, and the rest when it is wanted."""
+        while key not in self._pages:
+            self._build_part(key)
+        return self._pages[key]
 
-    def _build_page(self, key: str, context: Context) -> Page:
-        """Pages are imported when they are built: the first window does not wait for them."""
+    def _build_part(self, key: str) -> None:
+        """Builds the next part of a page that is not whole."""
+        if key not in self._begun:
+            assert self._context is not None
+            page = self._empty_page(key, self._context)
+            self._stack.addWidget(page)
+            self._begun[key] = page, page.build()
+            return
+        page, rest = self._begun.pop(key)
+        for _ in rest:
+            self._begun[key] = page, rest
+            return
+        self._pages[key] = page
+        for changes in self._missed.pop(key, ()):
+            page.take_changes(changes)
+
+    def _empty_page(self, key: str, context: Context) -> Page:
+        """Pages are imported when they are made: the first window does not wait for them."""
         match key:
             case "associate":
                 from desktop_app.ui.pages.associate import AssociatePage
@@ -331,13 +348,13 @@ class MainWindow(QMainWindow):
                 return settings
 
     def _build_next(self) -> None:
-        """Builds one more page, or shows the first one. One at a time, so that the window answers between them."""
+        """Builds a part of a page, or shows the first page: one at a time, so that the window answers between them."""
         if ASSOCIATE in self._pages and self._page_in_sight() is None:
             self.show_page(ASSOCIATE)
             return
         for key in PAGES:
             if key not in self._pages:
-                self._built(key)
+                self._build_part(key)
                 return
         self._build_timer.stop()
 
@@ -424,9 +441,8 @@ class MainWindow(QMainWindow):
 
     def _theme_picked(self, mode: ThemeMode) -> None:
         self._theme.set_mode(mode)
-        settings = self._pages.get(SETTINGS)
-        if settings is not None:
-            settings.show_mode(mode)  # type: ignore[attr-defined]
+        if SETTINGS in self._pages or SETTINGS in self._begun:
+            self._built(SETTINGS).show_mode(mode)  # type: ignore[attr-defined]
         self.theme_picked.emit(mode)
 
     # --- changes ------------------------------------------------------------------------------------------------------
@@ -438,6 +454,8 @@ class MainWindow(QMainWindow):
         self.status.show_work(changes)
         for page in self._pages.values():
             page.take_changes(changes)
+        for key in self._begun:
+            self._missed.setdefault(key, []).append(changes)
         for job in changes.jobs:
             self._tell_finished(job)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -48,32 +49,35 @@ class HistoryPage(Page):
         for model in (self.jobs, self.devices):
             model.loaded.connect(self._loaded)
             model.load_failed.connect(context.complain)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        card = Card(padding=0, spacing=0)
-        column.addWidget(card)
-        card.body.addLayout(self._build_top())
-        self.table = TableView("historyTable", self.tr("History"))
-        self.table.setModel(self.jobs)
-        self.table.opened.connect(self._open)
-        self._empty = EmptyState("history")
-        self._associate = self._empty.add_button(
-            self.tr("Associate devices"), context.show_associate, icon="device-sim"
-        )
-        self._any_time = self._empty.add_button(self.tr("Search all of the time"), self._search_all_time)
-        self._clear = self._empty.add_button(self.tr("Clear the filters"), self._clear_filters, name="clearHistory")
-        self._stack = QStackedWidget()
-        around = QWidget()
-        inside = QVBoxLayout(around)
-        inside.setContentsMargins(1, 0, 1, 6)
-        inside.addWidget(self.table)
-        self._stack.addWidget(around)
-        self._stack.addWidget(self._empty)
-        card.body.addWidget(self._stack, 1)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(SEARCH_DEBOUNCE_MS)
         self._timer.timeout.connect(self.reload)
+
+    def build(self) -> Iterator[None]:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        card = Card(padding=0, spacing=0)
+        column.addWidget(card)
+        self._build_top(card)
+        yield
+        self._stack = QStackedWidget()
+        card.body.addWidget(self._stack, 1)
+        around = QWidget()
+        self._stack.addWidget(around)
+        inside = QVBoxLayout(around)
+        inside.setContentsMargins(1, 0, 1, 6)
+        self.table = TableView("historyTable", self.tr("History"))
+        inside.addWidget(self.table)
+        self.table.setModel(self.jobs)
+        self.table.opened.connect(self._open)
+        self._empty = EmptyState("history")
+        self._stack.addWidget(self._empty)
+        self._associate = self._empty.add_button(
+            self.tr("Associate devices"), self._context.show_associate, icon="device-sim"
+        )
+        self._any_time = self._empty.add_button(self.tr("Search all of the time"), self._search_all_time)
+        self._clear = self._empty.add_button(self.tr("Clear the filters"), self._clear_filters, name="clearHistory")
         bind(self, self.commands())
 
     def commands(self) -> tuple[Command, ...]:
@@ -82,10 +86,11 @@ class HistoryPage(Page):
             Command(self.tr("Export the history…"), self.export, ("Ctrl+E",), can_run=self.export_button.isEnabled),
         )
 
-    def _build_top(self) -> QVBoxLayout:
+    def _build_top(self, card: Card) -> None:
         both = QVBoxLayout()
         both.setContentsMargins(12, 12, 12, 4)
         both.setSpacing(8)
+        card.body.addLayout(both)
         self._first, self._second = QHBoxLayout(), QHBoxLayout()
         top = self._first
         for row in (self._first, self._second):
@@ -132,7 +137,6 @@ class HistoryPage(Page):
         self.export_button.clicked.connect(self.export)
         self._place_filters(self._first)
         self._write_placeholder()
-        return both
 
     def _place_filters(self, row: QHBoxLayout) -> None:
         for part in (self.customer, self.period, self.operator):

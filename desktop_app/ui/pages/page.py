@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QWidget
@@ -12,7 +13,16 @@ if TYPE_CHECKING:
 
 
 class Page(QWidget):
-    """A page of the window. A page does what it needs of these and leaves the rest as it is here."""
+    """A page of the window. A page does what it needs of these and leaves the rest as it is here.
+
+    It is made empty and stands in the window from then on; :meth:`build` fills it. A widget of a style sheet tells all
+    that stands in it when it gets another parent: so what is to be filled is put in its place first.
+    """
+
+    def build(self) -> Iterator[None]:
+        """Fills the page. Pauses after each part, so that the window answers between them; whoever needs the page at
+        once goes through to the end. Called once; nothing else is asked of a page before it has ended."""
+        yield from ()
 
     def title(self) -> str:
         """What stands in the header."""

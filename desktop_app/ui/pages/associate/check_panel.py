@@ -23,7 +23,7 @@ MOST_GROUPS = 12
 
 
 class CheckPanel(QWidget):
-    """The check before submit.
+    """The check before submit; what stands in it is made by :meth:`build`.
 
     Signals:
         verdict_pressed(str): show the devices of this verdict, or all again ("").
@@ -41,19 +41,28 @@ class CheckPanel(QWidget):
         super().__init__(parent)
         self.setObjectName("checkPanel")
         self._clock = clock
+        self._buttons: dict[Verdict, CountButton] = {}
+        self._bars: list[InfoBar] = []
+        self._reread_buttons: list[Button] = []
+        self._is_rereading = False
+        self._shown_report: CheckReport | None = None
+
+    def build(self) -> None:
+        """Fills the panel."""
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
         head = QHBoxLayout()
+        column.addLayout(head)
         head.addWidget(label(self.tr("Check before submit"), "heading"))
         head.addStretch(1)
         self._when = label("", "small")
         head.addWidget(self._when)
-        column.addLayout(head)
         self._bar = SegmentedBar()
         column.addWidget(self._bar)
 
         self._missing = QWidget()
+        column.addWidget(self._missing)
         self._missing_rows = QVBoxLayout(self._missing)
         self._missing_rows.setContentsMargins(0, 0, 0, 0)
         self._missing_rows.setSpacing(2)
@@ -61,13 +70,12 @@ class CheckPanel(QWidget):
         for part in (self._wants_devices, self._wants_customer, self._wants_more):
             self._missing_rows.addWidget(part)
         self._missing_rows.addWidget(label(self.tr("The check runs by itself when this is done."), "small"))
-        column.addWidget(self._missing)
 
         self._counts = QWidget()
+        column.addWidget(self._counts)
         counts = QVBoxLayout(self._counts)
         counts.setContentsMargins(0, 0, 0, 0)
         counts.setSpacing(0)
-        self._buttons: dict[Verdict, CountButton] = {}
         for verdict, status in (
             (Verdict.READY, words.ready()),
             (Verdict.WARNING, words.warning()),
@@ -77,17 +85,12 @@ class CheckPanel(QWidget):
             button.clicked.connect(lambda on, verdict=verdict: self._pressed(verdict, on))
             self._buttons[verdict] = button
             counts.addWidget(button)
-        column.addWidget(self._counts)
 
         self._groups = QWidget()
         self._group_column = QVBoxLayout(self._groups)
         self._group_column.setContentsMargins(0, 2, 0, 0)
         self._group_column.setSpacing(6)
         column.addWidget(self._groups)
-        self._bars: list[InfoBar] = []
-        self._reread_buttons: list[Button] = []
-        self._is_rereading = False
-        self._shown_report: CheckReport | None = None
 
     # --- what others call ---------------------------------------------------------------------------------------------
 

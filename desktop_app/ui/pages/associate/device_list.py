@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from PySide6.QtCore import QTimer, Signal
@@ -36,7 +36,7 @@ MENU_STATUSES = tuple(status for status in DeviceStatus if status not in CHIP_ST
 
 
 class DeviceListPanel(Card):
-    """Search, chips, table and selection bar.
+    """Search, chips, table and selection bar; they are made by :meth:`build`.
 
     Signals:
         checks_changed(): other devices are checked.
@@ -64,21 +64,36 @@ class DeviceListPanel(Card):
         self.model = DeviceTableModel(context.desk, context.background, self)
         self.model.checks_changed.connect(self._checks_did_change)
         self.model.load_failed.connect(context.complain)
-        self._build()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(SEARCH_DEBOUNCE_MS)
         self._timer.timeout.connect(self._list)
-        self._write_band()
 
     # --- building -----------------------------------------------------------------------------------------------------
 
-    def _build(self) -> None:
+    def build(self) -> Iterator[None]:
+        """Fills the panel in parts; see :meth:`desktop_app.ui.pages.page.Page.build`."""
         top = QVBoxLayout()
         top.setContentsMargins(12, 12, 12, 10)
         top.setSpacing(10)
+        self.body.addLayout(top)
+        self._build_search(top)
+        yield
+        self._build_chips(top)
+        yield
+        self._build_bars(top)
+        self._build_stack()
+        yield
+        self._build_table()
+        yield
+        self._build_band()
+        self._write_band()
+        yield
+
+    def _build_search(self, top: QVBoxLayout) -> None:
         row = QHBoxLayout()
         row.setSpacing(8)
+        top.addLayout(row)
         self.search = SearchField("", self.tr("Search devices"), "deviceSearch")
         self.search.setToolTip(self.tr("Search ICCID, IMEI, MSISDN, EID or name"))
         self.search.textChanged.connect(self._searched)
@@ -94,8 +109,8 @@ class DeviceListPanel(Card):
         self._columns.setToolTip(self.tr("Columns"))
         self._columns.setFixedWidth(46)
         row.addWidget(self._columns)
-        top.addLayout(row)
-        top.addWidget(self._build_chips())
+
+    def _build_bars(self, top: QVBoxLayout) -> None:
         self.info = InfoBar(Tone.INFO, closable=True)
         self.info.setObjectName("deviceInfo")
         self.info.hide()
@@ -105,26 +120,30 @@ class DeviceListPanel(Card):
         self._alone.add_action(self.tr("Show all"), self.show_all, "showAllButton")
         self._alone.hide()
         top.addWidget(self._alone)
-        self.body.addLayout(top)
 
+    def _build_stack(self) -> None:
+        self._stack = QStackedWidget()
+        self.body.addWidget(self._stack, 1)
+        around = QWidget()
+        self._stack.addWidget(around)
+        self._around_table = QHBoxLayout(around)
+        self._around_table.setContentsMargins(1, 0, 1, 0)
+        self._empty = EmptyState("search-off")
+        self._stack.addWidget(self._empty)
+        self._clear_filters_button = self._empty.add_button(self.tr("Search without filters"), self._clear_chips)
+        self._clear_search_button = self._empty.add_button(self.tr("Clear search"), self.search.clear)
+
+    def _build_table(self) -> None:
         self.table = DeviceTable(self.model)
+        self._around_table.addWidget(self.table)
         self.table.sort_changed.connect(self._list)
         self.table.opened.connect(lambda row: self.device_opened.emit(self.model.device_at(row)))
         self._show_kept_columns()
         self._columns.setMenu(self._column_menu())
-        self._empty = EmptyState("search-off")
-        self._clear_filters_button = self._empty.add_button(self.tr("Search without filters"), self._clear_chips)
-        self._clear_search_button = self._empty.add_button(self.tr("Clear search"), self.search.clear)
-        self._stack = QStackedWidget()
-        around = QWidget()
-        inside = QHBoxLayout(around)
-        inside.setContentsMargins(1, 0, 1, 0)
-        inside.addWidget(self.table)
-        self._stack.addWidget(around)
-        self._stack.addWidget(self._empty)
-        self.body.addWidget(self._stack, 1)
 
+    def _build_band(self) -> None:
         self.band = Band()
+        self.body.addWidget(self.band)
         self._strong, self._rest = label("", "heading"), label()
         self._select_all = Button(kind="link", name="selectAllButton", text=" ")
         self._select_all.clicked.connect(self.model.check_all_listed)
@@ -140,10 +159,10 @@ class DeviceListPanel(Card):
         self.band.row.addWidget(self._show_selected)
         self.band.row.addStretch(1)
         self.band.row.addWidget(self._clear)
-        self.body.addWidget(self.band)
 
-    def _build_chips(self) -> ChipRow:
+    def _build_chips(self, top: QVBoxLayout) -> None:
         self.chips = ChipRow("deviceFilter", self.tr("Filters"))
+        top.addWidget(self.chips)
         self.chips.add(ALL, self.tr("All"), on=True)
         for status in CHIP_STATUSES:
             self.chips.add(status, words.device_status(status))
@@ -158,7 +177,6 @@ class DeviceListPanel(Card):
         self.chips.add_widget(self._clear_chips_button)
         self._clear_chips_button.hide()
         self.chips.picked.connect(self._chip_pressed)
-        return self.chips
 
     def _menu_button(self, text: str, name: str) -> tuple[QMenu, Button]:
         button = Button(text, kind="chip", icon="plus", name=name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer
@@ -59,24 +59,34 @@ class AssociatePage(Page):
         self.list = DeviceListPanel(context)
         self.request = RequestPanel(context)
         self.check = CheckPanel(context.clock)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(12)
-        row.addWidget(self.list, 1)
-        row.addWidget(self._build_side())
-        self._connect()
         self._reload_timer = QTimer(self)
         self._reload_timer.setSingleShot(True)
         self._reload_timer.setInterval(DEVICES_RELOAD_MS)
         self._reload_timer.timeout.connect(self.list.refresh)
         self._is_begun = False
-        self._write_all()
-        self.list.start()
 
     # --- building -----------------------------------------------------------------------------------------------------
 
-    def _build_side(self) -> Card:
+    def build(self) -> Iterator[None]:
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(12)
+        row.addWidget(self.list, 1)
+        yield from self.list.build()
+        self.list.start()  # the desk reads the rows while the rest is built
         side = Card(padding=0, spacing=0)
+        row.addWidget(side)
+        self._place_scrolls(side)
+        yield
+        yield from self.request.build()
+        self.check.build()
+        yield
+        self._build_foot(side)
+        self._connect()
+        self._write_all()
+
+    def _place_scrolls(self, side: Card) -> None:
+        """Request and check, each of them empty yet."""
         side.setFixedWidth(SIDE_WIDTH)
         inside = QWidget()
         column = QVBoxLayout(inside)
@@ -84,9 +94,6 @@ class AssociatePage(Page):
         column.setSpacing(8)
         self._selected = label("", "heading")
         self._selected.setStyleSheet("font-size: 14px;")
-        column.addWidget(self._selected)
-        column.addWidget(self.request)
-        column.addStretch(1)
         request = PageScroll(self.tr("Request"))
         request.setObjectName("requestScroll")
         request.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -97,16 +104,17 @@ class AssociatePage(Page):
         around = QWidget()
         check = QVBoxLayout(around)
         check.setContentsMargins(16, 10, 12, 10)
+        answer.show_page(around)
+        side.body.addWidget(TwoScrolls(request, answer), 1)
+        column.addWidget(self._selected)
+        column.addWidget(self.request)
+        column.addStretch(1)
         check.addWidget(self.check)
         check.addStretch(1)
-        answer.show_page(around)
-        column_of_both = TwoScrolls(request, answer)
-        side.body.addWidget(column_of_both, 1)
-        side.body.addWidget(self._build_foot())
-        return side
 
-    def _build_foot(self) -> QFrame:
+    def _build_foot(self, side: Card) -> None:
         foot = QFrame()
+        side.body.addWidget(foot)
         foot.setProperty("kind", "foot")
         column = QVBoxLayout(foot)
         column.setContentsMargins(16, 10, 16, 8)
@@ -117,6 +125,7 @@ class AssociatePage(Page):
         column.addWidget(self.submit_button)
         row = QHBoxLayout()
         row.setSpacing(8)
+        column.addLayout(row)
         self.summary = label("", "small", wrap=True)
         self.summary.setObjectName("checkSummary")
         self.summary.setMinimumHeight(30)
@@ -124,8 +133,6 @@ class AssociatePage(Page):
         self.export_button = Button(self.tr("Export check…"), kind="link", name="exportCheckButton")
         self.export_button.clicked.connect(self._export_check)
         row.addWidget(self.export_button)
-        column.addLayout(row)
-        return foot
 
     def _connect(self) -> None:
         self.list.checks_changed.connect(self._checks_changed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 from PySide6.QtCore import QDate, Qt, Signal
@@ -40,7 +40,7 @@ NO_PLAN = ""
 
 
 class RequestPanel(QWidget):
-    """The fields of an association request but for its devices.
+    """The fields of an association request but for its devices; they are made by :meth:`build`.
 
     Signals:
         changed(): the request is another one.
@@ -61,14 +61,16 @@ class RequestPanel(QWidget):
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(4)
-        self._build_customer()
-        self._build_options()
-        self._build_date()
-        self._build_reason()
-        self._load_providers()
-        self._search_customers("")
 
     # --- building -----------------------------------------------------------------------------------------------------
+
+    def build(self) -> Iterator[None]:
+        """Fills the panel in parts; see :meth:`desktop_app.ui.pages.page.Page.build`."""
+        for part in (self._build_customer, self._build_options, self._build_date, self._build_reason):
+            part()
+            yield
+        self._load_providers()
+        self._search_customers("")
 
     def _build_customer(self) -> None:
         self.customer_combo = SearchCombo(
@@ -121,6 +123,7 @@ class RequestPanel(QWidget):
         inside.addWidget(self.customer_plan_combo)
         options = QVBoxLayout()
         options.setSpacing(2)
+        self._column.addLayout(options)
         for part in (
             self.billing_check,
             self.carrier_check,
@@ -129,7 +132,6 @@ class RequestPanel(QWidget):
             self._customer_plan,
         ):
             options.addWidget(part)
-        self._column.addLayout(options)
         self._carrier_plans.tab_between(self.carrier_check, self.customer_check)
         self._carrier_plans.hide()
         self._customer_plan.hide()
@@ -158,16 +160,16 @@ class RequestPanel(QWidget):
         self.date_edit.setDate(QDate(today.year, today.month, today.day))
         self.date_edit.setEnabled(False)
         self.date_edit.setFixedSize(150, 30)
+        both_rows = QVBoxLayout()
+        both_rows.setSpacing(2)
+        self._column.addLayout(both_rows)
         row = QHBoxLayout()
         row.setSpacing(8)
+        both_rows.addLayout(row)
         row.addWidget(self.on_date_radio)
         row.addWidget(self.date_edit)
         row.addStretch(1)
-        both_rows = QVBoxLayout()
-        both_rows.setSpacing(2)
-        both_rows.addLayout(row)
         both_rows.addWidget(self.on_activation_radio)
-        self._column.addLayout(both_rows)
         self.on_date_radio.toggled.connect(self.date_edit.setEnabled)
         self.on_date_radio.toggled.connect(self.changed)
         self.date_edit.dateChanged.connect(self.changed)

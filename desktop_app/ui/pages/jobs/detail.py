@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal
@@ -69,7 +69,7 @@ def group_count(counts: JobCounts, key: str) -> int:
 
 
 class JobDetailPanel(Card):
-    """The chosen job.
+    """The chosen job; what stands in the panel is made by :meth:`build`.
 
     Signals:
         device_opened(int): the line of the device that is to be shown.
@@ -90,12 +90,6 @@ class JobDetailPanel(Card):
         self._busy: set[Button | None] = set()  # buttons whose work is under way
         self.model = WorkOrderTableModel(context.desk, context.background, context.clock, self)
         self.model.load_failed.connect(context.complain)
-        self._stack = QStackedWidget()
-        self.body.addWidget(self._stack)
-        empty = EmptyState("list-check")
-        empty.show_texts(self.tr("No job chosen"), self.tr("Choose a job in the list above to see its devices."))
-        self._stack.addWidget(empty)
-        self._stack.addWidget(self._build())
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(DETAIL_DEBOUNCE_MS)
@@ -103,18 +97,36 @@ class JobDetailPanel(Card):
 
     # --- building -----------------------------------------------------------------------------------------------------
 
-    def _build(self) -> QWidget:
+    def build(self) -> Iterator[None]:
+        """Fills the panel in parts; see :meth:`desktop_app.ui.pages.page.Page.build`."""
+        self._stack = QStackedWidget()
+        self.body.addWidget(self._stack)
+        empty = EmptyState("list-check")
+        self._stack.addWidget(empty)
+        empty.show_texts(self.tr("No job chosen"), self.tr("Choose a job in the list above to see its devices."))
         whole = QWidget()
+        self._stack.addWidget(whole)
         column = QVBoxLayout(whole)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         top = QVBoxLayout()
         top.setContentsMargins(12, 12, 12, 4)
         top.setSpacing(8)
-        top.addLayout(self._build_head())
+        column.addLayout(top)
+        self._build_head(top)
+        yield
         self.progress = ProgressRow(self._context, self._rates)
         top.addWidget(self.progress)
+        self._build_chips(top)
+        yield
+        self._build_bars(column)
+        yield
+        self._build_table(column)
+        yield
+
+    def _build_chips(self, top: QVBoxLayout) -> None:
         self.chips = ChipRow("workOrderFilter", self.tr("Which devices"), exclusive=True)
+        top.addWidget(self.chips)
         for key, word in (
             ("failed", self.tr("Failed")),
             ("unknown", self.tr("Unknown")),
@@ -126,9 +138,10 @@ class JobDetailPanel(Card):
         ):
             self.chips.add(key, word)
         self.chips.picked.connect(self._chip_picked)
-        top.addWidget(self.chips)
-        column.addLayout(top)
+
+    def _build_bars(self, column: QVBoxLayout) -> None:
         self._bars = JobBars(self.tr("What to know of this job"))
+        column.addWidget(self._bars)
         may_act = self._context.capabilities.may_associate
         self.notices = Notices(self._context.clock, may_act=may_act)
         self.notices.resolve_pressed.connect(self.resolve)
@@ -141,20 +154,21 @@ class JobDetailPanel(Card):
         self.causes.resolve_pressed.connect(lambda cause: self.resolve(cause.code))
         self._bars.add(self.causes)
         self._bars.add(self.notices.notification)
-        column.addWidget(self._bars)
+
+    def _build_table(self, column: QVBoxLayout) -> None:
+        inside = QHBoxLayout()
+        inside.setContentsMargins(1, 0, 1, 6)
+        column.addLayout(inside, 1)
         self.table = TableView("workOrdersTable", self.tr("Devices of the job"))
+        inside.addWidget(self.table)
         self.table.setModel(self.model)
         self.table.opened.connect(self._open_row)
         self.table.clicked.connect(lambda index: self._open_row(index.row()))
-        inside = QHBoxLayout()
-        inside.setContentsMargins(1, 0, 1, 6)
-        inside.addWidget(self.table)
-        column.addLayout(inside, 1)
-        return whole
 
-    def _build_head(self) -> QHBoxLayout:
+    def _build_head(self, top: QVBoxLayout) -> None:
         head = QHBoxLayout()
         head.setSpacing(8)
+        top.addLayout(head)
         self._number = label("", "heading")
         self._number.setStyleSheet("font-size: 14px;")
         self._number.setObjectName("trackingNumber")
@@ -182,7 +196,6 @@ class JobDetailPanel(Card):
             self.retry_button,
         ):
             head.addWidget(button)
-        return head
 
     def _icon_button(self, icon: str, name: str, run: Callable[[], None], said: str) -> Button:
         button = Button(kind="icon", icon=icon, name=name, accessible=said, tip=said)

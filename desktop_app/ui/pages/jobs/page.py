@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
@@ -42,26 +43,36 @@ class JobsPage(Page):
         self.model.loaded.connect(self._loaded)
         self.model.load_failed.connect(context.complain)
         self.model.dataChanged.connect(self._rows_changed)
+
+    def build(self) -> Iterator[None]:
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(12)
         self._split = QSplitter(Qt.Orientation.Vertical)
         self._split.setHandleWidth(12)
         self._split.setChildrenCollapsible(False)
-        self._split.addWidget(self._build_master())
-        self.detail = JobDetailPanel(context, self.model.rates)
+        row.addWidget(self._split, 1)
+        master = Card(padding=0, spacing=0)
+        master.setMinimumHeight(180)
+        self._split.addWidget(master)
+        self._build_head(master)
+        yield
+        self._build_list(master)
+        yield
+        self.detail = JobDetailPanel(self._context, self.model.rates)
+        self._split.addWidget(self.detail)
         self.detail.device_opened.connect(self._open_device)
         self.detail.steered.connect(self._reload_soon)
-        self._split.addWidget(self.detail)
+        yield from self.detail.build()
         self._split.setStretchFactor(0, 2)
         self._split.setStretchFactor(1, 3)
         self._split.setSizes([330, 470])
-        row.addWidget(self._split, 1)
-        self.device = DevicePanel(context)
+        self.device = DevicePanel(self._context)
         self.device.hide()
         self.device.closed.connect(self._device_closed)
         self.device.resolve_pressed.connect(lambda line: self.detail.resolve(line=line))
         row.addWidget(self.device)
+        yield
         self._search_timer = self._timer(SEARCH_DEBOUNCE_MS, self._apply_filter)
         self._reload_timer = self._timer(RELOAD_MS, self.reload)
         ticker = self._timer(TICK_MS, self._tick)
@@ -97,13 +108,13 @@ class JobsPage(Page):
         timer.timeout.connect(run)
         return timer
 
-    def _build_master(self) -> Card:
-        card = Card(padding=0, spacing=0)
-        card.setMinimumHeight(180)
+    def _build_head(self, master: Card) -> None:
         top = QHBoxLayout()
         top.setContentsMargins(12, 12, 12, 4)
         top.setSpacing(8)
+        master.body.addLayout(top)
         self.chips = ChipRow("jobFilter", self.tr("Which jobs"), exclusive=True)
+        top.addWidget(self.chips, 1)
         for key, word in (
             (JobFilter.ALL, self.tr("All")),
             (JobFilter.ACTIVE, self.tr("Active")),
@@ -112,29 +123,28 @@ class JobsPage(Page):
         ):
             self.chips.add(key, word, on=key is JobFilter.ALL)
         self.chips.picked.connect(self._apply_filter)
-        top.addWidget(self.chips, 1)
         self.search = SearchField(self.tr("Search tracking no. or customer"), self.tr("Search jobs"), "jobSearch")
         self.search.setFixedWidth(270)
         self.search.textChanged.connect(lambda: self._search_timer.start())
         top.addWidget(self.search)
-        card.body.addLayout(top)
+
+    def _build_list(self, master: Card) -> None:
+        self._stack = QStackedWidget()
+        master.body.addWidget(self._stack, 1)
+        around = QWidget()
+        self._stack.addWidget(around)
+        inside = QVBoxLayout(around)
+        inside.setContentsMargins(1, 0, 1, 6)
         self.table = TableView("jobsTable", self.tr("Jobs"))
+        inside.addWidget(self.table)
         self.table.setModel(self.model)
         self.table.current_changed.connect(self._chosen)
         self.search.down_pressed.connect(self.table.setFocus)
         self._empty = EmptyState("progress-check")
+        self._stack.addWidget(self._empty)
         self._associate = self._empty.add_button(
             self.tr("Associate devices"), self._context.show_associate, icon="device-sim"
         )
-        self._stack = QStackedWidget()
-        around = QWidget()
-        inside = QVBoxLayout(around)
-        inside.setContentsMargins(1, 0, 1, 6)
-        inside.addWidget(self.table)
-        self._stack.addWidget(around)
-        self._stack.addWidget(self._empty)
-        card.body.addWidget(self._stack, 1)
-        return card
 
     # --- what others call ---------------------------------------------------------------------------------------------
 

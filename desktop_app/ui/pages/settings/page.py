@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QVBoxLayout, QWidget
@@ -34,11 +34,21 @@ class SettingsPage(Page):
 
     def __init__(self, context: Context, mode: ThemeMode, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._context = context
+        self._context, self._mode = context, mode
+        self.database: DatabaseCard | None = None
+        self.work: WorkCard | None = None
+        self.files: FilesCard | None = None
+
+    def build(self) -> Iterator[None]:
+        around = QVBoxLayout(self)
+        around.setContentsMargins(0, 0, 0, 0)
+        scroll = PageScroll(self.tr("Settings"), right=0)
+        around.addWidget(scroll)
         inside = QWidget()
         column = QVBoxLayout(inside)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(12)
+        scroll.show_page(inside)
         self._saved = InfoBar(Tone.INFO)
         self._saved.setObjectName("restartBar")
         self._saved.show_message(
@@ -48,13 +58,12 @@ class SettingsPage(Page):
         self._saved.add_action(self.tr("Start again now"), self.restart_pressed.emit, "restartButton")
         self._saved.hide()
         column.addWidget(self._saved)
-        column.addWidget(self._build_look(mode))
-        self.database: DatabaseCard | None = None
-        self.work: WorkCard | None = None
-        self.files: FilesCard | None = None
-        if context.machine is not None:
-            self._build_machine(context.machine, column)
+        column.addWidget(self._build_look())
+        yield
+        if self._context.machine is not None:
+            yield from self._build_machine(self._context.machine, column)
         column.addWidget(self._build_seat())
+        yield
         self._in_force = Card(padding=16)
         self._in_force.body.addWidget(label(self.tr("Settings in force"), "heading"))
         self._grid = QGridLayout()
@@ -72,18 +81,17 @@ class SettingsPage(Page):
         self._in_force.hide()
         column.addWidget(self._in_force)
         column.addStretch(1)
-        scroll = PageScroll(self.tr("Settings"), right=0)
-        scroll.show_page(inside)
-        around = QVBoxLayout(self)
-        around.setContentsMargins(0, 0, 0, 0)
-        around.addWidget(scroll)
 
-    def _build_machine(self, machine: Machine, column: QVBoxLayout) -> None:
+    def _build_machine(self, machine: Machine, column: QVBoxLayout) -> Iterator[None]:
         self.database = DatabaseCard(self._context, machine)
+        column.addWidget(self.database)
+        yield
         self.work = WorkCard(self._context, machine)
+        column.addWidget(self.work)
+        yield
         self.files = FilesCard(self._context, machine)
-        for card in (self.database, self.work, self.files):
-            column.addWidget(card)
+        column.addWidget(self.files)
+        yield
         self.database.saved.connect(self._saved.show)
         self.work.saved.connect(self._saved.show)
 
@@ -95,7 +103,7 @@ class SettingsPage(Page):
             Command(self.tr("Change the database connection…"), self.database.change),
         )
 
-    def _build_look(self, mode: ThemeMode) -> Card:
+    def _build_look(self) -> Card:
         card = Card(padding=16)
         card.body.addWidget(label(self.tr("Look"), "heading"))
         self.themes = ChipRow("theme", self.tr("Theme"), exclusive=True)
@@ -104,7 +112,7 @@ class SettingsPage(Page):
             (ThemeMode.LIGHT, self.tr("Light")),
             (ThemeMode.DARK, self.tr("Dark")),
         ):
-            self.themes.add(key, word, on=key is mode)
+            self.themes.add(key, word, on=key is self._mode)
         self.themes.picked.connect(lambda key: self.theme_picked.emit(ThemeMode(key)))
         card.body.addWidget(self.themes)
         return card
