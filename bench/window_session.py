@@ -232,7 +232,7 @@ def session(app: QApplication, store: Store, job: int) -> tuple[Told, Watchdog]:
     dog = Watchdog(app)
     try:
         with dog:
-            program.window.show()
+            program.show()
             program.open()
             told = Session(app, program, dog).run(job)
     finally:

@@ -51,7 +51,7 @@ OpenDesk = Callable[[], AbstractContextManager[Opened]]
 
 class Program:
     """The window and what belongs to it. The window is shown first, empty; what stands in it is made when it is
-    painted (:meth:`furnish`, or :meth:`open` at the latest), and the desk is opened behind it."""
+    painted (:meth:`show`, or :meth:`open` at the latest), and the desk is opened behind it."""
 
     def __init__(
         self,
@@ -112,6 +112,12 @@ class Program:
         """Makes what stands in the window. Safe to call twice."""
         _ = self.theme
 
+    def show(self) -> None:
+        """Shows the window and makes what stands in it; each part is on the screen before more is imported."""
+        for step in (self.window.show, self.furnish, self.window.furnish):
+            step()
+            _let_paint(self._app)
+
     def open(self) -> None:
         """Opens the desk; the window says what is the matter if that fails."""
         self.furnish()
@@ -129,8 +135,8 @@ class Program:
             opened = stack.enter_context(self._open_desk())
             answer = opened.desk, opened.desk.capabilities(), tuple(opened.notices)
             self._opened = stack.pop_all()
-        # All that was imported stays: without it a full collection, which holds the UI thread up, takes a fraction.
-        gc.collect()
+        # All that was imported stays: without it a full collection, which holds the UI thread up, takes a fraction. None
+        # is made before: it would be the longest of all, to find a few dozen of 140,000 objects.
         gc.freeze()
         return answer
 
@@ -194,10 +200,7 @@ def run(
     _end_on_signals(app, program.window)
     app.commitDataRequest.connect(program.window.allow_close)
     try:
-        program.window.show()
-        _let_paint(app)
-        program.furnish()
-        _let_paint(app)
+        program.show()
         if instance is not None:
             instance.listen()
         program.open()
