@@ -148,8 +148,9 @@ class Ui:
 
 
 @contextmanager
-def opened(qtbot: QtBot, qapp: QApplication, desk: FakeDesk, state_file: Path | None = None) -> Iterator[Ui]:
-    """The window over this desk, closed in the end in the order that the program keeps."""
+def just_opened(qtbot: QtBot, qapp: QApplication, desk: FakeDesk, state_file: Path | None = None) -> Iterator[Ui]:
+    """The window over this desk as soon as that is open: its pages are being built. It is closed in the end in the order
+    that the program keeps."""
 
     @contextmanager
     def open_desk() -> Iterator[OpenedDesk]:
@@ -167,15 +168,22 @@ def opened(qtbot: QtBot, qapp: QApplication, desk: FakeDesk, state_file: Path | 
         program.window.activateWindow()
         program.open()
         ui.until(lambda: program.window.rail.isEnabled())
-        ui.until(lambda: ui.associate.list.model.row_total() == desk.count)
-        ui.until(lambda: ui.associate.list.chips.chip("all").text() != "All")  # counted behind the first rows
-        ui.until(lambda: not program.window._build_timer.isActive())
-        ui.idle()
         yield ui
     finally:
         program.window.close_now()
         program.close()
         bury(program.window, program.theme)
+
+
+@contextmanager
+def opened(qtbot: QtBot, qapp: QApplication, desk: FakeDesk, state_file: Path | None = None) -> Iterator[Ui]:
+    """The same when everything is there."""
+    with just_opened(qtbot, qapp, desk, state_file) as ui:
+        ui.until(lambda: ui.associate.list.model.row_total() == desk.count)
+        ui.until(lambda: ui.associate.list.chips.chip("all").text() != "All")  # counted behind the first rows
+        ui.until(lambda: not ui.window._build_timer.isActive())
+        ui.idle()
+        yield ui
 
 
 @pytest.fixture
