@@ -135,8 +135,8 @@ class Program:
             opened = stack.enter_context(self._open_desk())
             answer = opened.desk, opened.desk.capabilities(), tuple(opened.notices)
             self._opened = stack.pop_all()
-        # All that was imported stays: without it a full collection, which holds the UI thread up, takes a fraction. None
-        # is made before: it would be the longest of all, to find a few dozen of 140,000 objects.
+        # All that was imported stays: without it a full collection, which holds the UI thread up, takes a fraction.
+        # None is made before: it would be the longest of all, to find a few dozen of 140,000 objects.
         gc.freeze()
         return answer
 

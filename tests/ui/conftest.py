@@ -149,8 +149,8 @@ class Ui:
 
 @contextmanager
 def just_opened(qtbot: QtBot, qapp: QApplication, desk: FakeDesk, state_file: Path | None = None) -> Iterator[Ui]:
-    """The window over this desk as soon as that is open: its pages are being built. It is closed in the end in the order
-    that the program keeps."""
+    """The window over this desk as soon as that is open: its pages are being built. It is closed in the end in the
+    order that the program keeps."""
 
     @contextmanager
     def open_desk() -> Iterator[OpenedDesk]:

@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from desktop_app.association.errors import AssociationError, Cancelled, NotFound, Problem, RequestRefused
+from desktop_app.association.identifiers import LONGEST_LINE
 from desktop_app.association.model import (
     AskedLines,
     AssociationRequest,
@@ -273,7 +274,8 @@ class FakeDesk:
         by_iccid = {iccid_of(device): device for device in self._all()}
         found: dict[int, None] = {}
         problems = []
-        for number, line in enumerate(lines, start=1):
+        for number, whole in enumerate(lines, start=1):
+            line = whole[:LONGEST_LINE]
             device = by_iccid.get(line)
             if line.startswith("ambiguous"):
                 problem = Problem("AMBIGUOUS", f"{line} is on 2 service providers.", "Choose the service provider.")

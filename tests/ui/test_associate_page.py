@@ -271,11 +271,55 @@ def test_a_very_long_list_does_not_go_through_the_field(ui):
     assert edit.isReadOnly()
     assert edit.blockCount() == 200
     told = [label.text() for label in ui.find(QWidget, "pasteDialog").findChildren(QLabel)]
-    assert "31,000 lines are in the clipboard and will be looked for; the first 200 are shown." in told
+    assert "31,000 lines will be looked for; the beginning is shown." in told
     ui.until(edit.isActiveWindow)
     ui.qtbot.keyClick(edit, Qt.Key.Key_Return, CTRL)
     ui.until(lambda: len(ui.associate.list.model.checks) == 1_000)
     assert info(ui) == "Pasted 31,000 IDs: 1,000 found and selected 30,000 not found"
+
+
+def paste_into_the_open_dialog(ui, typed, pasted):
+    """Opens the dialog empty, types a line, and pastes behind it."""
+    QGuiApplication.clipboard().clear()
+    ui.press("pasteIdsButton")
+    dialog = ui.find(PasteDialog, "pasteDialog")
+    ui.until(dialog.edit.isActiveWindow)
+    ui.qtbot.keyClicks(dialog.edit, typed)
+    ui.qtbot.keyClick(dialog.edit, Qt.Key.Key_Return)
+    QGuiApplication.clipboard().setText(pasted)
+    ui.qtbot.keyClick(dialog.edit, Qt.Key.Key_V, CTRL)
+    return dialog
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_line_of_a_million_characters_is_not_laid_out(ui, when):
+    line = "9" * 1_000_000
+    if when == "before":
+        QGuiApplication.clipboard().setText(line)
+        ui.press("pasteIdsButton")
+        dialog = ui.find(PasteDialog, "pasteDialog")
+    else:
+        dialog = paste_into_the_open_dialog(ui, iccid_of(4), line)
+    longest = max(len(shown) for shown in dialog.edit.toPlainText().split("\n"))
+    assert 19 < longest <= 200
+    ui.until(dialog.edit.isActiveWindow)
+    ui.qtbot.keyClick(dialog.edit, Qt.Key.Key_Return, CTRL)
+    ui.until(lambda: info(ui).startswith("Pasted"))
+    ids, found = ("1 ID", "0 found and selected") if when == "before" else ("2 IDs", "1 found and selected")
+    assert info(ui).startswith(f"Pasted {ids}: {found}")
+
+
+def test_what_is_pasted_into_the_open_dialog_goes_where_the_cursor_is(ui):
+    dialog = paste_into_the_open_dialog(ui, iccid_of(4), iccid_of(6))
+    assert dialog.edit.toPlainText() == f"{iccid_of(4)}\n{iccid_of(6)}"
+    dialog.edit.moveCursor(dialog.edit.textCursor().MoveOperation.Start)
+    many = "\n".join(iccid_of(number) for number in range(10, 1_000)) + "\n" + "\n" * 400_000
+    QGuiApplication.clipboard().setText(many)
+    ui.qtbot.keyClick(dialog.edit, Qt.Key.Key_V, CTRL)
+    assert dialog.edit.isReadOnly()
+    ui.qtbot.keyClick(dialog.edit, Qt.Key.Key_Return, CTRL)
+    ui.until(lambda: info(ui).startswith("Pasted"))
+    assert checked(ui) == {4, 6, *range(10, 1_000)}
 
 
 def test_import_of_a_file(ui, tmp_path):

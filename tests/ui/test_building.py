@@ -89,7 +89,7 @@ def test_a_page_that_is_wanted_early_is_whole(ui, key, parts):
     assert ui.window._page_in_sight() is ui.window.page(key)
     ui.window._build_timer.start()
     ui.until(lambda: not ui.window._build_timer.isActive())
-    assert list(ui.window._pages)[0] == key
+    assert next(iter(ui.window._pages)) == key
     assert ui.window._page_in_sight() is ui.window.page(key)
     ui.until(lambda: ui.associate.list.model.row_total() == ui.desk.count)
     ui.idle()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QObject, Qt
+from PySide6.QtCore import QMimeData, QObject, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QWidget
 
@@ -23,6 +23,9 @@ MOST_CLIPBOARD = 25_000_000
 #: What is longer is not put into the field, which would hold up the window: its beginning is shown.
 MOST_EDITED = 400_000
 SHOWN_LINES = 200
+#: A line that is longer holds up the window too, which lays out lines as wholes; no identifier is nearly so long.
+MOST_IN_LINE = 5_000
+SHOWN_OF_LINE = 200
 
 
 def problem_words(code: str) -> str:
@@ -55,6 +58,35 @@ def lines_of(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
+def fits(text: str) -> bool:
+    """Whether a field can hold the text without holding up the window."""
+    return len(text) <= MOST_EDITED and all(len(line) <= MOST_IN_LINE for line in text.split("\n"))
+
+
+class _Field(QPlainTextEdit):
+    """A field of lines.
+
+    Signals:
+        too_long(str): what would stand in it after something was pasted or dropped, if it held that; it does not.
+    """
+
+    too_long = Signal(str)
+
+    def insertFromMimeData(self, source: QMimeData) -> None:
+        pasted = source.text()
+        if fits(pasted):
+            super().insertFromMimeData(source)
+            return
+        around = self.textCursor()
+        start, end = around.selectionStart(), around.selectionEnd()
+        around.setPosition(0)
+        around.setPosition(start, around.MoveMode.KeepAnchor)
+        before = around.selection().toPlainText()
+        around.setPosition(end)
+        around.movePosition(around.MoveOperation.End, around.MoveMode.KeepAnchor)
+        self.too_long.emit(f"{before}{pasted}{around.selection().toPlainText()}")
+
+
 class PasteDialog(Dialog):
     """Asks for identifiers, one a line; what the clipboard holds is there already."""
 
@@ -62,7 +94,7 @@ class PasteDialog(Dialog):
         """``then`` is given the text, of which :func:`lines_of` makes the lines."""
         super().__init__(parent, self.tr("Paste IDs"), "pasteDialog", width=520)
         self._then = then
-        self.edit = QPlainTextEdit()
+        self.edit = _Field()
         self.edit.setObjectName("pasteEdit")
         self.edit.setTabChangesFocus(True)
         self.edit.setMinimumHeight(240)
@@ -78,24 +110,35 @@ class PasteDialog(Dialog):
             QShortcut(QKeySequence(keys), self).activated.connect(self._go)
         self._long = ""  # what is too long for the field
         clipboard = QGuiApplication.clipboard().text()
-        if len(clipboard) <= MOST_EDITED:
+        self.edit.textChanged.connect(self._counted)
+        if fits(clipboard):
             self.edit.setPlainText(clipboard)
-            self.edit.textChanged.connect(self._counted)
-            self._counted()
         elif len(clipboard) <= MOST_CLIPBOARD:
             self._show_long(clipboard)
+        self._counted()
+        self.edit.too_long.connect(self._take_long)
         self.edit.selectAll()
         self.edit.setFocus()
 
+    def _take_long(self, text: str) -> None:
+        if len(text) <= MOST_CLIPBOARD:
+            self._show_long(text)
+        else:
+            self._count.setText(self.tr("That is too long to be pasted; import it as a file."))
+
     def _show_long(self, text: str) -> None:
+        """Keeps the text, and shows its beginning."""
         self._long = text
-        self.edit.setPlainText("\n".join(text[:MOST_EDITED].splitlines()[:SHOWN_LINES]))
+        self.edit.setPlainText("\n".join(line[:SHOWN_OF_LINE] for line in text[:MOST_EDITED].split("\n")[:SHOWN_LINES]))
         self.edit.setReadOnly(True)
-        shown = self.tr("{n} lines are in the clipboard and will be looked for; the first {shown} are shown.")
-        lines = words.number(text.rstrip().count("\n") + 1)
-        self._count.setText(shown.format(n=lines, shown=words.number(SHOWN_LINES)))
 
     def _counted(self) -> None:
+        if self._long:
+            count = self._long.rstrip().count("\n") + 1
+            told = self.tr("1 line") if count == 1 else self.tr("{n} lines").format(n=words.number(count))
+            self._count.setText(self.tr("{lines} will be looked for; the beginning is shown.").format(lines=told))
+            self._find.setEnabled(True)
+            return
         count = len(lines_of(self.edit.toPlainText()))
         self._count.setText(self.tr("1 line") if count == 1 else self.tr("{n} lines").format(n=words.number(count)))
         self._find.setEnabled(count > 0)
