@@ -9,7 +9,7 @@ from datetime import date
 import pytest
 from PySide6.QtCore import QDate, QPoint, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QComboBox, QFileDialog, QLabel, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QComboBox, QFileDialog, QLabel, QPlainTextEdit, QScrollArea, QWidget
 
 from desktop_app.association.errors import RequestRefused
 from desktop_app.association.model import CarrierPlanChoice, DeviceStatus, PickedDevices, pack, unpack
@@ -340,6 +340,38 @@ def test_import_of_a_file_that_cannot_be_read(ui, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------- the request
+
+
+def cut_rows(ui):
+    """What of the request is cut in half by the lower edge of its part of the side, before anything is scrolled."""
+    scroll = ui.find(QScrollArea, "requestScroll")
+    edge = scroll.viewport().height()
+    assert scroll.verticalScrollBar().value() == 0
+    found = []
+    for part in ui.associate.request.findChildren(QWidget):
+        if part.isVisible() and not part.findChildren(QWidget):
+            top = part.mapTo(scroll.viewport(), QPoint()).y()
+            if top < edge < top + part.height():
+                found.append(part.objectName() or part.text())
+    return found
+
+
+@pytest.mark.parametrize("height", [700, 742, 800])
+def test_the_edge_between_request_and_check_cuts_no_row(ui, height):
+    ui.window.resize(1100, height)
+    scrolls = [ui.find(QScrollArea, name) for name in ("requestScroll", "checkScroll")]
+    for state in ("start", "options", "devices"):
+        if state == "options":
+            ui.associate.request.carrier_check.setChecked(True)
+            ui.associate.request.customer_check.setChecked(True)
+        elif state == "devices":
+            model(ui).check_all_listed()
+        ui.idle()
+        ui.qtbot.wait(30)
+        assert cut_rows(ui) == []
+        upper, lower = (scroll.height() for scroll in scrolls)
+        assert upper > 0.4 * (upper + lower)
+    assert scrolls[0].verticalScrollBar().maximum() > 0
 
 
 @pytest.mark.parametrize("typed", ["con", "204", "uti"])
