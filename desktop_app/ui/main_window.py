@@ -330,6 +330,7 @@ class MainWindow(QMainWindow):
 
                 associate = AssociatePage(context)
                 associate.list.listed.connect(self._devices_listed)
+                associate.submitted.connect(self._submitted)
                 return associate
             case "jobs":
                 from desktop_app.ui.pages.jobs import JobsPage
@@ -394,6 +395,13 @@ class MainWindow(QMainWindow):
         jobs = self._pages.get(JOBS)
         if isinstance(jobs, JobsPage):
             jobs.show_job(tracking_number)
+
+    def _submitted(self, tracking_number: str) -> None:
+        from desktop_app.ui.pages.jobs import JobsPage
+
+        jobs = self._built(JOBS)
+        if isinstance(jobs, JobsPage):
+            jobs.submitted_here(tracking_number)
 
     def fill_in(self, draft: RequestDraft) -> None:
         """Shows the Associate page, filled in with a job's request for some of its devices."""

@@ -588,6 +588,40 @@ def test_submit_by_keyboard_makes_one_job(ui):
     assert ui.jobs.isVisible()
 
 
+def test_the_jobs_page_opens_at_a_job_that_was_submitted_and_not_looked_at(ui):
+    def jobs_page():
+        ui.key(Qt.Key.Key_J, CTRL)
+        assert ui.jobs.isVisible()
+        ui.qtbot.wait(400)
+        ui.idle()
+        return ui.jobs.detail._number.text()
+
+    def submit(row):
+        ui.key(Qt.Key.Key_1, CTRL)
+        ui.check_rows(row)
+        if ui.associate.request.customer is None:
+            ui.choose_customer()
+        ui.until_checked()
+        ui.until(ui.associate.submit_button.isEnabled)
+        ui.associate.submit()
+        ui.until(lambda: not checked(ui))
+
+    submit(0)
+    assert jobs_page() == "AJ-20261124-0001"
+    submit(1)
+    assert jobs_page() == "AJ-20261124-0002"
+    row = ui.jobs.model.row_of("AJ-20261124-0001")
+    ui.jobs.table.set_current_row(row)
+    assert ui.jobs.detail._number.text() == "AJ-20261124-0001"
+    ui.key(Qt.Key.Key_1, CTRL)
+    assert jobs_page() == "AJ-20261124-0001"  # the newer one was looked at
+    submit(2)
+    ui.window.show_job("AJ-20261124-0002")
+    ui.until(lambda: ui.jobs.detail._number.text() == "AJ-20261124-0002")
+    ui.key(Qt.Key.Key_1, CTRL)
+    assert jobs_page() == "AJ-20261124-0003"
+
+
 def test_submit_names_the_exact_count_and_the_rejected(ui):
     model(ui).check_devices(range(20, 31))
     ui.choose_customer()

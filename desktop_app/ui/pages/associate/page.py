@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
@@ -50,7 +50,13 @@ DEVICES_RELOAD_MS = 2_000
 
 
 class AssociatePage(Page):
-    """Find devices, say what is asked, see what the check says, submit."""
+    """Find devices, say what is asked, see what the check says, submit.
+
+    Signals:
+        submitted(str): a job was submitted; its tracking number.
+    """
+
+    submitted = Signal(str)
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -480,6 +486,7 @@ class AssociatePage(Page):
 
     def _submitted(self, result: Submitted) -> None:
         number = result.tracking_number
+        self.submitted.emit(number)
         title = self.tr("{number} submitted: {devices}").format(number=number, devices=words.devices(result.submitted))
         rest = (
             self.tr("{count} blocked ones are recorded as rejected.").format(count=words.number(result.rejected))

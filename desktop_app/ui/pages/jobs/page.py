@@ -39,6 +39,7 @@ class JobsPage(Page):
         self._shown = ""  # tracking number of the job in the detail
         self._troubles: dict[str, tuple[str, bool]] = {}  # of each job, what was told of it
         self._wanted = ""  # a job that is to be chosen as soon as it is listed
+        self._new = ""  # the job that was submitted last in this window, until somebody looks at it
         self.model = JobTableModel(context.desk, context.background, context.clock, self)
         self.model.loaded.connect(self._loaded)
         self.model.load_failed.connect(context.complain)
@@ -151,6 +152,12 @@ class JobsPage(Page):
     def title(self) -> str:
         return self.tr("Jobs")
 
+    def shown(self) -> None:
+        if self._new == self._shown:
+            self._new = ""
+        if self._new:
+            self.show_job(self._new)
+
     def refresh(self) -> None:
         self.reload()
 
@@ -166,6 +173,10 @@ class JobsPage(Page):
             key="jobs/counts",
             owner=self,
         )
+
+    def submitted_here(self, tracking_number: str) -> None:
+        """A job was submitted in this window: it is what is looked at when the page is shown next."""
+        self._new = tracking_number
 
     def show_job(self, tracking_number: str) -> None:
         """Chooses a job, whatever the filter was."""
@@ -274,6 +285,8 @@ class JobsPage(Page):
     def _chosen(self, row: int) -> None:
         job: JobRow | None = self.model.row_at(row) if 0 <= row < self.model.row_total() else None
         number = job.tracking_number if job else ""
+        if number == self._new and self.isVisible():
+            self._new = ""
         if number == self._shown:
             if job is not None:
                 self.detail.job_changed(job)
