@@ -98,6 +98,7 @@ class OwnershipRecord(NamedTuple):
     customer_rate_plan: str | None
     data_limit_bytes: int | None
     data_pool: str | None
+    customer_rate_plan_name: str | None
 
 
 class BillingServiceRecord(NamedTuple):
@@ -121,6 +122,7 @@ class ScheduledChangeRecord(NamedTuple):
     due_on: date
     state: str
     tracking_number: str | None
+    rate_plan_name: str
 
 
 # --- lists -----------------------------------------------------------------------------------------------------------
@@ -309,6 +311,7 @@ def ownerships(uow: UnitOfWork, rights: OperatorRights, device_id: int) -> list[
             rate_plan.c.code,
             device_ownership.c.data_limit_bytes,
             device_ownership.c.data_pool,
+            rate_plan.c.name,
         )
         .select_from(
             device_ownership.join(customer, customer.c.id == device_ownership.c.customer_id)
@@ -358,6 +361,7 @@ def scheduled_changes(uow: UnitOfWork, rights: OperatorRights, device_id: int) -
             scheduled_plan_change.c.due_on,
             scheduled_plan_change.c.state,
             job.c.tracking_number,
+            rate_plan.c.name,
         )
         .select_from(
             scheduled_plan_change.join(rate_plan, rate_plan.c.id == scheduled_plan_change.c.rate_plan_id)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, func, or_, select, union
+from sqlalchemy import ColumnElement, Row, Select, Subquery, Table, and_, func, or_, select, union
 
 from db.operators import sees
 from db.schema import (
@@ -16,10 +16,13 @@ from db.schema import (
     device,
     device_history,
     job,
+    rate_plan,
     service_provider,
+    work_order,
 )
 from db.searching import contains
 from desktop_app.association.facts import OperatorRights
+from desktop_app.association.model import PlanKind
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 _MOST_NAMED = 500
 #: Customers, jobs or devices of which each is read by an index of its own.
 _MOST_WAYS = 50
+#: So many handles are named in one statement.
+_MOST_HANDLES = 500
 #: What a tracking number is made of; for anything else jobs need not be searched.
 _PART_OF_A_NUMBER = re.compile("[AJ0-9-]+")
 
@@ -36,7 +41,8 @@ _NEWEST = (_fact.at.desc(), _fact.id.desc())
 
 
 class HistoryRecord(NamedTuple):
-    """One fact of one device's history."""
+    """One fact of one device's history. ``rate_plans``, of a fact about plans: kind, code and name of those that its
+    work order asked for."""
 
     history_id: int
     at: datetime
@@ -49,6 +55,7 @@ class HistoryRecord(NamedTuple):
     reason: str
     effective_date: date | None
     service_provider: str
+    rate_plans: tuple[tuple[PlanKind, str, str], ...]
 
 
 def history(
@@ -98,8 +105,7 @@ def history(
     else:
         newest = _first_of(ways, conditions, limit)
         statement = _facts().join(newest, newest.c.id == _fact.id)
-    rows = uow.connection.execute(statement.order_by(*_NEWEST).limit(limit))
-    return [HistoryRecord._make(row) for row in rows]
+    return _records(uow, uow.connection.execute(statement.order_by(*_NEWEST).limit(limit)))
 
 
 def _first_of(ways: Sequence[ColumnElement[bool]], conditions: Sequence[ColumnElement[bool]], limit: int) -> Subquery:
@@ -156,7 +162,7 @@ def elsewhere(uow: UnitOfWork, rights: OperatorRights, device_id: int, limit: in
         .order_by(*_NEWEST)
         .limit(limit)
     )
-    return [HistoryRecord._make(row) for row in rows]
+    return _records(uow, rows)
 
 
 def operators(uow: UnitOfWork) -> tuple[str, ...]:
@@ -199,9 +205,42 @@ def _facts() -> Select[Any]:
         device_history.c.reason,
         device_history.c.effective_date,
         service_provider.c.code,
+        device_history.c.work_order_id,
+        device_history.c.job_id,
     ).select_from(
         device_history.join(device, device.c.id == device_history.c.device_id)
         .join(service_provider, service_provider.c.id == device.c.service_provider_id)
         .outerjoin(customer, customer.c.id == device_history.c.customer_id)
         .outerjoin(job, job.c.id == device_history.c.job_id)
     )
+
+
+def _records(uow: UnitOfWork, found: Iterable[Row[Any]]) -> list[HistoryRecord]:
+    """The facts with the names of their plans, which are asked for by handle: a join would lead some databases to read
+    all work orders."""
+    rows = list(found)
+    about_plans = [row for row in rows if "plan" in row.event]
+    carrier = _plans(uow, work_order, work_order.c.carrier_rate_plan_id, (row.work_order_id for row in about_plans))
+    customers = _plans(uow, job, job.c.customer_rate_plan_id, (row.job_id for row in about_plans))
+    records = []
+    for row in rows:
+        plans = ((PlanKind.CARRIER, carrier.get(row.work_order_id)), (PlanKind.CUSTOMER, customers.get(row.job_id)))
+        named = tuple((kind, *plan) for kind, plan in plans if plan is not None)
+        records.append(HistoryRecord._make((*row[:-2], named)))
+    return records
+
+
+def _plans(
+    uow: UnitOfWork, asked: Table, plan_id: ColumnElement[Any], handles: Iterable[int | None]
+) -> dict[int | None, tuple[str, str]]:
+    """Code and name of the rate plan that each of these work orders or jobs asked for."""
+    known = sorted({handle for handle in handles if handle is not None})
+    found: dict[int | None, tuple[str, str]] = {}
+    for start in range(0, len(known), _MOST_HANDLES):
+        rows = uow.connection.execute(
+            select(asked.c.id, rate_plan.c.code, rate_plan.c.name)
+            .join_from(asked, rate_plan, rate_plan.c.id == plan_id)
+            .where(asked.c.id.in_(known[start : start + _MOST_HANDLES]))
+        )
+        found |= {handle: (code, name) for handle, code, name in rows}
+    return found

@@ -130,6 +130,7 @@ class LocalDevices:
                         customer_rate_plan=row.customer_rate_plan or "",
                         data_limit_bytes=row.data_limit_bytes,
                         data_pool=row.data_pool or "",
+                        customer_rate_plan_name=row.customer_rate_plan_name or "",
                     )
                     for row in browse_devices.ownerships(uow, rights, record.device_id)
                 ),
@@ -139,7 +140,12 @@ class LocalDevices:
                 ),
                 scheduled_changes=tuple(
                     ScheduledChangeRow(
-                        PlanKind(row.kind), row.rate_plan, row.due_on, row.state, row.tracking_number or ""
+                        PlanKind(row.kind),
+                        row.rate_plan,
+                        row.due_on,
+                        row.state,
+                        row.tracking_number or "",
+                        row.rate_plan_name,
                     )
                     for row in browse_devices.scheduled_changes(uow, rights, record.device_id)
                 ),

@@ -106,4 +106,14 @@ def history_row(record: browse_history.HistoryRecord, *, is_cross_provider: bool
         effective_date=record.effective_date,
         service_provider=record.service_provider,
         is_cross_provider=is_cross_provider,
+        told=_told(record),
     )
+
+
+def _told(record: browse_history.HistoryRecord) -> str:
+    """Its detail with the name of the rate plan that it is about, where that is known, instead of the code."""
+    plan, comma, rest = record.detail.partition(",")
+    for kind, code, name in record.rate_plans:
+        if plan == f"{kind.capitalize()} rate plan {code}":
+            return f"{kind.capitalize()} rate plan {name}{comma}{rest}"
+    return record.detail

@@ -151,6 +151,7 @@ class OwnershipRow:
     customer_rate_plan: str
     data_limit_bytes: int | None
     data_pool: str
+    customer_rate_plan_name: str = ""  #: for people; ``customer_rate_plan`` is its code
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,7 @@ class ScheduledChangeRow:
     due_on: date
     state: str
     tracking_number: str
+    rate_plan_name: str = ""  #: for people; ``rate_plan`` is its code
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,7 @@ class HistoryRow:
     effective_date: date | None
     service_provider: str = ""
     is_cross_provider: bool = False  #: happened to the same SIM on another service provider
+    told: str = ""  #: ``detail`` for people: a rate plan has its name there, as far as it is known; "": as ``detail``
 
 
 @dataclass(frozen=True, slots=True)

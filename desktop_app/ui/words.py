@@ -285,7 +285,7 @@ def history_event(fact: HistoryRow) -> str:
         "plan_change_scheduled": translate("words", "Plan change scheduled"),
         "plan_change_dropped": translate("words", "Plan change dropped"),
     }.get(fact.event, fact.event.replace("_", " ").capitalize())
-    detail = fact.detail
+    detail = fact.told or fact.detail
     for prefix in ("Billing service ", "Carrier rate plan ", "Customer rate plan "):
         if event.startswith(prefix):
             detail = detail.removeprefix(prefix)  # it is said already

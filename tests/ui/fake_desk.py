@@ -310,11 +310,15 @@ class FakeDesk:
             row,
             (
                 OwnershipRow(
-                    "active", customer, "10482", "Main depot", date(2026, 3, 12), None, "Water 5", 5_000_000, ""
+                    "active", customer, "10482", "Main depot", date(2026, 3, 12), None, "C5", 5_000_000, "", "Water 5"
                 ),
             ),
             (self._billing_service(number, customer),),
-            (ScheduledChangeRow(PlanKind.CUSTOMER, "Water 25", date(2027, 1, 1), "pending", "AJ-20261124-0040"),),
+            (
+                ScheduledChangeRow(
+                    PlanKind.CUSTOMER, "C25", date(2027, 1, 1), "pending", "AJ-20261124-0040", "Water 25"
+                ),
+            ),
             tuple(self._history(row.iccid)),
             work_orders=tuple(
                 DeviceWorkOrderRow(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog, QTabWidget
+from PySide6.QtWidgets import QFileDialog, QLabel, QTabWidget
 
 from desktop_app.ui.files import ask_save
 from desktop_app.ui.pages.device_record import DeviceRecordDialog
@@ -115,6 +115,14 @@ def test_everything_that_happened_to_a_device_is_on_one_page(ui, page, tmp_path)
         ),
     }
     assert ["2026-03-12", "On record", "Owned by Contoso Energy GmbH, Main depot"] in [row[:3] for row in cells]
+    plans = {
+        view.objectName(): view.row_model().cell(0, place).text
+        for view, place in ((tabs.widget(1), 6), (tabs.widget(3), 2))
+    }
+    assert plans == {"ownershipTable": "Water 5 · 5 MB", "scheduledTable": "Water 25"}  # their names, not their codes
+    assert f"Carrier rate plan: {ui.desk.row(2).carrier_rate_plan_name}" in [
+        one.accessibleName() for one in dialog.findChildren(QLabel)
+    ]
     ui.press("exportRecordButton")
     save_as(ui, tmp_path / "record.csv")
     ui.until(lambda: ui.desk.exported)

@@ -59,7 +59,9 @@ def happenings(record: DeviceRecord) -> tuple[Happening, ...]:
             )
         )  # fmt: skip
     for change in record.scheduled_changes:
-        what = translate("record", "Plan change {state}: {plan}").format(state=change.state, plan=change.rate_plan)
+        what = translate("record", "Plan change {state}: {plan}").format(
+            state=change.state, plan=change.rate_plan_name or change.rate_plan
+        )
         at = datetime.combine(change.due_on, time(), UTC)
         status = words.Status("clock", translate("record", "Scheduled"), Tone.INFO)
         if change.state != "pending":

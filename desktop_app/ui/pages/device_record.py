@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QGridLayout, QTabWidget, QWidget
 
 from desktop_app.association.model import PickedDevices, Reread, pack
-from desktop_app.desk.protocol import DeviceRecord, DeviceRow
+from desktop_app.desk.protocol import DeviceRecord, DeviceRow, OwnershipRow
 from desktop_app.ui import words
 from desktop_app.ui.background import Cancel, Lane
 from desktop_app.ui.context import Context
@@ -217,7 +217,7 @@ class DeviceRecordDialog(Dialog):
             (self.tr("Name"), device.name),
             (self.tr("Status"), status),
             (self.tr("Service provider"), self._context.provider_name(device.service_provider)),
-            (self.tr("Carrier rate plan"), device.carrier_rate_plan),
+            (self.tr("Carrier rate plan"), device.carrier_rate_plan_name or device.carrier_rate_plan),
             (self.tr("Activated"), words.day(device.activated_on)),
             (self.tr("Customer"), " · ".join(filter(None, (device.customer, device.site)))),
         )
@@ -257,7 +257,7 @@ class DeviceRecordDialog(Dialog):
                 Cell(owner.site, muted=True),
                 Cell(words.iso_day(owner.effective_from)),
                 Cell(words.iso_day(owner.effective_to)),
-                Cell(" · ".join(filter(None, (owner.customer_rate_plan, words.data_size(owner.data_limit_bytes))))),
+                Cell(_plan_of(owner)),
             )
             for owner in record.ownerships
         ]
@@ -301,7 +301,7 @@ class DeviceRecordDialog(Dialog):
             (
                 Cell(words.iso_day(change.due_on)),
                 Cell(change.state.capitalize()),
-                Cell(change.rate_plan),
+                Cell(change.rate_plan_name or change.rate_plan),
                 Cell(change.kind.capitalize(), muted=True),
                 Cell(change.tracking_number),
             )
@@ -354,3 +354,9 @@ class DeviceRecordDialog(Dialog):
             for fact in record.history
         ]
         return self._table("deviceHistoryTable", self.tr("History"), columns, rows)
+
+
+def _plan_of(owner: OwnershipRow) -> str:
+    """Name or code of the customer rate plan, and its limit."""
+    plan = owner.customer_rate_plan_name or owner.customer_rate_plan
+    return " · ".join(filter(None, (plan, words.data_size(owner.data_limit_bytes))))
