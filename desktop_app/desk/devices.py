@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from db import browse_devices, browse_history, browse_jobs
 from db.device_index import DeviceIndex
@@ -19,6 +21,7 @@ from desktop_app.desk.protocol import (
     DeviceFacets,
     DeviceRecord,
     DeviceRow,
+    FirstDevices,
     IsCancelled,
     Located,
     OwnershipRow,
@@ -27,6 +30,10 @@ from desktop_app.desk.protocol import (
 )
 from desktop_app.desk.requests import locate_lines
 from desktop_app.desk.seat import Seat
+
+if TYPE_CHECKING:
+    from db.unit_of_work import UnitOfWork
+    from desktop_app.association.facts import OperatorRights
 
 #: Up to so many devices that a filter matches are handed to the database to be sorted by another column than ICCID.
 MOST_SORTED = 50_000
@@ -49,17 +56,49 @@ class LocalDevices:
     ) -> bytes:
         """Packed handles of all devices that the filter matches, in order."""
         with self._seat.store.read() as uow:
+            ids, _ = self._ids(uow, self._seat.rights(uow), filter, sort, descending, None, cancelled)
+        return ids.tobytes()
+
+    def first_devices(
+        self,
+        filter: DeviceFilter,
+        sort: DeviceColumn,
+        descending: bool = False,
+        limit: int = 200,
+        cancelled: IsCancelled = never,
+    ) -> FirstDevices:
+        """What a list begins with, as soon as that is known, with its rows."""
+        with self._seat.store.read() as uow:
             rights = self._seat.rights(uow)
+            ids, is_all = self._ids(uow, rights, filter, sort, descending, limit, cancelled)
+            records = browse_devices.device_rows(uow, rights, ids[:limit])
+        return FirstDevices(ids.tobytes(), tuple(_device_row(record) for record in records), is_all)
+
+    def _ids(
+        self,
+        uow: UnitOfWork,
+        rights: OperatorRights,
+        filter: DeviceFilter,
+        sort: DeviceColumn,
+        descending: bool,
+        limit: int | None,
+        cancelled: IsCancelled,
+    ) -> tuple[array[int], bool]:
+        """Handles in order, and whether they are all; with a ``limit`` only the first ones where these come sooner."""
+        among = None
+        if sort is DeviceColumn.ICCID or filter != DeviceFilter():
+            among = self._index.ids(uow, rights, filter, cancelled)
+        if among is not None and sort is DeviceColumn.ICCID:
+            if descending:
+                among.reverse()
+            return among, True
+        if among is not None and len(among) > MOST_SORTED:
             among = None
-            if sort is DeviceColumn.ICCID or filter != DeviceFilter():
-                among = self._index.ids(uow, rights, filter, cancelled)
-            if among is not None and sort is DeviceColumn.ICCID:
-                if descending:
-                    among.reverse()
-                return among.tobytes()
-            if among is not None and len(among) > MOST_SORTED:
-                among = None
-            return browse_devices.device_ids(uow, rights, filter, sort.value, descending, cancelled, among).tobytes()
+        if limit is not None and among is None:
+            first = browse_devices.first_ids(uow, rights, filter, sort.value, descending, limit, cancelled)
+            if first is not None:
+                return first, len(first) < limit
+        return browse_devices.device_ids(uow, rights, filter, sort.value, descending, cancelled, among), True
 
     def device_rows(self, packed: bytes) -> tuple[DeviceRow, ...]:
         """The rows of these handles, in their order; a handle that is gone is left out. At most 1,000 at a time."""

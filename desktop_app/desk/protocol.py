@@ -101,6 +101,21 @@ class DeviceFacets:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstDevices:
+    """The beginning of a list of devices.
+
+    Attributes:
+        packed: packed handles, in order: all that the filter matches, or its first ones only.
+        rows: of the first handles; a device that is gone is left out.
+        is_all: whether ``packed`` holds all of them.
+    """
+
+    packed: bytes
+    rows: tuple[DeviceRow, ...]
+    is_all: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LocatedLine:
     """What became of one asked line.
 
@@ -234,6 +249,24 @@ class DevicesDesk(Protocol):
         self, filter: DeviceFilter, sort: DeviceColumn, descending: bool = False, cancelled: IsCancelled = never
     ) -> bytes:
         """Packed handles of all devices that the filter matches, in order."""
+
+    def first_devices(
+        self,
+        filter: DeviceFilter,
+        sort: DeviceColumn,
+        descending: bool = False,
+        limit: int = 200,
+        cancelled: IsCancelled = never,
+    ) -> FirstDevices:
+        """What a list begins with, as soon as that is known, with its rows.
+
+        Where all handles are known as soon as the first ones (few match, they are searched in memory, or the order
+        takes reading all of them) the answer holds all; else ``limit`` of them, and :meth:`device_ids` is to be asked
+        for the rest. Devices may change between the two: then that list need not begin with these.
+
+        Args:
+            limit: of the rows, and of the handles where these are not all; at most 1,000.
+        """
 
     def prepare_search(self, cancelled: IsCancelled = never) -> None:
         """Makes searching, filtering and counting quick, which takes seconds where there are many devices; they work

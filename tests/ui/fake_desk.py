@@ -59,6 +59,7 @@ from desktop_app.desk.protocol import (
     DeviceRecord,
     DeviceRow,
     DeviceWorkOrderRow,
+    FirstDevices,
     HistoryFilter,
     HistoryRow,
     IsCancelled,
@@ -148,7 +149,7 @@ class FakeJob:
 
 
 class FakeDesk:
-    """The desk. ``fail_with`` is raised by every call; ``gate`` holds calls back until it is set."""
+    """The desk. ``fail_with`` is raised by every call; a gate holds calls back until it is set."""
 
     def __init__(self, devices: int = 2_000, *, environment: str = "SANDBOX", may_associate: bool = True) -> None:
         self.count = devices
@@ -157,6 +158,7 @@ class FakeDesk:
         self.fail_with: Exception | None = None
         self.fail_submit_with: list[Exception] = []
         self.check_gate: threading.Event | None = None
+        self.list_gate: threading.Event | None = None  # set: lists come in two parts, the second one behind it
         self.reread_gate: threading.Event | None = None
         self.fail_reread_with: Exception | None = None
         self.at_billing: dict[int, AtBilling] = {}
@@ -232,6 +234,27 @@ class FakeDesk:
         self, filter: DeviceFilter, sort: DeviceColumn, descending: bool = False, cancelled: IsCancelled = never
     ) -> bytes:
         self._called("device_ids")
+        if self.list_gate is not None:
+            while not self.list_gate.wait(0.01):
+                if cancelled():
+                    raise Cancelled
+        return self._ids(filter, sort, descending)
+
+    def first_devices(
+        self,
+        filter: DeviceFilter,
+        sort: DeviceColumn,
+        descending: bool = False,
+        limit: int = 200,
+        cancelled: IsCancelled = never,
+    ) -> FirstDevices:
+        self._called("first_devices")
+        ids = unpack(self._ids(filter, sort, descending))
+        is_all = self.list_gate is None or len(ids) < limit
+        rows = tuple(self.row(device) for device in ids[:limit])
+        return FirstDevices((ids if is_all else ids[:limit]).tobytes(), rows, is_all)
+
+    def _ids(self, filter: DeviceFilter, sort: DeviceColumn, descending: bool) -> bytes:
         if filter == DeviceFilter() and sort is DeviceColumn.ICCID:
             ids = array("q", self._all())
             return (ids[::-1] if descending else ids).tobytes()
@@ -363,7 +386,7 @@ class FakeDesk:
                 return list(unpack(packed))
             case FilteredDevices(wanted, minus):
                 left_out = set(unpack(minus))
-                ids = unpack(self.device_ids(wanted, DeviceColumn.ICCID))
+                ids = unpack(self._ids(wanted, DeviceColumn.ICCID, False))
                 return [device for device in ids if device not in left_out]
             case AskedLines(lines):
                 return list(unpack(self.locate(lines).packed))

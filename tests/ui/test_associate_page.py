@@ -65,12 +65,12 @@ def test_only_painted_pages_are_fetched(ui):
 
 
 def test_searching_rests_then_lists(ui):
-    before = ui.desk.calls["device_ids"]
+    before = ui.desk.calls["first_devices"]
     ui.find(QWidget, "deviceSearch").setFocus()
     ui.type("0000000017")
     ui.until(lambda: model(ui).row_total() < 2_000)
     assert model(ui).row_total() == 1 + 10 + 100  # 17, 170 to 179, 1700 to 1799
-    assert ui.desk.calls["device_ids"] == before + 1
+    assert ui.desk.calls["first_devices"] == before + 1
 
 
 def test_nothing_found_says_so_and_leads_out(ui):

@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 from desktop_app.association.model import CheckReport, unpack
 from desktop_app.desk.protocol import DeviceColumn, DeviceRow, DevicesDesk
 from desktop_app.ui import words
-from desktop_app.ui.background import Background, Cancel
+from desktop_app.ui.background import Background
 from desktop_app.ui.models.check_set import CheckSet
 from desktop_app.ui.models.paged import Loader, PagedModel
 from desktop_app.ui.widgets.rows import EMPTY_CELL, Cell, Column, width_of
@@ -86,16 +86,23 @@ class DeviceTableModel(PagedModel[DeviceRow]):
     The handles of all of them are held (8 bytes a device); rows only around what is looked at. Checks belong to
     devices, not to rows: they survive every filter.
 
+    While only the beginning of a list is there (``is_whole`` is False), nothing is done with "all that is listed": that
+    all is checked waits until the rest comes.
+
     Signals:
         checks_changed(): other devices are checked than before.
+        check_all_changed(): ``check_all_waits`` is another.
     """
 
     checks_changed = Signal()
+    check_all_changed = Signal()
 
     def __init__(self, desk: DevicesDesk, background: Background, parent: QObject) -> None:
         super().__init__(self._all_columns(), background, parent, page_size=PAGE, pages_kept=PAGES_KEPT)
         self._desk = desk
         self._ids: array[int] = array("q")
+        self._is_whole = True
+        self._check_all_waits = False
         self._checks = CheckSet()
         self._verdicts: Verdicts | None = None
         self._provider_names: Mapping[str, str] = {}
@@ -131,19 +138,43 @@ class DeviceTableModel(PagedModel[DeviceRow]):
         """The handles of all devices that are listed, in order. Not to be changed."""
         return self._ids
 
-    def list_devices(self, ids: array[int]) -> None:
-        """Lists these devices. The array must not be changed afterwards."""
-        self._ids = ids
-        self.start_over(len(ids))
+    @property
+    def is_whole(self) -> bool:
+        """Whether the list is there as a whole, and not its beginning only."""
+        return self._is_whole
+
+    def list_devices(self, ids: array[int], rows: Sequence[DeviceRow] = (), *, is_whole: bool = True) -> None:
+        """Lists these devices. The array must not be changed afterwards.
+
+        Args:
+            rows: of the first of them, where they are known; what is gone is left out.
+            is_whole: False: more will follow (:meth:`list_rest`).
+        """
+        self.take_back_check_all()
+        self._ids, self._is_whole = ids, is_whole
+        # as many handles as it takes to meet all the rows; one that is gone among the last is fetched in vain
+        self.start_over(len(ids), _in_order(ids[: len(rows)], rows))
+
+    def list_rest(self, ids: array[int]) -> bool:
+        """Lists all of these, which begin with those that are listed; nothing that is looked at moves.
+
+        Returns:
+            False: they do not begin so (devices have changed meanwhile), and nothing was done.
+        """
+        if ids[: len(self._ids)] != self._ids:
+            return False
+        if len(ids) > len(self._ids):
+            self._ids = ids
+        self._is_whole = True
+        self.resize_rows(len(ids))
+        if self._check_all_waits:
+            self.take_back_check_all()
+            self.check_all_listed()
+        return True
 
     def loader(self, first: int, count: int) -> Loader[DeviceRow]:
         desk, wanted = self._desk, self._ids[first : first + count]
-
-        def load(cancel: Cancel) -> Sequence[DeviceRow | None]:
-            found = {row.device_id: row for row in desk.device_rows(wanted.tobytes())}
-            return [found.get(device) for device in wanted]
-
-        return load
+        return lambda cancel: _in_order(wanted, desk.device_rows(wanted.tobytes()))
 
     def device_at(self, row: int) -> int:
         """The handle of the device in that row."""
@@ -174,16 +205,32 @@ class DeviceTableModel(PagedModel[DeviceRow]):
                 self._checks.discard_shown(self._ids[row], self._ids)
         self._checks_did_change(first, last)
 
+    @property
+    def check_all_waits(self) -> bool:
+        """Whether all that is listed will be checked when the rest of the list comes."""
+        return self._check_all_waits
+
     def check_all_listed(self) -> None:
-        """Checks every device that is listed, scrolled to or not."""
-        if len(self._ids):
+        """Checks every device that is listed, scrolled to or not; where the rest of the list is still to come, then."""
+        if not self._is_whole:
+            if not self._check_all_waits:
+                self._check_all_waits = True
+                self.check_all_changed.emit()
+        elif len(self._ids):
             self._checks.add_all(self._ids)
             self._checks_did_change()
 
+    def take_back_check_all(self) -> None:
+        """What waits to be checked with the rest of the list is not checked."""
+        if self._check_all_waits:
+            self._check_all_waits = False
+            self.check_all_changed.emit()
+
     def uncheck_all_listed(self) -> None:
-        """Unchecks every device that is listed."""
-        self._checks.discard_all(self._ids)
-        self._checks_did_change()
+        """Unchecks every device that is listed. Nothing where that is not the whole list."""
+        if self._is_whole:
+            self._checks.discard_all(self._ids)
+            self._checks_did_change()
 
     def check_devices(self, devices: Iterable[int]) -> None:
         """Checks these devices, listed or not."""
@@ -192,6 +239,7 @@ class DeviceTableModel(PagedModel[DeviceRow]):
 
     def uncheck_everything(self) -> None:
         """Unchecks every device, listed or not."""
+        self.take_back_check_all()
         if len(self._checks):
             self._checks.clear()
             self._checks_did_change()
@@ -200,7 +248,7 @@ class DeviceTableModel(PagedModel[DeviceRow]):
         """What the check box in the header shows: none, some, or all of the devices that are listed."""
         if not len(self._checks) or not len(self._ids):
             return Qt.CheckState.Unchecked
-        if self._checks.holds_all(self._ids):
+        if self._is_whole and self._checks.holds_all(self._ids):
             return Qt.CheckState.Checked
         return Qt.CheckState.PartiallyChecked
 
@@ -267,6 +315,12 @@ class DeviceTableModel(PagedModel[DeviceRow]):
                 return Cell(str(getattr(device, key)), muted=True)
             case _:
                 return Cell(str(getattr(device, key)))
+
+
+def _in_order(ids: array[int], rows: Iterable[DeviceRow]) -> list[DeviceRow | None]:
+    """The rows by handle; None where one is missing."""
+    found = {row.device_id: row for row in rows}
+    return [found.get(device) for device in ids]
 
 
 def _verdict_statuses() -> tuple[words.Status, ...]:

@@ -66,11 +66,19 @@ class PagedModel(RowModel, Generic[Row]):
             self._want(page)
         return rows[place] if place < len(rows) else None
 
-    def start_over(self, total: int) -> None:
-        """Other rows than before: all that was fetched is dropped."""
+    def start_over(self, total: int, rows: Sequence[Row | None] = ()) -> None:
+        """Other rows than before: all that was fetched is dropped.
+
+        Args:
+            rows: the first of them, where they are known; a page that they do not fill is fetched.
+        """
         self.beginResetModel()
         self._forget()
         self._total = total
+        for first in range(0, len(rows), self._page_size):
+            page = rows[first : first + self._page_size]
+            if len(page) == min(self._page_size, total - first):
+                self._pages[first // self._page_size] = page
         self.endResetModel()
 
     def refresh(self) -> None:

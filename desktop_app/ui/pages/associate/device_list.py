@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop_app.association.model import DeviceFilter, DeviceStatus, unpack
-from desktop_app.desk.protocol import DeviceFacets
+from desktop_app.desk.protocol import DeviceColumn, DeviceFacets, DeviceRow, FirstDevices
 from desktop_app.ui import words
 from desktop_app.ui.background import Cancel, Lane
 from desktop_app.ui.context import Context
@@ -26,12 +28,18 @@ from desktop_app.ui.widgets.info_bar import InfoBar
 from desktop_app.ui.widgets.labels import label
 from desktop_app.ui.widgets.search_field import SearchField
 
+T = TypeVar("T")
+
 SEARCH_DEBOUNCE_MS = 150
 #: From this width on (pixels) the long texts have room.
 WIDE = 760
 ALL, UNOWNED = "all", "unowned"
 HIDDEN_COLUMNS_KEY = "associate/hidden-columns"
 CHIP_STATUSES = (DeviceStatus.ACTIVE, DeviceStatus.INVENTORY, DeviceStatus.SUSPENDED)
+#: So many devices are shown before the others are known; more than a screen holds.
+FIRST_DEVICES = 200
+#: What is listed: filter, order, and whether it is descending.
+Question = tuple[DeviceFilter, DeviceColumn, bool]
 MENU_STATUSES = tuple(status for status in DeviceStatus if status not in CHIP_STATUSES)
 
 
@@ -43,7 +51,7 @@ class DeviceListPanel(Card):
         subset_left(): what was shown alone (see :meth:`show_only`) is not any more.
         paste_pressed(), import_pressed(): as named.
         device_opened(int): Enter or a double click on a device; its handle.
-        listed(): the list was read from the desk just now.
+        listed(): the list, all of it, was read from the desk just now.
     """
 
     checks_changed = Signal()
@@ -60,9 +68,12 @@ class DeviceListPanel(Card):
         self._facets: DeviceFacets | None = None
         self._subset: array[int] | None = None
         self._subset_is_checks = False
-        self._keep_scroll = False
+        self._listed_for: Question | None = None  # what the model lists, or the beginning of it; None: something else
+        self._asked: Question | None = None  # what is under way
+        self._ask_again = False
         self.model = DeviceTableModel(context.desk, context.background, self)
         self.model.checks_changed.connect(self._checks_did_change)
+        self.model.check_all_changed.connect(self._check_all_did_change)
         self.model.load_failed.connect(context.complain)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -230,8 +241,10 @@ class DeviceListPanel(Card):
 
     def refresh(self) -> None:
         """Devices have changed: lists them again, without moving what is looked at."""
-        self._keep_scroll = True
-        self._list()
+        if self._subset is None and self._asked == self._question():
+            self._ask_again = True  # a list that is begun anew at every change may never be there
+        else:
+            self._list()
 
     def focus_search(self) -> None:
         """Puts the cursor into the search field."""
@@ -246,7 +259,7 @@ class DeviceListPanel(Card):
 
     def show_only(self, ids: array[int], text: str, *, of_checks: bool = False) -> None:
         """Lists just these devices, whatever the filter says; ``text`` says which they are."""
-        self._subset, self._subset_is_checks = ids, of_checks
+        self._subset, self._subset_is_checks, self._listed_for = ids, of_checks, None
         self._alone.show_message("", text)
         self._alone.show()
         self._take(ids)
@@ -352,27 +365,70 @@ class DeviceListPanel(Card):
 
     # --- listing ------------------------------------------------------------------------------------------------------
 
+    def _question(self) -> Question:
+        return self._filter, self.table.sort_column, self.table.sort_descending
+
     def _list(self) -> None:
+        """Lists what the filter matches: the first ones, then all; where it is listed already, all of it anew."""
         self._timer.stop()
         if self._subset is not None:
             self.model.refresh()
             return
-        desk, chosen = self._context.desk, self._filter
-        column, descending = self.table.sort_column, self.table.sort_descending
+        question = self._question()
+        if self._listed_for is None or self._listed_for[0] != question[0]:
+            # counts of another filter: nobody waits for them, and they would hold the list up
+            self._context.background.drop("devices/facets")
+        if question == self._listed_for:
+            self._ask_all(question)
+        else:
+            self._ask_first(question)
 
-        def work(cancel: Cancel) -> array[int]:
-            return unpack(desk.device_ids(chosen, column, descending, cancel))
+    def _ask_first(self, question: Question) -> None:
+        desk = self._context.desk
 
-        def listed(ids: array[int]) -> None:
-            self._listed(ids)
-            if is_first:
-                self._count(chosen)
+        def work(cancel: Cancel) -> tuple[array[int], FirstDevices]:
+            first = desk.first_devices(*question, limit=FIRST_DEVICES, cancelled=cancel)
+            return unpack(first.packed), first
 
-        is_first = self._facets is None  # then both take long, and rows are wanted before counts
-        background, complain = self._context.background, self._context.complain
-        background.run(work, done=listed, failed=complain, key="devices/list", owner=self)
-        if not is_first:
-            self._count(chosen)
+        def done(answer: tuple[array[int], FirstDevices]) -> None:
+            ids, first = answer
+            if self._subset is None:
+                self._listed_for = question
+                self._take(ids, first.rows, is_whole=first.is_all)
+            if first.is_all or self._subset is not None:
+                self._all_listed()
+            else:
+                self._ask_all(question)
+
+        self._ask(question, work, done)
+
+    def _ask_all(self, question: Question) -> None:
+        desk = self._context.desk
+
+        def done(ids: array[int]) -> None:
+            if self._subset is None:
+                self._take_rest(ids)
+            self._all_listed()
+
+        self._ask(question, lambda cancel: unpack(desk.device_ids(*question, cancel)), done)
+
+    def _ask(self, question: Question, work: Callable[[Cancel], T], done: Callable[[T], None]) -> None:
+        def failed(error: Exception) -> None:
+            self._asked = None
+            self.model.take_back_check_all()
+            self._context.complain(error)
+
+        self._asked, self._ask_again = question, False
+        self._context.background.run(work, done=done, failed=failed, key="devices/list", owner=self)
+
+    def _all_listed(self) -> None:
+        """What was asked is there. Counts are asked for only now: both together would take as long as one by one, and
+        a list is wanted before its counts."""
+        self._asked, again = None, self._ask_again
+        self.listed.emit()
+        self._count(self._filter)
+        if again:
+            self._list()
 
     def _count(self, chosen: DeviceFilter) -> None:
         desk = self._context.desk
@@ -396,33 +452,38 @@ class DeviceListPanel(Card):
             lane=Lane.LONG,
         )
 
-    def _listed(self, ids: array[int]) -> None:
-        if self._facets is not None:
-            self._prepare()
-        self.listed.emit()
-        if self._subset is not None:
-            return
-        keep, self._keep_scroll = self._keep_scroll, False
-        if keep and ids == self.model.ids:
+    def _take_rest(self, ids: array[int]) -> None:
+        """The whole list, of which the beginning, or an older state, is shown: what is looked at stays where it is."""
+        if self.model.list_rest(ids):
             self.model.refresh()
+            self._write_list()
             return
-        place = self.table.verticalScrollBar().value()
+        place, row = self.table.verticalScrollBar().value(), self.table.current_row()
+        device = self.model.device_at(row) if row >= 0 else None
+        is_waiting = self.model.check_all_waits
         self._take(ids)
-        if keep:
-            self.table.verticalScrollBar().setValue(place)
+        if device is not None:
+            with suppress(ValueError):  # it is not listed any more
+                self.table.set_current_row(ids.index(device))
+        self.table.verticalScrollBar().setValue(place)
+        if is_waiting:
+            self.model.check_all_listed()
 
-    def _take(self, ids: array[int]) -> None:
-        self.model.list_devices(ids)
+    def _take(self, ids: array[int], rows: Sequence[DeviceRow] = (), *, is_whole: bool = True) -> None:
+        self.model.list_devices(ids, rows, is_whole=is_whole)
+        self._write_list()
+
+    def _write_list(self) -> None:
+        """Everything around the rows, when others are listed."""
         self.table.horizontalHeader().viewport().update()
-        self._stack.setCurrentIndex(0 if len(ids) else 1)
-        if not len(ids):
+        self._stack.setCurrentIndex(0 if self.model.row_total() else 1)
+        if not self.model.row_total():
             self._write_empty()
         self._write_band()
 
     def _counted(self, facets: DeviceFacets) -> None:
-        is_first, self._facets = self._facets is None, facets
-        if is_first:
-            self._prepare()
+        self._facets = facets
+        self._prepare()
         counts: dict[str, int] = {ALL: facets.total, UNOWNED: facets.without_customer}
         counts.update({status: facets.by_status.get(status, 0) for status in CHIP_STATUSES})
         self.chips.set_counts(counts)
@@ -462,6 +523,12 @@ class DeviceListPanel(Card):
         self._write_band()
         self.checks_changed.emit()
 
+    def _check_all_did_change(self) -> None:
+        """All is to be checked as soon as it is listed, or not any more."""
+        self._write_band()
+        if self.model.check_all_waits and self._asked is None:
+            self._list()  # what was asked could not be read
+
     def _show_selected_pressed(self) -> None:
         ids = self.model.checks.ids()
         self.show_only(
@@ -486,19 +553,22 @@ class DeviceListPanel(Card):
     def _write_band(self) -> None:
         checked, listed = len(self.model.checks), self.model.row_total()
         total = words.number(self._facets.total) if self._facets else "…"
+        count = words.number(listed) if self.model.is_whole else "…"
         self.band.set_selected(checked > 0)
         self._strong.setVisible(checked > 0)
         if checked:
             self._strong.setText(self.tr("{count} selected").format(count=words.number(checked)))
-            matching = self._facets.matching if self._facets and self._subset is not None else listed
-            self._rest.setText(self.tr("of {count} matching").format(count=words.number(matching)))
+            if self._facets and self._subset is not None:
+                count = words.number(self._facets.matching)
+            self._rest.setText(self.tr("of {count} matching").format(count=count))
         else:
             self._rest.setText(
-                self.tr("{listed} of {total} devices match  ·  none selected").format(
-                    listed=words.number(listed), total=total
-                )
+                self.tr("{listed} of {total} devices match  ·  none selected").format(listed=count, total=total)
             )
-        self._select_all.setText(self.tr("Select all {count}").format(count=words.number(listed)))
-        self._select_all.setVisible(listed > 0 and not self.model.checks.holds_all(self.model.ids))
+        if self.model.check_all_waits:
+            self._select_all.setText(self.tr("Selecting all…"))
+        else:
+            self._select_all.setText(self.tr("Select all {count}").format(count=count))
+        self._select_all.setVisible(listed > 0 and self.model.header_state() is not Qt.CheckState.Checked)
         self._show_selected.setVisible(checked > 0 and not self._subset_is_checks)
         self._clear.setVisible(checked > 0)

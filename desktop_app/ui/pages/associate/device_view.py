@@ -135,9 +135,11 @@ class DeviceTable(TableView):
     # --- checks -------------------------------------------------------------------------------------------------------
 
     def toggle_all(self) -> None:
-        """Checks all that is listed, or unchecks it if it is all checked."""
+        """Checks all that is listed, or unchecks it if it is all checked; takes back what waits to be checked."""
         model = self.devices()
-        if model.header_state() is Qt.CheckState.Checked:
+        if model.check_all_waits:
+            model.take_back_check_all()
+        elif model.header_state() is Qt.CheckState.Checked:
             model.uncheck_all_listed()
         else:
             model.check_all_listed()
