@@ -13,8 +13,9 @@ from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, compress, count, repeat
-from operator import add, floordiv
+from functools import reduce
+from itertools import accumulate, combinations, compress, count, repeat
+from operator import add, and_, or_
 from typing import Any, NamedTuple
 
 from desktop_app.association.errors import Cancelled
@@ -22,7 +23,13 @@ from desktop_app.association.model import DeviceFilter
 
 #: Devices in one block: searching it takes less than a millisecond, in which no other thread gets its turn.
 BLOCK = 4_096
-_END, _BETWEEN = b"\n", b"\x1f"
+_END = b"\n"
+_SET = ord("1")
+#: Of each digit the two planes that it is set in; and what tells for each plane whether a byte is.
+_PAIRS = tuple(combinations(range(5), 2))
+_BITS = tuple(
+    bytes(b"01"[chr(byte) in "0123456789" and plane in _PAIRS[byte - 48]] for byte in range(256)) for plane in range(5)
+)
 
 IsCancelled = Callable[[], bool]
 
@@ -92,22 +99,24 @@ class _Block:
     """Devices in the order of their ICCIDs. A kind of 0: it is listed no more, or stands among the late ones.
 
     Attributes:
-        width: of every line of ``identifiers``, in bytes: where something stands tells its line.
+        iccids: one behind the other, each filled up with spaces to ``width`` bytes.
+        digits: the identifiers, see :func:`_digit_planes`.
     """
 
     ids: array[int] = field(default_factory=lambda: array("q"))
     kinds: array[int] = field(default_factory=lambda: array("H"))
     owners: array[int] = field(default_factory=lambda: array("I"))
     sums: array[int] = field(default_factory=lambda: array("I"))
-    identifiers: bytes = b""
-    width: int = 1
+    iccids: bytes = b""
+    width: int = 0
+    digits: list[list[int]] = field(default_factory=list)
     names: bytes = b""
     gone: int = 0
     late: list[_Late] = field(default_factory=list)
 
     def iccid(self, row: int) -> bytes:
         """The ICCID in that row."""
-        return self.identifiers[row * self.width : (row + 1) * self.width].partition(_BETWEEN)[0]
+        return self.iccids[row * self.width : (row + 1) * self.width].rstrip()
 
     def row_after(self, iccid: str) -> int:
         """The row before which a device with that ICCID would stand as the last of its equals."""
@@ -173,10 +182,12 @@ class DeviceColumns:
             self._close(block, texts, names)
 
     def _close(self, block: _Block, texts: list[str], names: list[str]) -> None:
-        block.identifiers, block.width = _even_lines(texts)
+        iccids = [text.partition("\x1f")[0] for text in texts]
+        block.iccids, block.width = _even(iccids)
+        block.digits = _digit_planes(texts)
         block.names = _lines(names)
         self._totals.update(block.kinds)
-        self._firsts.append(texts[0].partition("\x1f")[0] if texts else "")
+        self._firsts.append(iccids[0] if iccids else "")
         self._newest = max(self._newest, max(block.ids, default=0))
         self._blocks.append(block)
 
@@ -343,13 +354,12 @@ class DeviceColumns:
         if self._last is not None and self._last[0] == text:
             return self._last[1], self._last[2]
         name, number = text.lower().encode(), digits.encode()
+        pairs = [_PAIRS[int(digit)] for digit in digits]
         rows_of: list[Sequence[int]] = []
         for block in self._blocks:
             if cancelled():
                 raise Cancelled
-            rows = _rows_of(block.identifiers, block.width, number) if number else array("H")
-            if len(rows) < len(block.ids):
-                rows = _both(rows, _rows_with(block.names, name))
+            rows = _rows_of(_with_digits(block.digits, pairs), _rows_with(block.names, name), len(block.ids))
             rows_of.append(rows if len(rows) < len(block.ids) else range(len(block.ids)))
         late_of = [
             [one for one in block.late if name in one.name or (number and number in one.identifiers)]
@@ -363,35 +373,56 @@ def _lines(texts: Sequence[str]) -> bytes:
     return "".join([f"{text}\n" for text in texts]).encode()
 
 
-def _even_lines(texts: Sequence[str]) -> tuple[bytes, int]:
-    """The same, filled up to one length; and how long a line is then."""
+def _even(texts: Sequence[str]) -> tuple[bytes, int]:
+    """The texts one behind the other, each filled up with spaces to the length of the longest; and that, in bytes."""
     lines = [text.encode() for text in texts]
-    longest = max(map(len, lines), default=0)
-    return b"".join([line.ljust(longest, _BETWEEN) + _END for line in lines]), longest + 1
+    width = max(map(len, lines), default=0)
+    return b"".join([line.ljust(width) for line in lines]), width
 
 
-# Both take the text apart at the needle: what is done for each match happens in C, many or few as there are.
+def _digit_planes(texts: Sequence[str]) -> list[list[int]]:
+    """Where the digits stand in the texts: five planes, of each a number for every column of the texts, of each a bit
+    for every text, that of the first one the highest.
+
+    A digit is set in two of the planes (:data:`_PAIRS`), anything else in none. So AND of two numbers says at once
+    which of a few thousand texts have that digit in that column. Looking for it in the texts takes ten times as long.
+    """
+    even, width = _even(texts)
+    columns = [even[place::width] for place in range(width)]
+    return [[int(column.translate(bits), 2) for column in columns] for bits in _BITS]
 
 
-def _rows_of(text: bytes, width: int, needle: bytes) -> array[int]:
-    """The lines of an even text that hold the needle, from 0."""
-    before = text.split(needle)
-    del before[-1]
-    places = map(add, accumulate(map(len, before)), count(0, len(needle)))
-    return array("H", dict.fromkeys(map(floordiv, places, repeat(width))))
+def _with_digits(planes: Sequence[Sequence[int]], pairs: Sequence[tuple[int, int]]) -> int:
+    """The texts, a bit for each, that hold these digits one behind the other; none given: no text.
+
+    All columns are gone through for one digit and then for the next: in C, many matches or few as there are.
+    """
+    found: Sequence[int] = ()
+    for place, (one, other) in enumerate(pairs):
+        found = list(map(and_, found, planes[one][place:])) if place else planes[one]
+        found = list(map(and_, found, planes[other][place:]))
+    return reduce(or_, found, 0)
 
 
-def _rows_with(text: bytes, needle: bytes) -> array[int]:
-    """The lines of a text that hold the needle, from 0."""
+def _rows_with(text: bytes, needle: bytes) -> Iterable[int]:
+    """The lines of a text that hold the needle, from 0; a line may come again."""
     if _END in needle:
-        return array("H")
+        return ()
     before = text.split(needle)
     del before[-1]
-    return array("H", dict.fromkeys(accumulate(map(bytes.count, before, repeat(_END)))))
+    return accumulate(map(bytes.count, before, repeat(_END)))
 
 
-def _both(some: array[int], others: array[int]) -> array[int]:
-    return array("H", sorted({*some, *others})) if some and others else some or others
+def _rows_of(bits: int, others: Iterable[int], total: int) -> array[int]:
+    """The rows whose bit is set, and others, in order."""
+    if not bits:
+        return array("H", dict.fromkeys(others))
+    marks = bytearray(format(bits, f"0{total}b").encode())
+    for row in others:
+        marks[row] = _SET
+    before = marks.split(b"1")
+    del before[-1]
+    return array("H", map(add, accumulate(map(len, before)), count()))
 
 
 def _taken(block: _Block, rows: Sequence[int], allowed: frozenset[int], owners: frozenset[int] | None) -> Sequence[int]:
