@@ -21,7 +21,10 @@ from bench.device_list import like_seconds
 
 _Index = QModelIndex | QPersistentModelIndex
 _IDS = "SELECT id FROM device WHERE is_deleted = 0 AND is_archived = 0 ORDER BY iccid, id"
-_CHIP = "SELECT count(*) FROM device WHERE is_deleted = 0 AND is_archived = 0 AND status = 'inventory'"
+_CHIP = """
+SELECT count(*) FROM device
+WHERE is_deleted = 0 AND is_archived = 0 AND service_provider_id = (SELECT max(id) FROM service_provider)
+"""
 _PAGE = 100
 _ROWS = """
 SELECT d.id, d.iccid, d.msisdn, p.name, r.name, d.activated_on

@@ -36,7 +36,7 @@ from db.unit_of_work import Store, UnitOfWork
 from desktop_app.association.errors import ErrorKind, Problem
 from desktop_app.association.facts import OperatorRights, ReadLine
 from desktop_app.association.identifiers import read_line
-from desktop_app.association.model import AssociationRequest, IdentifierKind, PickedDevices, Reading, pack
+from desktop_app.association.model import AssociationRequest, DeviceFilter, IdentifierKind, PickedDevices, Reading, pack
 from desktop_app.association.states import WorkOrderState
 from desktop_app.bootstrap.database import os_user
 from desktop_app.desk.history import LocalHistory
@@ -121,6 +121,12 @@ def _history(**filter: Any) -> Callable[[UnitOfWork], object]:
     return lambda uow: browse_history.history(uow, RIGHTS, **filter)
 
 
+def _first(uow: UnitOfWork, sort: str, *, descending: bool = False) -> None:
+    found = browse_devices.first_ids(uow, RIGHTS, DeviceFilter(), sort, descending, 200, lambda: False)
+    assert found is not None
+    assert len(found) == 200
+
+
 def _record(uow: UnitOfWork) -> None:
     claimed = work.claim(uow, "me", _due(JOBS - 3, queued=ORDERS), 100, UNTIL)
     assert claimed
@@ -201,6 +207,10 @@ HOT: dict[str, Callable[[UnitOfWork], object]] = {
     "outcomes of a job over time": lambda uow: browse_jobs.outcomes(uow, 7, NOW - timedelta(days=800), 60),
     "history of a chosen customer": _history(customer_id=17),
     "work orders of a device": lambda uow: browse_jobs.work_orders_of_device(uow, RIGHTS, 77),
+    "first devices by ICCID": lambda uow: _first(uow, "iccid"),
+    "last devices by ICCID": lambda uow: _first(uow, "iccid", descending=True),
+    "first devices by MSISDN": lambda uow: _first(uow, "msisdn"),
+    "last devices by EID": lambda uow: _first(uow, "eid", descending=True),
     "a device by ICCID": lambda uow: browse_devices.find(uow, RIGHTS, [Reading(IdentifierKind.ICCID, "8901")]),
     "a device by IMEI": lambda uow: browse_devices.find(uow, RIGHTS, [Reading(IdentifierKind.IMEI, "35")]),
     "a device by MSISDN": lambda uow: browse_devices.find(uow, RIGHTS, [Reading(IdentifierKind.MSISDN, "1201")]),

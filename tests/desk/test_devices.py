@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 
@@ -65,6 +65,38 @@ def test_rows_come_in_the_order_of_their_handles_and_what_is_gone_is_left_out(de
         desk.device_rows(pack(range(1_001)))
 
 
+@pytest.mark.parametrize("login", ["boss", "limited"])
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_a_list_begins_with_its_first_devices(demo: Store, login: str, in_memory: bool) -> None:
+    desk = desk_on(demo, login)
+    if in_memory:
+        desk.prepare_search()
+    in_parts = set()
+    filters = DeviceFilter(), DeviceFilter(text="417"), DeviceFilter(statuses=(DeviceStatus.SUSPENDED,), owned=True)
+    for sort, descending, filter in product(DeviceColumn, (False, True), filters):
+        everything = desk.device_ids(filter, sort, descending)
+        for limit in (3, 1_000):
+            first = desk.first_devices(filter, sort, descending, limit)
+            assert first.packed == (everything if first.is_all else everything[: 8 * limit]), (sort, filter)
+            assert first.is_all or len(first.packed) == 8 * limit
+            assert first.rows == desk.device_rows(everything[: 8 * limit])
+            if not first.is_all:
+                in_parts.add(sort)
+    # where an index gives the first ones; in memory all are found by ICCID as soon as the first ones
+    assert in_parts == {DeviceColumn.ICCID, DeviceColumn.MSISDN, DeviceColumn.EID} - (
+        {DeviceColumn.ICCID} if in_memory else set()
+    )
+
+
+def test_first_devices_go_on_with_those_that_have_no_value(desk: LocalDesk) -> None:
+    everything = rows(desk, DeviceFilter(), DeviceColumn.EID)
+    filled = sum(1 for row in everything if row.eid)
+    assert 0 < filled < 990
+    first = desk.first_devices(DeviceFilter(), DeviceColumn.EID, limit=filled + 9)
+    assert not first.is_all
+    assert list(first.rows) == everything[: filled + 9]
+
+
 def test_facets_count_what_each_chip_would_show(desk: LocalDesk) -> None:
     filters = [
         DeviceFilter(),
@@ -93,6 +125,8 @@ def test_long_reads_can_be_cancelled(desk: LocalDesk) -> None:
         desk.device_ids(DeviceFilter(), DeviceColumn.ICCID, cancelled=lambda: True)
     with pytest.raises(Cancelled):
         desk.device_facets(DeviceFilter(), cancelled=lambda: True)
+    with pytest.raises(Cancelled):
+        desk.first_devices(DeviceFilter(), DeviceColumn.ICCID, cancelled=lambda: True)
     assert desk.device_ids(DeviceFilter(), DeviceColumn.ICCID)
 
 

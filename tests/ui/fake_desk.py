@@ -238,6 +238,8 @@ class FakeDesk:
             while not self.list_gate.wait(0.01):
                 if cancelled():
                     raise Cancelled
+            if self.fail_with is not None:
+                raise self.fail_with
         return self._ids(filter, sort, descending)
 
     def first_devices(

@@ -145,6 +145,189 @@ def test_columns_are_chosen(ui):
     assert not table.isColumnHidden(keys.index("iccid"))
 
 
+# ------------------------------------------------------------------------------------------ a list that comes in parts
+
+
+def half_listed(ui):
+    """The active devices are asked for; the first ones are there, and the gate before the others."""
+    gate = ui.desk.list_gate = threading.Event()
+    ui.press("deviceFilter_active")
+    ui.until(lambda: model(ui).row_total() == 200)
+    assert not model(ui).is_whole
+    return gate
+
+
+def band(ui):
+    panel = ui.associate.list
+    return panel._rest.text(), panel._select_all.text()
+
+
+def test_the_first_devices_are_shown_before_all_are_known(ui):
+    fetched, table = ui.desk.calls["device_rows"], ui.associate.list.table
+    gate = half_listed(ui)
+    assert all(model(ui).cell(row, 2).text for row in range(200))
+    assert ui.desk.calls["device_rows"] == fetched  # they came with the handles
+    assert band(ui) == ("… of 2,000 devices match  ·  none selected", "Select all …")
+    ui.check_rows(3, 150)
+    table.set_current_row(150)
+    table.verticalScrollBar().setValue(4_000)
+    before, shown = checked(ui), table.rowAt(10)
+    with ui.qtbot.assertNotEmitted(model(ui).modelReset):
+        gate.set()
+        ui.until(lambda: model(ui).row_total() == 1_200)
+    assert model(ui).is_whole
+    assert (table.verticalScrollBar().value(), table.rowAt(10), table.current_row()) == (4_000, shown, 150)
+    assert checked(ui) == before
+    assert len(before) == 2
+    ui.until(lambda: ui.associate.list.facets.matching == 1_200)
+    assert band(ui) == ("of 1,200 matching", "Select all 1,200")
+    ui.until(lambda: model(ui).cell(1_199, 2).text)
+    assert list(model(ui).ids) == [device for device in range(1, 2_001) if ui.desk.row(device).status == "active"]
+
+
+def test_what_has_no_more_is_whole_at_once(ui):
+    ui.desk.list_gate = threading.Event()
+    asked = ui.desk.calls["device_ids"]
+    ui.find(QWidget, "deviceSearch").setFocus()
+    ui.type("0000000017")
+    ui.until(lambda: model(ui).row_total() == 111)
+    assert model(ui).is_whole
+    ui.idle()
+    assert ui.desk.calls["device_ids"] == asked
+
+
+def press_header_box(ui):
+    header = ui.associate.list.table.horizontalHeader()
+    ui.qtbot.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(20, 12))
+
+
+def press_select_all(ui):
+    ui.press("selectAllButton")
+
+
+def press_ctrl_a(ui):
+    ui.associate.list.focus_table()
+    ui.key(Qt.Key.Key_A, CTRL)
+
+
+@pytest.mark.parametrize("select_all", [press_header_box, press_select_all, press_ctrl_a])
+def test_select_all_waits_for_the_whole_list(ui, select_all):
+    gate = half_listed(ui)
+    select_all(ui)
+    assert not checked(ui)
+    assert model(ui).header_state() is Qt.CheckState.Unchecked
+    assert band(ui)[1] == "Selecting all…"
+    gate.set()
+    ui.until(lambda: len(model(ui).checks))
+    assert checked(ui) == set(model(ui).ids)
+    assert len(checked(ui)) == 1_200
+    assert model(ui).header_state() is Qt.CheckState.Checked
+
+
+def press_escape(ui):
+    ui.key(Qt.Key.Key_Escape)
+
+
+@pytest.mark.parametrize("take_back", [press_header_box, press_escape])
+def test_select_all_that_waits_can_be_taken_back(ui, take_back):
+    gate = half_listed(ui)
+    press_select_all(ui)
+    take_back(ui)
+    assert band(ui)[1] == "Select all …"
+    gate.set()
+    ui.until(lambda: model(ui).is_whole)
+    ui.idle()
+    assert not checked(ui)
+
+
+def test_a_half_list_is_never_all_of_it(ui):
+    gate = half_listed(ui)
+    model(ui).set_checked(0, 199, True)
+    assert len(checked(ui)) == 200
+    assert model(ui).header_state() is Qt.CheckState.PartiallyChecked
+    assert ui.associate.list._select_all.isVisible()
+    assert band(ui)[0] == "of … matching"
+    model(ui).uncheck_all_listed()
+    assert len(checked(ui)) == 200
+    gate.set()
+    ui.until(lambda: model(ui).is_whole)
+    assert model(ui).header_state() is Qt.CheckState.PartiallyChecked
+
+
+def test_another_filter_drops_the_rest_and_what_waits_for_it(ui):
+    gate = half_listed(ui)
+    press_select_all(ui)
+    ui.find(QWidget, "deviceSearch").setFocus()
+    ui.type("0000000017")
+    ui.until(lambda: model(ui).row_total() < 111)
+    found = list(model(ui).ids)
+    gate.set()
+    ui.idle()
+    assert list(model(ui).ids) == found
+    assert not checked(ui)
+    assert ui.associate.list.facets.matching == len(found)
+
+
+def test_show_selected_only_and_back_while_the_rest_is_on_its_way(ui):
+    gate = half_listed(ui)
+    ui.check_rows(0, 4)
+    ui.press("showSelectedButton")
+    only = list(model(ui).ids)
+    assert len(only) == 2
+    gate.set()
+    ui.idle()
+    assert list(model(ui).ids) == only
+    ui.associate.list.show_all()
+    ui.until(lambda: model(ui).row_total() == 1_200 and model(ui).is_whole)
+
+
+def test_devices_that_change_between_the_parts_move_nothing(ui):
+    table, header = ui.associate.list.table, ui.associate.list.table.horizontalHeader()
+    gate = ui.desk.list_gate = threading.Event()
+    at = QPoint(header.sectionViewportPosition(2) + 20, 12)
+    ui.qtbot.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=at)  # ICCID, descending
+    ui.until(lambda: model(ui).row_total() == 200 and model(ui).device_at(0) == 2_000)
+    table.set_current_row(50)
+    table.verticalScrollBar().setValue(1_000)
+    press_select_all(ui)
+    ui.desk.count = 1_990
+    gate.set()
+    ui.until(lambda: model(ui).is_whole)
+    assert list(model(ui).ids) == list(range(1_990, 0, -1))
+    assert table.verticalScrollBar().value() == 1_000
+    assert model(ui).device_at(table.current_row()) == 1_950
+    assert len(checked(ui)) == 1_990
+
+
+def test_a_rest_that_cannot_be_read_is_asked_for_again(ui):
+    gate = half_listed(ui)
+    press_select_all(ui)
+    ui.desk.fail_with = environment_fault()
+    gate.set()
+    ui.until(lambda: not model(ui).check_all_waits)
+    ui.until(lambda: ui.toast() == "The database cannot be reached. Look at the network.")
+    ui.desk.fail_with = None
+    ui.idle()
+    assert not model(ui).is_whole
+    assert not checked(ui)
+    press_select_all(ui)
+    ui.until(lambda: len(model(ui).checks) == 1_200)
+
+
+def test_refreshing_does_not_begin_the_rest_anew(ui):
+    gate = half_listed(ui)
+    asked = ui.desk.calls["device_ids"]
+    for _ in range(3):
+        ui.associate.list.refresh()
+    ui.qtbot.wait(30)
+    assert ui.desk.calls["device_ids"] == asked
+    gate.set()
+    ui.until(lambda: ui.desk.calls["device_ids"] == asked + 1)
+    ui.idle()
+    assert ui.desk.calls["device_ids"] == asked + 1
+    assert model(ui).row_total() == 1_200
+
+
 # ----------------------------------------------------------------------------------------------------------- checking
 
 

@@ -106,6 +106,22 @@ def test_an_answer_for_another_list_is_dropped(qtbot, model, background):
     assert model.rows_kept == 2
 
 
+def test_first_rows_come_with_the_list(qtbot, model, background):
+    first = [model.desk.row(device) for device in range(1, 151) if device != 7]
+    model.list_devices(array("q", range(1, 301)), first, is_whole=False)
+    assert model.rows_kept == PAGE  # half a page is fetched when it is painted
+    assert model.cell(5, 2).text == iccid_of(6)
+    assert model.cell(6, 2).text == "no longer there"
+    assert model.desk.calls["device_rows"] == 0
+    assert shown(qtbot, model, 120) == iccid_of(121)
+    assert not model.list_rest(array("q", range(2, 400)))
+    assert model.row_total() == 300
+    assert model.list_rest(array("q", range(1, 401)))
+    assert model.is_whole
+    assert shown(qtbot, model, 399) == iccid_of(400)
+    assert model.cell(5, 2).text == iccid_of(6)
+
+
 def test_check_states_for_qt(model):
     model.toggle(3)
     index = model.index(3, 0)
