@@ -1,7 +1,7 @@
 """All devices by what they are searched and filtered by, in columns in memory: to find among a million in no time.
 
 No index of a database finds a part of an identifier, and reading a million rows takes a second. So whoever lists
-devices keeps this beside the database: about 120 bytes a device. It is filled once (:meth:`DeviceColumns.fill`), and
+devices keeps this beside the database: about 110 bytes a device. It is filled once (:meth:`DeviceColumns.fill`), and
 brought up to date by the change feed (``device.changed_at`` and ``revision``) before it is asked. What it answers is
 what :mod:`db.device_filter` would answer, deleted and archived devices left out.
 """

@@ -92,9 +92,12 @@ class LocalDevices:
             if descending:
                 among.reverse()
             return among, True
+        is_wide = filter == DeviceFilter()
         if among is not None and len(among) > MOST_SORTED:
-            among = None
-        if limit is not None and among is None:
+            among, is_wide = None, True
+        # Few matches in the order of a column are found by sorting them, rather than on the way through its index. By
+        # ICCID all of them are read on that way, too.
+        if limit is not None and among is None and (is_wide or sort is DeviceColumn.ICCID):
             first = browse_devices.first_ids(uow, rights, filter, sort.value, descending, limit, cancelled)
             if first is not None:
                 return first, len(first) < limit

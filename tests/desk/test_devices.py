@@ -12,6 +12,7 @@ from db.demo.cases import find_case
 from db.unit_of_work import Store
 from desktop_app.association.errors import Cancelled, NotFound, RequestRefused
 from desktop_app.association.model import DeviceFilter, DeviceStatus, pack, unpack
+from desktop_app.desk import devices
 from desktop_app.desk.local import LocalDesk
 from desktop_app.desk.protocol import DeviceColumn, DeviceRow
 from tests.helpers.desks import desk_on
@@ -82,10 +83,23 @@ def test_a_list_begins_with_its_first_devices(demo: Store, login: str, in_memory
             assert first.rows == desk.device_rows(everything[: 8 * limit])
             if not first.is_all:
                 in_parts.add(sort)
+                assert sort is DeviceColumn.ICCID or filter == DeviceFilter()  # few are sorted at once
     # where an index gives the first ones; in memory all are found by ICCID as soon as the first ones
     assert in_parts == {DeviceColumn.ICCID, DeviceColumn.MSISDN, DeviceColumn.EID} - (
         {DeviceColumn.ICCID} if in_memory else set()
     )
+
+
+def test_many_that_are_found_in_memory_are_not_sorted_for_the_first_ones(
+    desk: LocalDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filter, sort = DeviceFilter(statuses=(DeviceStatus.ACTIVE,)), DeviceColumn.MSISDN
+    desk.prepare_search()
+    assert desk.first_devices(filter, sort, limit=9).is_all
+    monkeypatch.setattr(devices, "MOST_SORTED", 20)
+    first = desk.first_devices(filter, sort, limit=9)
+    assert not first.is_all
+    assert first.packed == desk.device_ids(filter, sort)[: 8 * 9]
 
 
 def test_first_devices_go_on_with_those_that_have_no_value(desk: LocalDesk) -> None:
