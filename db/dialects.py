@@ -230,6 +230,28 @@ def count_rows_for_plans(connection: Connection, table: Table | None = None) -> 
         connection.execute(text("ANALYZE sqlite_schema"))  # read again what is left
 
 
+#: Of PostgreSQL's planner: what is left are loops that go into each table by an index.
+_BY_INDEX = ", ".join(
+    f"set_config('enable_{way}', 'off', true)" for way in ("seqscan", "hashjoin", "mergejoin", "material")
+)
+
+
+def go_by_indexes(connection: Connection) -> None:
+    """Until the transaction ends, rows are looked for by their indexes alone, however few the server takes them for.
+
+    For work on some hundreds or thousands of rows that are named by their keys. PostgreSQL counts its rows a minute
+    after they came, or later; until then it would read tables from end to end that it takes for small, again and again
+    as they grow. SQLite goes by indexes anyway, and SQL Server counts before it plans.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    if not connection.info.get(_BY_INDEX):
+        # What tests foreign keys is planned once in a session, and may have been, when the tables were empty.
+        connection.execute(text("DISCARD PLANS"))
+        connection.info[_BY_INDEX] = True
+    connection.execute(text(f"SELECT {_BY_INDEX}"))
+
+
 def plans_by_itself(connection: Connection) -> bool:
     """Whether a table that was just filled is planned for as it is; PostgreSQL takes it for a handful of rows."""
     return connection.dialect.name != "postgresql"

@@ -22,7 +22,7 @@ from sqlalchemy import Select, and_, bindparam, case, exists, false, func, not_,
 from db import effect_statements
 from db.effect_statements import IN_BATCH, NOW, TODAY, Shape, statements
 from db.schema import device, device_ownership, job, work_order
-from db.work import Held, grouped, parts
+from db.work import Held, grouped, of_those, parts
 from desktop_app.association.model import BillingAction, OwnershipAction
 from desktop_app.association.states import WorkOrderState
 
@@ -157,9 +157,11 @@ _STAMP_HELD = (
     update(work_order)
     .where(
         _wo.id.in_(bindparam("ids", expanding=True)),
-        _wo.state == WorkOrderState.RUNNING,
-        _wo.engine_id == bindparam("engine"),
-        _wo.lease_epoch == bindparam("epoch"),
+        of_those(
+            _wo.state == WorkOrderState.RUNNING,
+            _wo.engine_id == bindparam("engine"),
+            _wo.lease_epoch == bindparam("epoch"),
+        ),
     )
     .values(commit_token=bindparam("token"), attempts=_wo.attempts + 1)
 )

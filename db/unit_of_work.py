@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from db import installation
-from db.dialects import database_clock, drop_temporary, keeps_temporary_tables
+from db.dialects import database_clock, drop_temporary, go_by_indexes, keeps_temporary_tables
 from db.engines import LOCK_TIMEOUT_S, Engines, as_environment_fault, is_retryable, open_engines
 from desktop_app.association.model import InstallationSettings
 
@@ -78,6 +78,13 @@ class UnitOfWork:
     def today(self) -> date:
         """The calendar date of :meth:`now` in the business time zone."""
         return self.now().astimezone(ZoneInfo(self.settings().time_zone)).date()
+
+    def go_by_indexes(self) -> None:
+        """To be called first where work is done on rows that are named by their keys: they are found by indexes alone.
+
+        It holds until the end of the unit of work; whatever reads much of a table is slow in it.
+        """
+        go_by_indexes(self.connection)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

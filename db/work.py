@@ -58,6 +58,20 @@ def is_state(column: ColumnElement[Any], state: str) -> ColumnElement[bool]:
     return column == literal_column(f"'{state}'", String)
 
 
+def of_those(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """All of the conditions, tested on rows that something else has found: no index is gone into by them.
+
+    Rows that are named by their handles are found by these. A planner that does not know how many of them are running
+    would rather read all that are, with every version of them that nobody has swept away yet.
+    """
+    return case((and_(*conditions), 1), else_=0) == 1
+
+
+def leads_to(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The handle in a row that is found already, which leads to another table's row, and never back from there."""
+    return column + literal_column("0", column.type)
+
+
 # --- jobs that have something to do ----------------------------------------------------------------------------------
 
 
@@ -318,7 +332,7 @@ def _take(uow: UnitOfWork, engine_id: str, rows: Sequence[Any], lease_until: dat
 _UNTIL = bindparam("until", type_=_wo.lease_until.type)
 _TAKE = (
     update(work_order)
-    .where(_wo.id.in_(_IDS), _wo.state == bindparam("from_state"), _wo.lease_epoch == bindparam("epoch"))
+    .where(_wo.id.in_(_IDS), of_those(_wo.state == bindparam("from_state"), _wo.lease_epoch == bindparam("epoch")))
     .values(
         state=WorkOrderState.RUNNING,
         engine_id=bindparam("engine"),
@@ -387,9 +401,11 @@ def _held(uow: UnitOfWork, engine_id: str, epoch: int, ids: Sequence[int]) -> se
 
 _MINE = (
     _wo.id.in_(_IDS),
-    _wo.state == WorkOrderState.RUNNING,
-    _wo.engine_id == bindparam("engine"),
-    _wo.lease_epoch == bindparam("epoch"),
+    of_those(
+        _wo.state == WorkOrderState.RUNNING,
+        _wo.engine_id == bindparam("engine"),
+        _wo.lease_epoch == bindparam("epoch"),
+    ),
 )
 _HELD = select(_wo.id).where(*_MINE)
 _HOLD = update(work_order).where(*_MINE).values(lease_until=_UNTIL, changed_at=_NOW, revision=_wo.revision + 1)
@@ -504,7 +520,7 @@ def record_failures(uow: UnitOfWork, ids: Sequence[int]) -> None:
                     _wo.device_id, job.c.customer_id, job.c.id, _wo.id, literal(uow.now(), device_history.c.at.type),
                     literal("failed"), func.coalesce(_wo.error_message, ""), _wo.effective_date, job.c.operator_login,
                     job.c.reason, false(),
-                ).where(_wo.id.in_(part), job.c.id == _wo.job_id, _wo.device_id.is_not(None)),
+                ).where(_wo.id.in_(part), job.c.id == leads_to(_wo.job_id), _wo.device_id.is_not(None)),
             )
         )  # fmt: skip
 
@@ -530,7 +546,7 @@ def record_services(uow: UnitOfWork, ids: Sequence[int]) -> None:
 _service = billing_service.c
 _REFERENCE = case((_step.state == StepState.DONE, _wo.reference), else_=None)
 _OF_SERVICE_STEP = (
-    _step.work_order_id == _wo.id, _step.step == Step.BILLING_SERVICE, job.c.id == _wo.job_id,
+    _step.work_order_id == leads_to(_wo.id), _step.step == Step.BILLING_SERVICE, job.c.id == leads_to(_wo.job_id),
 )  # fmt: skip
 _KNOWN_SERVICE = (
     _service.billing_credential_id == job.c.billing_credential_id,

@@ -136,6 +136,7 @@ class Recorder:
         )
 
         def write(uow: UnitOfWork) -> Recorded:
+            uow.go_by_indexes()
             group = Group(conditions, uow, with_effects=with_effects, with_service=with_service)
             group.look_at(watched)
             if items:
@@ -160,6 +161,7 @@ class Recorder:
 
     def _apply_lines(self, job_id: int, first: int, last: int) -> int:
         def write(uow: UnitOfWork) -> int:
+            uow.go_by_indexes()
             standing = work.standings(uow, [job_id]).get(job_id)
             if standing is None or not standing.may_go_on or standing.cancel_requested:
                 return 0
