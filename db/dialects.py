@@ -390,10 +390,10 @@ def call_of(connection: Connection, procedure: str) -> str:
     """The statement, in the driver's words, that calls a stored procedure with one argument.
 
     Args:
-        procedure: letters, digits and underscores, with dots between its parts.
+        procedure: letters, digits and underscores, with dots between its parts, each of which may be in quotes.
     """
     if connection.dialect.name == "mssql":
-        return f"EXEC {'.'.join(f'[{part}]' for part in procedure.split('.'))} ?"
+        return f"EXEC {'.'.join(f'[{part.strip(chr(34))}]' for part in procedure.split('.'))} ?"
     return f"CALL {procedure}(%s)"
 
 

@@ -119,13 +119,18 @@ def _seconds_or_none(stored: str) -> float | None:
     return seconds
 
 
-#: A procedure's name goes into a statement as it is: letters, digits and underscores alone, so nothing else gets in.
-_PROCEDURE = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]{0,62}\.){0,2}[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
+#: A procedure's name goes into a statement as it is: letters, digits and underscores alone, so nothing else gets in. A
+#: part may stand in quotes: PostgreSQL takes capitals for small letters without them.
+_PART = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
+_PROCEDURE = re.compile(rf"""(?:(?:{_PART}|"{_PART}")\.){{0,2}}(?:{_PART}|"{_PART}")""", re.ASCII)
 
 
 def _procedure(stored: str) -> str:
     if stored and not _PROCEDURE.fullmatch(stored):
-        raise ValueError("it is no name of a procedure, such as dbo.MarkComplete (letters, digits and underscores)")
+        raise ValueError(
+            "it is no name of a procedure, such as dbo.MarkComplete (letters, digits and underscores; in quotes where "
+            "PostgreSQL is to keep capitals)"
+        )
     return stored
 
 

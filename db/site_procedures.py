@@ -62,7 +62,7 @@ def call(uow: UnitOfWork, name: str, job_id: int) -> None:
     """Calls a procedure of the site with a job's handle as its one argument.
 
     Args:
-        name: as the installation settings have it, which take letters, digits and underscores alone.
+        name: as the installation settings have it: letters, digits and underscores alone, in quotes or not.
 
     Raises:
         ProcedureFailed: it does not exist, may not be called, or failed; the transaction is not to be committed.
@@ -70,6 +70,9 @@ def call(uow: UnitOfWork, name: str, job_id: int) -> None:
     """
     connection = uow.connection
     statement = dialects.call_of(connection, name)
+    # What it sets in the session (a search path, a role, a time-out) would stay for whoever has the connection next:
+    # it is replaced as soon as it is given back.
+    connection.connection.invalidate(soft=True)
     try:
         cursor = connection.connection.cursor()
         try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import sqlglot
-from sqlalchemy import select, text
+from sqlalchemy import create_mock_engine, select, text
 
 from db import installation, procedures
+from db.dialects import call_of
 from db.schema import (
     audit_entry,
     cross_provider_device_history,
@@ -47,6 +49,16 @@ CREATE SEQUENCE site_tries;
 CREATE PROCEDURE site_deadlocks(the_job bigint) LANGUAGE plpgsql AS $$ BEGIN
     IF nextval('site_tries') < 3 THEN RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'; END IF;
     INSERT INTO called VALUES (the_job, 'at last');
+END; $$;
+CREATE SCHEMA "Site";
+CREATE PROCEDURE "Site"."MarkComplete"(the_job bigint) LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO called VALUES (the_job, 'with capitals');
+END; $$;
+CREATE PROCEDURE site_sets(the_job bigint) LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO called VALUES (the_job, 'set');
+    SET search_path = pg_catalog;
+    SET lock_timeout = 1;
+    SET application_name = 'left by the site';
 END; $$;
 """
 
@@ -126,6 +138,42 @@ def test_one_that_fails_is_told_in_the_jobs_log_and_keeps_nobody_waiting(server:
 
 
 @pytest.mark.postgres
+def test_a_name_in_quotes_keeps_its_capitals(server: World) -> None:
+    use_procedures(seat(server), {"mark_device_changes_complete": '"Site"."MarkComplete"'})
+    number = server.submit(server.request(3, billing=False))
+    server.work()
+    assert server.job(number).job.state is JobState.COMPLETED
+    assert called(server) == ["with capitals"]
+
+
+def test_a_name_in_quotes_is_the_same_name_on_sql_server() -> None:
+    engine = create_mock_engine("mssql+pyodbc://", lambda *_: None)
+    names = 'dbo."MarkComplete"', "dbo.MarkComplete", '"crm"."dbo"."MarkComplete"'
+    assert [call_of(engine, name) for name in names] == [  # type: ignore[arg-type]
+        "EXEC [dbo].[MarkComplete] ?",
+        "EXEC [dbo].[MarkComplete] ?",
+        "EXEC [crm].[dbo].[MarkComplete] ?",
+    ]
+
+
+@pytest.mark.postgres
+def test_what_one_sets_in_its_session_stays_with_nobody(server: World) -> None:
+    use_procedures(seat(server), {"mark_device_changes_complete": "site_sets"})
+    sessions = text(
+        "SELECT current_setting('search_path'), current_setting('lock_timeout'), current_setting('application_name')"
+    )
+    with server.store.read() as uow:
+        before = uow.connection.execute(sessions).one()
+    number = server.submit(server.request(3, billing=False))
+    server.work()
+    assert server.job(number).job.state is JobState.COMPLETED
+    assert called(server) == ["set"]
+    with ExitStack() as all_at_once:
+        opened = [all_at_once.enter_context(server.store.engines.write.connect()) for _ in range(8)]
+        assert {one.execute(sessions).one() for one in opened} == {before}
+
+
+@pytest.mark.postgres
 def test_one_that_meets_a_deadlock_is_called_again(server: World) -> None:
     use_procedures(seat(server), {"sync_device_service_links": "site_deadlocks"})
     number = server.submit(server.request(3, billing=False))
@@ -191,7 +239,20 @@ def test_the_text_for_sql_server_is_t_sql() -> None:
 
 
 def test_nothing_but_a_name_gets_into_a_statement(world: World) -> None:
-    strange = "x; DROP TABLE device", "dbo.x(1)", "a.b.c.d", "[dbo].[x]", 'a"b', "x y", "ü", "x\n", "1x", ".x", "x" * 64
+    strange: tuple[str, ...] = (
+        "x; DROP TABLE device",
+        "dbo.x(1)",
+        "a.b.c.d",
+        "[dbo].[x]",
+        'a"b',
+        "x y",
+        "ü",
+        "x\n",
+        "1x",
+        ".x",
+        "x" * 64,
+    )
+    strange += '"x', 'x"', '""', '"x"."', '"x;"', '"x".y"', "'x'"
     for name in strange:
         for procedure in Procedure:
             with pytest.raises(RequestRefused) as refused, world.store.begin() as uow:
