@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, func, insert, or_, select, true
+from sqlalchemy import ColumnElement, func, insert, or_, select, true, update
 
 from db.schema import audit_entry, operator, operator_grant
 from desktop_app.association.facts import OperatorRights, Right
@@ -45,13 +45,22 @@ def has_administrator(uow: UnitOfWork) -> bool:
     return bool(uow.connection.execute(administrators).scalar_one())
 
 
-def add_administrator(uow: UnitOfWork, login: str, name: str) -> None:
-    """Makes an operator who may do everything."""
-    uow.connection.execute(
-        insert(operator).values(
-            login=login.casefold(), name=name, is_administrator=True, is_active=True, created_at=uow.now()
+def add_administrator(uow: UnitOfWork, login: str, name: str) -> bool:
+    """Makes an operator who may do everything; one of this login who is there already may do everything from now on.
+
+    Returns:
+        False: there is one who is not active. Somebody has shut him out; nothing is changed.
+    """
+    key = login.casefold()
+    there = uow.connection.execute(select(operator.c.id, operator.c.is_active).where(operator.c.login == key)).first()
+    if there is None:
+        uow.connection.execute(
+            insert(operator).values(login=key, name=name, is_administrator=True, is_active=True, created_at=uow.now())
         )
-    )
+        return True
+    if there.is_active:
+        uow.connection.execute(update(operator).where(operator.c.id == there.id).values(is_administrator=True))
+    return bool(there.is_active)
 
 
 def logins(uow: UnitOfWork) -> tuple[str, ...]:

@@ -139,14 +139,17 @@ def _see_to_administrator(store: Store, notices: list[str]) -> None:
             return
     login = os_user()
 
-    def add(uow: UnitOfWork) -> bool:
-        if operators.has_administrator(uow):
-            return False
-        operators.add_administrator(uow, login, login)
-        return True
+    def add(uow: UnitOfWork) -> bool | None:
+        return None if operators.has_administrator(uow) else operators.add_administrator(uow, login, login)
 
-    if store.run(add):
+    became = store.run(add)
+    if became:
         notices.append(f"You ({login}) are the administrator of this database.")
+    elif became is False:
+        notices.append(
+            f"This database has no active administrator, and the operator {login} is not active in it. Whoever looks "
+            "after the database has to set is_active and is_administrator of an operator."
+        )
 
 
 def os_user() -> str:

@@ -7,10 +7,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from db.open_jobs import IS_OPEN
-from db.schema import job
+from db.schema import job, operator
 from db.unit_of_work import Store
 from desktop_app.bootstrap.database import os_user
 from tests.cli.conftest import Program
@@ -22,6 +22,25 @@ def test_first_start_makes_the_database_and_its_administrator(program: Program) 
     assert f"You ({os_user()}) are the administrator" in result.err
     jobs = program("jobs")
     assert (jobs.code, jobs.err) == (0, "")
+
+
+@pytest.mark.parametrize(("is_active", "said"), [(True, "are the administrator"), (False, "no active administrator")])
+def test_who_is_an_operator_already_becomes_the_administrator_of_a_database_without_one(
+    program: Program, is_active: bool, said: str
+) -> None:
+    """But not whom somebody has shut out."""
+    program("db", "upgrade")
+    with program.store as store:
+        shut_out = update(operator).values(is_administrator=False, is_active=is_active)
+        store.run(lambda uow: uow.connection.execute(shut_out))
+    for expected in (said, "" if is_active else said):  # once; who cannot be helped is told each time
+        result = program("db", "upgrade")
+        assert result.code == 0
+        assert expected in result.err
+        assert bool(result.err) == bool(expected)
+    with program.store as store:
+        (there,) = store.run(lambda uow: uow.connection.execute(select(operator)).all())
+    assert (there.login, there.is_administrator, there.is_active) == (os_user(), is_active, is_active)
 
 
 def test_a_mistyped_folder_does_not_become_a_database(program: Program, tmp_path: Path) -> None:
