@@ -139,11 +139,6 @@ def past_history(
     )  # fmt: skip
 
 
-def analyze(uow: UnitOfWork) -> None:
-    """Has the database look at what is in it, as it does by itself (or its administrator has it do) in real life."""
-    uow.connection.execute(text("ANALYZE"))
-
-
 def _run(uow: UnitOfWork, count: int, into: str, values: str, joined: str = "", first: int = 0) -> None:
     """``INSERT … SELECT`` over ``count`` numbers ``n`` from ``first`` on, in this order."""
     if _is_server(uow):
