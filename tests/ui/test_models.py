@@ -122,6 +122,15 @@ def test_first_rows_come_with_the_list(qtbot, model, background):
     assert model.cell(5, 2).text == iccid_of(6)
 
 
+def test_the_same_list_again_is_known_to_be_all_checked(model):
+    before = model.ids
+    model.check_all_listed()
+    assert model.list_rest(before[:])
+    assert model.ids is before
+    assert model.header_state() is Qt.CheckState.Checked
+    assert len(model.checks) == 20_000
+
+
 def test_check_states_for_qt(model):
     model.toggle(3)
     index = model.index(3, 0)

@@ -161,10 +161,11 @@ class DeviceTableModel(PagedModel[DeviceRow]):
         Returns:
             False: they do not begin so (devices have changed meanwhile), and nothing was done.
         """
-        if ids[: len(self._ids)] != self._ids:
+        known = len(self._ids)
+        if (ids if len(ids) == known else ids[:known]) != self._ids:
             return False
-        if len(ids) > len(self._ids):
-            self._ids = ids
+        if len(ids) > known:
+            self._ids = ids  # else the same array stays, by which checks know that all of it is checked
         self._is_whole = True
         self.resize_rows(len(ids))
         if self._check_all_waits:
