@@ -90,8 +90,8 @@ MUTANTS = (
     Mutant(
         "no epoch in what the recorder writes",
         "db/work.py",
-        '    _wo.engine_id == bindparam("engine"),\n    _wo.lease_epoch == bindparam("epoch"),\n',
-        '    _wo.engine_id == bindparam("engine"),\n    bindparam("epoch") == bindparam("epoch"),\n',
+        '        _wo.engine_id == bindparam("engine"),\n        _wo.lease_epoch == bindparam("epoch"),\n',
+        '        _wo.engine_id == bindparam("engine"),\n        bindparam("epoch") == bindparam("epoch"),\n',
         f"{_LEASES}test_an_answer_of_an_earlier_lease_of_the_same_engine_changes_nothing[sqlite]",
     ),
     Mutant(
