@@ -82,6 +82,7 @@ class MainWindow(QMainWindow):
         self.setMinimumSize(*LEAST_SIZE)
         self.resize(*DEFAULT_SIZE)
         self._build_timer = QTimer(self)
+        self._build_timer.setSingleShot(True)
         self._build_timer.setInterval(BUILD_MS)
         self._build_timer.timeout.connect(self._build_next)
 
@@ -352,12 +353,12 @@ class MainWindow(QMainWindow):
         """Builds a part of a page, or shows the first page: one at a time, so that the window answers between them."""
         if ASSOCIATE in self._pages and self._page_in_sight() is None:
             self.show_page(ASSOCIATE)
-            return
-        for key in PAGES:
-            if key not in self._pages:
-                self._build_part(key)
+        else:
+            key = next((key for key in PAGES if key not in self._pages), None)
+            if key is None:
                 return
-        self._build_timer.stop()
+            self._build_part(key)
+        self._build_timer.start()  # not after a part that failed: it would fail without end
 
     def _devices_listed(self) -> None:
         if self._context is not None:

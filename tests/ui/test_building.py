@@ -10,6 +10,7 @@ from PySide6.QtCore import QEvent, QObject, QTimer
 from PySide6.QtWidgets import QWidget
 
 from desktop_app.ui.main_window import ASSOCIATE, JOBS, PAGES, SETTINGS
+from desktop_app.ui.pages.jobs import JobsPage
 from desktop_app.ui.theme import ThemeMode
 from tests.ui.conftest import just_opened
 from tests.ui.fake_desk import FakeDesk
@@ -93,6 +94,22 @@ def test_a_page_that_is_wanted_early_is_whole(ui, key, parts):
     assert ui.window._page_in_sight() is ui.window.page(key)
     ui.until(lambda: ui.associate.list.model.row_total() == ui.desk.count)
     ui.idle()
+
+
+def test_a_page_that_cannot_be_built_is_not_tried_without_end(qtbot, qapp, monkeypatch):
+    tries = []
+
+    def build(self):
+        tries.append(self)
+        raise RuntimeError
+        yield
+
+    monkeypatch.setattr(JobsPage, "build", build)
+    with qtbot.captureExceptions() as caught, just_opened(qtbot, qapp, FakeDesk(20)) as ui:
+        ui.until(lambda: caught)
+        ui.qtbot.wait(50)
+        assert len(tries) == len(caught) == 1
+        assert ui.window._page_in_sight() is ui.associate
 
 
 def test_what_changes_while_a_page_is_built_is_not_missed(ui):
