@@ -265,6 +265,7 @@ def session(app: QApplication, store: Store, job: int) -> tuple[Told, Watchdog]:
     program = Program(app, opening)
     dog = Watchdog(app)
     try:
+        dog.phase = "open"
         with dog:
             program.show()
             program.open()

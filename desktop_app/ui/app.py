@@ -126,6 +126,7 @@ class Program:
         self.background.run(
             self._enter, done=self._entered, failed=self.window.show_trouble, key="open", lane=Lane.LONG
         )
+        QTimer.singleShot(0, _meet_widgets)
 
     def _enter(self, cancel: Cancel) -> tuple[Desk, Capabilities, tuple[str, ...]]:
         # what the pages are made of is imported here, where nobody waits for it
@@ -216,6 +217,16 @@ def run(
             import subprocess
 
             subprocess.Popen(_this_command())
+
+
+def _meet_widgets() -> None:
+    """PySide makes every class of widgets, with its enumerations, when Qt first hands it a widget that Qt has made.
+
+    That takes as long as the largest part of a page: it is done while the desk is opened, in a turn of its own.
+    """
+    from PySide6.QtWidgets import QScrollArea
+
+    QScrollArea().viewport()
 
 
 def _let_paint(app: QApplication) -> None:
