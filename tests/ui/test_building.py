@@ -100,9 +100,9 @@ def test_a_page_that_cannot_be_built_is_not_tried_without_end(qtbot, qapp, monke
     tries = []
 
     def build(self):
+        yield
         tries.append(self)
         raise RuntimeError
-        yield
 
     monkeypatch.setattr(JobsPage, "build", build)
     with qtbot.captureExceptions() as caught, just_opened(qtbot, qapp, FakeDesk(20)) as ui:
