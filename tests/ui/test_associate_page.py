@@ -150,9 +150,10 @@ def test_columns_are_chosen(ui):
 
 def half_listed(ui):
     """The active devices are asked for; the first ones are there, and the gate before the others."""
-    gate = ui.desk.list_gate = threading.Event()
+    gate, asked = threading.Event(), ui.desk.calls["device_ids"]
+    ui.desk.list_gate = gate
     ui.press("deviceFilter_active")
-    ui.until(lambda: model(ui).row_total() == 200)
+    ui.until(lambda: model(ui).row_total() == 200 and ui.desk.calls["device_ids"] == asked + 1)
     assert not model(ui).is_whole
     return gate
 
@@ -265,7 +266,7 @@ def test_another_filter_drops_the_rest_and_what_waits_for_it(ui):
     ui.idle()
     assert list(model(ui).ids) == found
     assert not checked(ui)
-    assert ui.associate.list.facets.matching == len(found)
+    ui.until(lambda: ui.associate.list.facets.matching == len(found))
 
 
 def test_show_selected_only_and_back_while_the_rest_is_on_its_way(ui):
@@ -306,10 +307,9 @@ def test_a_rest_that_cannot_be_read_is_asked_for_again(ui):
     gate.set()
     ui.until(lambda: not model(ui).check_all_waits)
     ui.until(lambda: ui.toast() == "The database cannot be reached. Look at the network.")
-    ui.desk.fail_with = None
-    ui.idle()
     assert not model(ui).is_whole
     assert not checked(ui)
+    ui.desk.fail_with = None
     press_select_all(ui)
     ui.until(lambda: len(model(ui).checks) == 1_200)
 
