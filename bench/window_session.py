@@ -31,7 +31,8 @@ from desktop_app.desk.protocol import Desk
 from desktop_app.desk.seat import Seat
 from desktop_app.engine.engine import Engine, EngineConfig
 from desktop_app.engine.qt_pool import QtPool
-from desktop_app.ui.app import Program, share_the_interpreter
+from desktop_app.ui.app import Program
+from desktop_app.ui.interpreter import share_the_interpreter
 from desktop_app.ui.main_window import ASSOCIATE, JOBS
 from desktop_app.ui.pages.associate import AssociatePage
 from desktop_app.ui.pages.associate.check_flow import CheckState
@@ -145,6 +146,7 @@ class Session:
         phase.phase = "open"
         self.until(self._program.window.rail.isEnabled)
         began = time.perf_counter()
+        self.until(self._is_page_shown)  # asked for sooner it would be built in one go
         self.screen = Screen(self.page.list.table)
         self.until(self.screen.shows_list)
         first_rows_s = time.perf_counter() - began
@@ -211,6 +213,10 @@ class Session:
         taken = time.perf_counter() - began
         self.rest()
         return taken
+
+    def _is_page_shown(self) -> bool:
+        page = self._program.window.findChild(AssociatePage)
+        return page is not None and page.isVisible()
 
     def _rarest_carrier(self) -> QAction:
         facets = self.page.list.facets

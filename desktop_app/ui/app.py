@@ -17,6 +17,7 @@ from PySide6.QtWidgets import QApplication
 
 from desktop_app import __version__
 from desktop_app.ui.background import Background, Cancel, Lane
+from desktop_app.ui.interpreter import share_the_interpreter
 from desktop_app.ui.main_window import MainWindow
 from desktop_app.ui.single_instance import Place, SingleInstance
 
@@ -26,11 +27,7 @@ if TYPE_CHECKING:
     from desktop_app.ui.theme import Theme, ThemeMode
 
 THEME_KEY, GEOMETRY_KEY = "theme", "geometry"
-#: How long a busy thread keeps the interpreter while the UI thread waits for it (5 ms by default).
-SWITCH_INTERVAL_S = 0.001
-#: When Python looks for garbage. Never by itself among all that lives: that stops every thread, for half a second while
-#: a million devices are checked. It is done when nothing else is (:data:`COLLECT_MS`).
-COLLECTED_AFTER = (5_000, 10, 1_000_000)
+#: How often, in milliseconds, garbage is looked for among all that lives, where nothing else is under way.
 COLLECT_MS = 60_000
 
 
@@ -158,12 +155,6 @@ class Program:
     def _keep_mode(self, mode: ThemeMode) -> None:
         if self._state is not None:
             self._state.setValue(THEME_KEY, str(mode))
-
-
-def share_the_interpreter() -> None:
-    """Sees to it that no thread of this process, nor the search for garbage, holds the UI thread up."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    gc.set_threshold(*COLLECTED_AFTER)
 
 
 def run(

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QApplication
 
 from bench.window_session import session
 from bench.world import Worlds
-from desktop_app.ui.app import SWITCH_INTERVAL_S
+from desktop_app.ui.interpreter import SWITCH_INTERVAL_S
 
 DEVICES, JOB = 20_000, 1_500
 #: The aim is 100 ms on a machine of its own; the machine that tests has other things to do.

@@ -45,7 +45,7 @@ class RowPainter:
         self._metrics = {strong: QFontMetrics(font) for strong, font in self._fonts.items()}
         self._above = {strong: (ROW_HEIGHT - one.height()) // 2 for strong, one in self._metrics.items()}
         self._laid_out = lru_cache(_TEXTS_KEPT)(self._lay_out)
-        self._inks = lru_cache(64)(QColor)
+        self._inks: dict[str, QColor] = {}
         self._boxes: dict[tuple[Qt.CheckState, str, float], QPixmap] = {}
 
     def paint(self, painter: QPainter, exposed: QRect) -> None:
@@ -70,7 +70,7 @@ class RowPainter:
             elif row % 2:
                 ground = colours.zebra
             if ground:
-                painter.fillRect(left, top, width, ROW_HEIGHT, self._inks(ground))
+                painter.fillRect(left, top, width, ROW_HEIGHT, self._colour(ground))
             for place in places:
                 cell = model.cell(row, place.column)
                 if cell.checked is not None:
@@ -118,7 +118,7 @@ class RowPainter:
         text, taken = self._laid_out(cell.text, cell.strong, right - left)
         if place.is_right or cell.bar is not None:
             left = right - taken
-        painter.setPen(self._inks(ink))
+        painter.setPen(self._colour(ink))
         painter.setFont(self._fonts[cell.strong])
         painter.drawStaticText(left, top + self._above[cell.strong], text)
 
@@ -131,6 +131,12 @@ class RowPainter:
         laid_out = QStaticText(line)
         laid_out.setTextFormat(Qt.TextFormat.PlainText)
         return laid_out, metrics.horizontalAdvance(line)
+
+    def _colour(self, name: str) -> QColor:
+        kept = self._inks.get(name)
+        if kept is None:
+            kept = self._inks[name] = QColor(name)
+        return kept
 
     def _box(self, state: Qt.CheckState, colours: Palette, ratio: float) -> QPixmap:
         """A picture of a check box, sharp on this screen."""
@@ -152,7 +158,7 @@ class RowPainter:
         first, last = view.outer_columns()
         left = view.columnViewportPosition(first)
         right = view.columnViewportPosition(last) + view.columnWidth(last)
-        pen = QPen(self._inks(theme.active().accent), 2)
+        pen = QPen(self._colour(theme.active().accent), 2)
         pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
         painter.save()
         painter.setPen(pen)

@@ -19,6 +19,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QToolTip, QWidget
 
+from desktop_app.ui.interpreter import painting
 from desktop_app.ui.widgets.row_painter import RowPainter
 from desktop_app.ui.widgets.rows import ROW_HEIGHT, Column, Index, RowModel
 
@@ -106,9 +107,10 @@ class TableView(QTableView):
             self.current_changed.emit(current.row())
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self.viewport())
-        self.painter.paint(painter, event.rect())
-        painter.end()
+        with painting():
+            painter = QPainter(self.viewport())
+            self.painter.paint(painter, event.rect())
+            painter.end()
 
     def _repaint_row(self, row: int) -> None:
         if row >= 0:
