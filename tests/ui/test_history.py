@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFileDialog, QLabel, QTabWidget
 
 from desktop_app.ui.files import ask_save
 from desktop_app.ui.pages.device_record import DeviceRecordDialog
+from desktop_app.ui.widgets.empty_state import EmptyState
 from desktop_app.ui.widgets.table import TableView
 from tests.ui.fake_desk import iccid_of
 
@@ -138,3 +139,16 @@ def test_a_period_begins_at_midnight_of_the_business_day(ui, page):
     since = page._filter().since
     local = ui.window._context.clock.local(since)
     assert (local.hour, local.minute) == (0, 0)
+
+
+def test_where_nothing_is_recorded_about_a_device_its_record_says_so(ui):
+    ui.associate.list.focus_table()
+    ui.key(Qt.Key.Key_Return)
+    ui.until(lambda: ui.window.findChildren(DeviceRecordDialog))
+    tabs = ui.find(QTabWidget, "deviceRecordTabs")
+    assert tabs.tabText(4) == "Work orders · 0"
+    tabs.setCurrentIndex(4)
+    nothing = tabs.currentWidget()
+    assert isinstance(nothing, EmptyState)
+    assert nothing.accessibleName() == "Nothing yet. Nothing of this kind is recorded about this device."
+    assert isinstance(tabs.widget(1), TableView)  # its owner is known

@@ -19,6 +19,7 @@ from desktop_app.ui.pages.rereading import show_answer
 from desktop_app.ui.palette import Tone
 from desktop_app.ui.widgets.buttons import Button
 from desktop_app.ui.widgets.dialogs import Dialog
+from desktop_app.ui.widgets.empty_state import EmptyState
 from desktop_app.ui.widgets.info_bar import InfoBar
 from desktop_app.ui.widgets.labels import label
 from desktop_app.ui.widgets.rows import Cell, Column, RowModel, width_of
@@ -121,8 +122,13 @@ class DeviceRecordDialog(Dialog):
             (self.tr("Work orders · {n}").format(n=len(record.work_orders)), self._work_orders(record)),
             (self.tr("History · {n}").format(n=len(record.history)), self._history(record)),
         ):
-            tabs.addTab(view, title)
+            tabs.addTab(view if view.row_model().row_total() else self._nothing(), title)
         tabs.setCurrentIndex(current)
+
+    def _nothing(self) -> EmptyState:
+        nothing = EmptyState("history")
+        nothing.show_texts(self.tr("Nothing yet"), self.tr("Nothing of this kind is recorded about this device."))
+        return nothing
 
     def _happenings(self) -> TableView:
         """The one page of all that happened; Enter or a double click leads to the job that did it."""

@@ -59,7 +59,6 @@ class Column:
         stretch: takes what is left of the width.
         right: right-aligned.
         rank: columns of the highest rank are hidden first where the table is too narrow; 0 is never hidden.
-        elide_middle: cut in the middle instead of at the end.
     """
 
     key: str
