@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Update, and_, bindparam, case, func, or_, select, update
 
+from db.dialects import is_among, is_any_of
 from db.finishing import write_log
 from db.open_jobs import IS_OPEN
 from db.schema import job, work_order
@@ -68,24 +70,44 @@ class Counters:
         """Writes the counters, and sends jobs without an open work order on to be finished. The last thing written."""
         now, changed_at = uow.now(), uow.latest()
         for job_id in self.jobs:
-            values: dict[str, Any] = {state: job.c[state] + by for state, by in self._changes[job_id].items() if by}
-            if job_id in self._progressed:
-                values["resume_attempts"] = 0
-            if job_id in self._turns:
-                values["turn_at"] = now
-                values["started_at"] = func.coalesce(job.c.started_at, now)
-                values["state"] = case((job.c.state == "queued", "running"), else_=job.c.state)
-            uow.connection.execute(
-                update(job)
-                .where(job.c.id == job_id)
-                .values(**values, changed_at=changed_at, revision=job.c.revision + 1)
-            )
+            by = {_BY.format(state): count for state, count in self._changes[job_id].items() if count}
+            statement = _written(frozenset(by), job_id in self._progressed, job_id in self._turns)
+            uow.connection.execute(statement, {"of_job": job_id, "now": now, "changed_at": changed_at, **by})
         send_to_finishing(uow, self.jobs)
         for job_id in self.jobs:
             change = self._changes[job_id]
             failed = change[WorkOrderState.FAILED]
             if failed > 0:
                 _pause_over_threshold(uow, job_id, failed, failed + change[WorkOrderState.SUCCEEDED])
+
+
+#: The parameter by which the counter of a state changes.
+_BY = "{}_by"
+
+
+@lru_cache(maxsize=256)
+def _written(changed: frozenset[str], progressed: bool, had_turn: bool) -> Update:
+    """The statement that writes the counters of one job, built once for each kind of change.
+
+    Args:
+        changed: names of the parameters that change a counter.
+    """
+    values: dict[str, Any] = {}
+    for state in WorkOrderState:
+        if (name := _BY.format(state)) in changed:
+            values[state] = job.c[state] + bindparam(name, type_=job.c[state].type)
+    now = bindparam("now", type_=job.c.turn_at.type)
+    if progressed:
+        values["resume_attempts"] = 0
+    if had_turn:
+        values["turn_at"] = now
+        values["started_at"] = func.coalesce(job.c.started_at, now)
+        values["state"] = case((job.c.state == "queued", "running"), else_=job.c.state)
+    return (
+        update(job)
+        .where(job.c.id == bindparam("of_job"))
+        .values(**values, changed_at=bindparam("changed_at", type_=now.type), revision=job.c.revision + 1)
+    )
 
 
 def _pause_over_threshold(uow: UnitOfWork, job_id: int, failed: int, done: int) -> None:
@@ -133,7 +155,7 @@ def _pause_over_threshold(uow: UnitOfWork, job_id: int, failed: int, done: int) 
 def _nothing_open() -> ColumnElement[bool]:
     return and_(
         IS_OPEN,
-        job.c.state.in_(jobs_before(JobState.FINISHING)),
+        is_any_of(job.c.state, *jobs_before(JobState.FINISHING)),
         job.c.queued == 0,
         job.c.running == 0,
         job.c.waiting_retry == 0,
@@ -156,18 +178,21 @@ def send_to_finishing(uow: UnitOfWork, job_ids: Sequence[int] | None = None) -> 
     Returns:
         How many.
     """
-    statement = (
-        update(job)
-        .where(_nothing_open())
-        .values(
-            state=JobState.FINISHING,
-            pause_cause=None,
-            pause_reason=None,
-            resume_at=None,
-            changed_at=uow.now(),
-            revision=job.c.revision + 1,
-        )
-    )
     if job_ids is None:
-        return uow.connection.execute(statement).rowcount
-    return sum(uow.connection.execute(statement.where(job.c.id.in_(part))).rowcount for part in parts(job_ids))
+        return uow.connection.execute(_SEND_TO_FINISHING, {"now": uow.now()}).rowcount
+    return sum(uow.connection.execute(_SEND_THOSE, {"now": uow.now(), "ids": part}).rowcount for part in parts(job_ids))
+
+
+_SEND_TO_FINISHING = (
+    update(job)
+    .where(_nothing_open())
+    .values(
+        state=JobState.FINISHING,
+        pause_cause=None,
+        pause_reason=None,
+        resume_at=None,
+        changed_at=bindparam("now", type_=job.c.changed_at.type),
+        revision=job.c.revision + 1,
+    )
+)
+_SEND_THOSE = _SEND_TO_FINISHING.where(is_among(job.c.id, "ids"))

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     Column,
     ColumnElement,
     Connection,
@@ -27,8 +28,10 @@ from sqlalchemy import (
     Table,
     Unicode,
     UnicodeText,
+    bindparam,
     false,
     func,
+    literal,
     select,
     text,
 )
@@ -174,6 +177,60 @@ def _as_it_is(element: letter_by_letter, compiler: Any, **given: Any) -> str:
 def _by_its_code(element: letter_by_letter, compiler: Any, **given: Any) -> str:
     (clause,) = element.clauses
     return f"({compiler.process(clause, **given)}) COLLATE Latin1_General_BIN2"
+
+
+class _Handles(TypeDecorator[Any]):
+    """A list of handles as one parameter: an array, or the text of a JSON array."""
+
+    impl = UnicodeText
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(postgresql.ARRAY(BigInteger) if dialect.name == "postgresql" else UnicodeText())
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        handles = list(value)
+        return handles if dialect.name == "postgresql" else str(handles)
+
+
+class is_among(FunctionElement[Any]):  # noqa: N801 - as above
+    """``is_among(handle, "ids")``: the handle is one of those that are given as ``ids`` when it is executed.
+
+    The text of the statement is the same for any number of them: it is neither rendered anew nor, on a server, planned
+    anew each time, as ``IN (…)`` is.
+    """
+
+    name = "is_among"
+    # No type: a function that is a Boolean is compared with 1 where a database has no Booleans, and no index is used.
+    inherit_cache = True
+
+    def __init__(self, handle: ColumnElement[Any], given: str) -> None:
+        super().__init__(handle, bindparam(given, type_=_Handles()))
+
+
+@compiles(is_among)
+def _among_json(element: is_among, compiler: Any, **given: Any) -> str:
+    handle, handles = (compiler.process(clause, **given) for clause in element.clauses)
+    return f"{handle} IN (SELECT value FROM json_each({handles}))"  # noqa: S608 - rendered by SQLAlchemy
+
+
+@compiles(is_among, "postgresql")
+def _among_array(element: is_among, compiler: Any, **given: Any) -> str:
+    handle, handles = (compiler.process(clause, **given) for clause in element.clauses)
+    return f"{handle} = ANY ({handles})"
+
+
+@compiles(is_among, "mssql")
+def _among_values(element: is_among, compiler: Any, **given: Any) -> str:
+    # It plans by the number of values, which it does not know of a JSON array.
+    handle, handles = element.clauses
+    assert isinstance(handles, BindParameter)
+    return str(compiler.process(handle.in_(bindparam(handles.key, type_=handle.type, expanding=True)), **given))
+
+
+def is_any_of(column: ColumnElement[Any], *values: Any) -> ColumnElement[bool]:
+    """The column is one of a few values; unlike ``column.in_(values)`` it is rendered once, not at each execution."""
+    return column.in_([literal(value, column.type) for value in values])
 
 
 def locking(statement: Select[Any], table: Table, *, skip_locked: bool = False) -> Select[Any]:

@@ -31,6 +31,7 @@ from sqlalchemy import (
     update,
 )
 
+from db.dialects import is_any_of
 from db.procedures import across_providers
 from db.schema import (
     billing_service,
@@ -138,7 +139,7 @@ class _Builder:
             )
         if self.shape.customer_plan:
             same = and_(
-                _wo.ownership_action.in_((_KEEP, _MOVE)),
+                is_any_of(_wo.ownership_action, _KEEP, _MOVE),
                 _own.customer_rate_plan_id == job.c.customer_rate_plan_id,
                 _same(_own.data_limit_bytes, job.c.data_limit_bytes),
                 _same(_own.data_pool, job.c.data_pool),
@@ -172,7 +173,7 @@ class _Builder:
             self.statements.append(
                 update(device_ownership)
                 .where(
-                    IN_BATCH, _IS_AHEAD, _wo.ownership_action.in_((_REASSIGN, _MOVE)),
+                    IN_BATCH, _IS_AHEAD, is_any_of(_wo.ownership_action, _REASSIGN, _MOVE),
                     _own.id == _wo.prior_ownership_id,
                 )
                 .values(effective_to=_wo.effective_date, changed_at=NOW)
@@ -285,7 +286,7 @@ class _Builder:
                     IN_BATCH,
                     _OF_JOB,
                     or_(
-                        _wo.ownership_action.in_((_ASSIGN, _REASSIGN)),
+                        is_any_of(_wo.ownership_action, _ASSIGN, _REASSIGN),
                         and_(_wo.ownership_action == _MOVE, _IS_AHEAD),
                     ),
                 ),
@@ -311,7 +312,7 @@ class _Builder:
                 update(device_ownership)
                 .where(
                     IN_BATCH, _IS_NOW, _OF_JOB, job.c.customer_rate_plan_id.is_not(None),
-                    _wo.ownership_action.in_((_KEEP, _MOVE)), _own.id == _wo.prior_ownership_id,
+                    is_any_of(_wo.ownership_action, _KEEP, _MOVE), _own.id == _wo.prior_ownership_id,
                 )
                 .values(
                     customer_rate_plan_id=job.c.customer_rate_plan_id,
@@ -360,7 +361,10 @@ class _Builder:
             insert(device_service_link).from_select(
                 ["device_id", "billing_service_id", "linked_at"],
                 select(_wo.device_id, _wo.billing_service_id, NOW).where(
-                    IN_BATCH, _wo.billing_action.in_(_BILLED), _wo.billing_service_id.is_not(None), not_(is_linked)
+                    IN_BATCH,
+                    is_any_of(_wo.billing_action, *_BILLED),
+                    _wo.billing_service_id.is_not(None),
+                    not_(is_linked),
                 ),
             )
         )
@@ -405,7 +409,7 @@ class _Builder:
             rows=work_order.join(job, _OF_JOB)
             .join(rate_plan, rate_plan.c.id == plan)
             .join(work_order_step, and_(of_step.work_order_id == _wo.id, of_step.step == step)),
-            where=of_step.state.in_((StepState.DONE, StepState.SCHEDULED)),
+            where=is_any_of(of_step.state, StepState.DONE, StepState.SCHEDULED),
         )
 
     def _write_history(
@@ -450,7 +454,7 @@ class _Builder:
             billed["billing_answer"] = func.coalesce(said.scalar_subquery(), _wo.billing_answer)
         self.statements.append(
             update(work_order)
-            .where(IN_BATCH, _wo.state.in_((WorkOrderState.RUNNING, WorkOrderState.QUEUED)))
+            .where(IN_BATCH, is_any_of(_wo.state, WorkOrderState.RUNNING, WorkOrderState.QUEUED))
             .values(
                 **billed,
                 state=WorkOrderState.SUCCEEDED,

@@ -20,6 +20,7 @@ from uuid import uuid4
 from sqlalchemy import Select, and_, bindparam, case, exists, false, func, not_, or_, select, true, update
 
 from db import effect_statements
+from db.dialects import is_among
 from db.effect_statements import IN_BATCH, NOW, TODAY, Shape, statements
 from db.schema import device, device_ownership, job, work_order
 from db.work import Held, grouped, of_those, parts
@@ -156,7 +157,7 @@ _STAMP_DUE = (
 _STAMP_HELD = (
     update(work_order)
     .where(
-        _wo.id.in_(bindparam("ids", expanding=True)),
+        is_among(_wo.id, "ids"),
         of_those(
             _wo.state == WorkOrderState.RUNNING,
             _wo.engine_id == bindparam("engine"),

@@ -18,7 +18,6 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     Select,
     String,
@@ -38,7 +37,7 @@ from sqlalchemy import (
 )
 
 from db.bulk import Row, insert_rows, update_rows
-from db.dialects import locking
+from db.dialects import is_among, is_any_of, locking
 from db.open_jobs import IS_OPEN
 from db.schema import billing_service, device_history, job, work_order, work_order_step
 from desktop_app.association.errors import Problem
@@ -134,7 +133,7 @@ def _due_jobs() -> Select[Any]:
         )
         .where(
             IS_OPEN,
-            job.c.state.in_(("queued", "running")),
+            is_any_of(job.c.state, "queued", "running"),
             or_(
                 job.c.queued > 0,
                 and_(job.c.waiting_retry > 0, retry),
@@ -188,7 +187,7 @@ def standings(uow: UnitOfWork, job_ids: Collection[int]) -> dict[int, JobStandin
     return found
 
 
-_STANDINGS = select(job.c.id, job.c.state, job.c.cancel_requested).where(job.c.id.in_(bindparam("ids", expanding=True)))
+_STANDINGS = select(job.c.id, job.c.state, job.c.cancel_requested).where(is_among(job.c.id, "ids"))
 
 
 # --- claiming --------------------------------------------------------------------------------------------------------
@@ -288,7 +287,7 @@ def _candidates(uow: UnitOfWork, due: DueJob, limit: int) -> list[Any]:
 
 
 _NOW = bindparam("now", type_=_wo.changed_at.type)
-_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_IS_GIVEN = is_among(_wo.id, "ids")
 _CANDIDATES = tuple(
     locking(
         select(
@@ -332,7 +331,7 @@ def _take(uow: UnitOfWork, engine_id: str, rows: Sequence[Any], lease_until: dat
 _UNTIL = bindparam("until", type_=_wo.lease_until.type)
 _TAKE = (
     update(work_order)
-    .where(_wo.id.in_(_IDS), of_those(_wo.state == bindparam("from_state"), _wo.lease_epoch == bindparam("epoch")))
+    .where(_IS_GIVEN, of_those(_wo.state == bindparam("from_state"), _wo.lease_epoch == bindparam("epoch")))
     .values(
         state=WorkOrderState.RUNNING,
         engine_id=bindparam("engine"),
@@ -359,7 +358,7 @@ _step = work_order_step.c
 _STEPS_OF = select(
     _step.work_order_id, _step.step, _step.state, _step.attempts, _step.reference, _step.intent_at, _step.finished_at,
     _step.http_status, _step.billing_id, _step.answer,
-).where(_step.work_order_id.in_(_IDS))  # fmt: skip
+).where(is_among(_step.work_order_id, "ids"))  # fmt: skip
 
 
 # --- recording -------------------------------------------------------------------------------------------------------
@@ -400,7 +399,7 @@ def _held(uow: UnitOfWork, engine_id: str, epoch: int, ids: Sequence[int]) -> se
 
 
 _MINE = (
-    _wo.id.in_(_IDS),
+    _IS_GIVEN,
     of_those(
         _wo.state == WorkOrderState.RUNNING,
         _wo.engine_id == bindparam("engine"),
@@ -569,11 +568,11 @@ _NEW_SERVICES = insert(billing_service).from_select(
         _wo.effective_date,
         _wo.id,
         _NOW,
-    ).where(_wo.id.in_(_IDS), *_OF_SERVICE_STEP, ~exists().where(*_KNOWN_SERVICE)),
+    ).where(_IS_GIVEN, *_OF_SERVICE_STEP, ~exists().where(*_KNOWN_SERVICE)),
 )  # fmt: skip
 _LINK_SERVICES = (
     update(work_order)
-    .where(_wo.id.in_(_IDS))
+    .where(_IS_GIVEN)
     .values(
         billing_service_id=select(_service.id)
         .where(*_OF_SERVICE_STEP, *_KNOWN_SERVICE)

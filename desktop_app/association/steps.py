@@ -9,11 +9,11 @@ is kept is not posted; what is already active on it is kept as well.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from desktop_app.association.errors import Problem
 from desktop_app.association.model import BillingAction
@@ -28,6 +28,7 @@ _NEEDED: dict[BillingAction, tuple[str, ...]] = {
     BillingAction.CREATE: ("reference", "billing_customer_id", "provider_id", "number"),
     BillingAction.KEEP: ("kept_service_id",),
 }
+_SERVICE_ALONE = (Step.BILLING_SERVICE,)
 #: Longest reference of a work order: with the ending of its products it still fits into 60 characters.
 REFERENCE_LENGTH = 60 - max(len(ending) for ending in _REFERENCE_ENDING.values())
 
@@ -88,8 +89,7 @@ class StepRecord:
     attempts: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class BillingTerms:
+class BillingTerms(NamedTuple):
     """What one work order asks of billing; frozen when it was built.
 
     Attributes:
@@ -112,7 +112,7 @@ class BillingTerms:
     effective_date: date = date.min
     service_type_id: str | None = None
     address_id: str | None = None
-    plans: Mapping[Step, PlanAtBilling] = field(default_factory=lambda: MappingProxyType({}))
+    plans: Mapping[Step, PlanAtBilling] = MappingProxyType({})
     kept_service_id: str | None = None
     lookup_first: bool = False
     description: str = ""
@@ -158,8 +158,7 @@ class BillingTerms:
         return self.reference + _REFERENCE_ENDING.get(step, "")
 
 
-@dataclass(frozen=True, slots=True)
-class NextCall:
+class NextCall(NamedTuple):
     """The call that a work order needs next, and the step that it is for."""
 
     kind: CallKind
@@ -213,7 +212,9 @@ def steps_at_billing(terms: BillingTerms) -> tuple[Step, ...]:
     """The billing steps that the work order has, in order."""
     if terms.action is BillingAction.NONE:
         return ()
-    return tuple(step for step in BILLING_STEPS if step is Step.BILLING_SERVICE or step in terms.plans)
+    if not terms.plans:
+        return _SERVICE_ALONE
+    return tuple([step for step in BILLING_STEPS if step is Step.BILLING_SERVICE or step in terms.plans])
 
 
 def settled_without_call(terms: BillingTerms, records: Mapping[Step, Written]) -> dict[Step, StepRecord]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from db.work import ClaimedOrder, DueJob, Held, StepRow
 from desktop_app.association.model import BillingAction
@@ -90,8 +90,7 @@ class JobInHand:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class OrderInHand:
+class OrderInHand(NamedTuple):
     """A work order under this engine's lease. Frozen: a new one takes its place once a commit has succeeded.
 
     Attributes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from desktop_app.association.ports import (
     BillingPort,
@@ -33,8 +34,7 @@ class NotCalled:
     wait_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one work order's call."""
 
     in_hand: OrderInHand

@@ -50,12 +50,12 @@ TERMS = BillingTerms(
     effective_date=date(2026, 11, 1),
     plans={CARRIER: PlanAtBilling(product_id="101"), CUSTOMER: PlanAtBilling(product_id="103")},
 )
-KEEP = replace(TERMS, action=BillingAction.KEEP, kept_service_id="S9")
+KEEP = TERMS._replace(action=BillingAction.KEEP, kept_service_id="S9")
 
 
 def attempt(kind: CallKind, step: Step = SERVICE, **changes: Any) -> Attempt:
     at = Attempt(ICCID, NextCall(kind, step), TERMS, tries=1, first_at=NOW - timedelta(minutes=5))
-    return replace(at, **changes)
+    return at._replace(**changes)
 
 
 def decide(at: Attempt, result: PostResult | ServiceLookup | ProductLookup) -> Decision:
@@ -121,7 +121,7 @@ def test_a_refused_product_says_that_the_service_stays() -> None:
 
 @pytest.mark.parametrize(("tries", "state"), [(1, W.WAITING_RETRY), (2, W.WAITING_RETRY), (3, W.FAILED)])
 def test_what_was_not_sent_is_tried_again_until_its_limit(tries: int, state: W) -> None:
-    at = replace(POST, tries=tries)
+    at = POST._replace(tries=tries)
     decision = decide(at, PostResult(PostVerdict.NOT_SENT, http_status=429, retry_after_s=60.0))
     assert (decision.work_order_state, decision.step_state, decision.counts) == (state, S.NOT_SENT, True)
     assert problem_of(decision).code == "BILLING_BUSY"
@@ -134,7 +134,7 @@ def test_what_was_not_sent_is_tried_again_until_its_limit(tries: int, state: W) 
 
 
 def test_what_did_not_reach_billing_says_so_and_what_stays() -> None:
-    at = replace(POST_PRODUCT, tries=3)
+    at = POST_PRODUCT._replace(tries=3)
     problem = problem_of(decide(at, PostResult(PostVerdict.NOT_SENT, reason="The connection was refused.")))
     assert problem.code == "BILLING_NOT_REACHED"
     assert "Billing service S1 stays" in problem.message
@@ -142,7 +142,7 @@ def test_what_did_not_reach_billing_says_so_and_what_stays() -> None:
 
 @pytest.mark.parametrize("tries", [1, 99])
 def test_the_environment_is_never_the_devices_fault(tries: int) -> None:
-    decision = decide(replace(POST, tries=tries), PostResult(PostVerdict.ENVIRONMENT, reason="No billing server."))
+    decision = decide(POST._replace(tries=tries), PostResult(PostVerdict.ENVIRONMENT, reason="No billing server."))
     assert (decision.step_state, decision.work_order_state) == (S.NOT_SENT, W.QUEUED)
     assert (decision.pause_reason, decision.problem, decision.counts) == ("No billing server.", None, False)
 
@@ -259,8 +259,8 @@ def product(product_line: str = "P1", **changes: Any) -> BillingProductFound:
 
 
 AFTER_POST = attempt(CallKind.FIND_PRODUCT, CARRIER, service_id="S1", unknown_since=SENT_AT)
-SAME_PRODUCT = replace(
-    TERMS, plans={CARRIER: PlanAtBilling(product_id="101"), CUSTOMER: PlanAtBilling(product_id="101")}
+SAME_PRODUCT = TERMS._replace(
+    plans={CARRIER: PlanAtBilling(product_id="101"), CUSTOMER: PlanAtBilling(product_id="101")}
 )
 SIBLING = f"{OURS}-customer"
 
@@ -284,7 +284,7 @@ SIBLING = f"{OURS}-customer"
         (KEEP, (product(**NO_REFERENCE),), "person BILLING_PRODUCTS_AMBIGUOUS"),
         (KEEP, (product(),), "adopt P1"),
         (
-            replace(TERMS, plans={**TERMS.plans, CUSTOMER: PlanAtBilling(package_id="7")}),
+            TERMS._replace(plans={**TERMS.plans, CUSTOMER: PlanAtBilling(package_id="7")}),
             (product(**NO_REFERENCE),),
             "person BILLING_PRODUCTS_AMBIGUOUS",
         ),
@@ -297,7 +297,7 @@ SIBLING = f"{OURS}-customer"
 def test_what_the_products_at_billing_say_after_a_post(
     terms: BillingTerms, found: tuple[BillingProductFound, ...], verdict: str
 ) -> None:
-    at = replace(AFTER_POST, terms=terms)
+    at = AFTER_POST._replace(terms=terms)
     assert verdict_of(decide(at, ProductLookup(LookupVerdict.ANSWERED, found))) == verdict
 
 
@@ -311,13 +311,13 @@ def test_what_the_products_at_billing_say_after_a_post(
         (KEEP, (product(**NO_REFERENCE, product_id="103"),), POST_AGAIN),
         (KEEP, (product(**NO_REFERENCE), product("P2", **NO_REFERENCE)), "keep P1"),
         # what this work order put there for its other plan was not there before
-        (replace(SAME_PRODUCT, action=BillingAction.KEEP), (product(reference=SIBLING),), POST_AGAIN),
+        (SAME_PRODUCT._replace(action=BillingAction.KEEP), (product(reference=SIBLING),), POST_AGAIN),
     ],
 )
 def test_what_is_on_a_kept_service_before_any_post_is_kept(
     terms: BillingTerms, found: tuple[BillingProductFound, ...], verdict: str
 ) -> None:
-    at = replace(AFTER_POST, terms=terms, unknown_since=None)
+    at = AFTER_POST._replace(terms=terms, unknown_since=None)
     assert verdict_of(decide(at, ProductLookup(LookupVerdict.ANSWERED, found))) == verdict
 
 
@@ -334,7 +334,7 @@ ASKED_IN_VAIN = [
 def test_an_open_question_is_asked_again_for_ever(
     at: Attempt, result: ServiceLookup | ProductLookup, tries: int
 ) -> None:
-    decision = decide(replace(at, tries=tries, first_at=NOW - timedelta(days=300)), result)
+    decision = decide(at._replace(tries=tries, first_at=NOW - timedelta(days=300)), result)
     assert (decision.step_state, decision.work_order_state) == (S.UNKNOWN, W.OUTCOME_UNKNOWN)
     assert decision.check_at is not None
     assert decision.check_at >= NOW + SETTLE / 2
@@ -364,7 +364,7 @@ def test_a_look_before_the_first_post_leaves_nothing_open() -> None:
     assert problem_of(busy).code == "BILLING_BUSY"
     assert busy.next_attempt_at is not None
     assert busy.next_attempt_at >= NOW + timedelta(seconds=9)
-    last = decide(replace(LOOK_FIRST, tries=3), ServiceLookup(LookupVerdict.RETRY, reason="Status 500."))
+    last = decide(LOOK_FIRST._replace(tries=3), ServiceLookup(LookupVerdict.RETRY, reason="Status 500."))
     assert last.work_order_state is W.FAILED
     assert problem_of(last).code == "BILLING_NOT_REACHED"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -41,7 +40,7 @@ CREATE = BillingTerms(
     plans=BOTH,
     description="Connected device, Head office",
 )
-KEEP = replace(CREATE, action=BillingAction.KEEP, kept_service_id="S9")
+KEEP = CREATE._replace(action=BillingAction.KEEP, kept_service_id="S9")
 PACKAGE = PlanAtBilling(package_id="7")
 
 
@@ -53,10 +52,10 @@ def records(**states: StepState) -> dict[Step, StepRecord]:
     ("terms", "steps"),
     [
         (BillingTerms(BillingAction.NONE, plans=BOTH), ()),
-        (replace(CREATE, plans={}), (SERVICE,)),
+        (CREATE._replace(plans={}), (SERVICE,)),
         (CREATE, (SERVICE, CARRIER, CUSTOMER)),
-        (replace(CREATE, plans={CUSTOMER: BOTH[CUSTOMER], CARRIER: BOTH[CARRIER]}), (SERVICE, CARRIER, CUSTOMER)),
-        (replace(CREATE, plans={CUSTOMER: PACKAGE}), (SERVICE, CUSTOMER)),
+        (CREATE._replace(plans={CUSTOMER: BOTH[CUSTOMER], CARRIER: BOTH[CARRIER]}), (SERVICE, CARRIER, CUSTOMER)),
+        (CREATE._replace(plans={CUSTOMER: PACKAGE}), (SERVICE, CUSTOMER)),
         (KEEP, (SERVICE, CARRIER, CUSTOMER)),
     ],
 )
@@ -66,7 +65,7 @@ def test_the_steps_at_billing_in_their_order(terms: BillingTerms, steps: tuple[S
 
 POST, FIND = CallKind.POST_SERVICE, CallKind.FIND_SERVICE
 POST_PRODUCT, FIND_PRODUCT = CallKind.POST_PRODUCT, CallKind.FIND_PRODUCT
-LOOK_FIRST = replace(CREATE, lookup_first=True)
+LOOK_FIRST = CREATE._replace(lookup_first=True)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +123,7 @@ def test_what_was_not_sent_in_an_earlier_run_is_looked_up_as_if_it_had_never_bee
     [
         (BillingTerms(BillingAction.NONE), {}),
         (CREATE, records(billing_service=S.DONE, carrier_plan_product=S.DONE, customer_plan_product=S.KEPT)),
-        (replace(KEEP, plans={}), records(billing_service=S.KEPT)),
+        (KEEP._replace(plans={}), records(billing_service=S.KEPT)),
     ],
 )
 def test_there_is_no_call_where_billing_is_settled(terms: BillingTerms, so_far: dict[Step, StepRecord]) -> None:
@@ -163,7 +162,7 @@ def test_a_kept_service_is_settled_without_a_call() -> None:
 def test_a_package_is_settled_with_the_service_that_it_came_with(
     before: Mapping[Step, StepState], settled: Mapping[Step, StepRecord]
 ) -> None:
-    terms = replace(CREATE, plans={CARRIER: PACKAGE, CUSTOMER: BOTH[CUSTOMER]})
+    terms = CREATE._replace(plans={CARRIER: PACKAGE, CUSTOMER: BOTH[CUSTOMER]})
     so_far = {of: StepRecord(state, "S1", 1) for of, state in before.items()}
     assert settled_without_call(terms, so_far) == settled
 
@@ -174,17 +173,17 @@ def test_a_package_is_settled_with_the_service_that_it_came_with(
         (BillingTerms(BillingAction.NONE), {}, None),
         (CREATE, {}, None),
         (KEEP, {}, None),
-        (replace(CREATE, plans={CARRIER: PACKAGE}), {}, None),
-        (replace(CREATE, plans={CARRIER: PACKAGE, CUSTOMER: PACKAGE}), {}, None),  # the same one: it comes once
-        (replace(CREATE, plans={CARRIER: PACKAGE, CUSTOMER: PlanAtBilling(package_id="8")}), {}, "TWO_PACKAGES"),
-        (replace(KEEP, plans={CARRIER: PACKAGE}), {}, "PACKAGE_ON_KEPT_SERVICE"),
+        (CREATE._replace(plans={CARRIER: PACKAGE}), {}, None),
+        (CREATE._replace(plans={CARRIER: PACKAGE, CUSTOMER: PACKAGE}), {}, None),  # the same one: it comes once
+        (CREATE._replace(plans={CARRIER: PACKAGE, CUSTOMER: PlanAtBilling(package_id="8")}), {}, "TWO_PACKAGES"),
+        (KEEP._replace(plans={CARRIER: PACKAGE}), {}, "PACKAGE_ON_KEPT_SERVICE"),
         # what is not there would never be found again
-        (replace(CREATE, reference=""), {}, "INSTRUCTIONS_INCOMPLETE"),
-        (replace(CREATE, number=""), {}, "INSTRUCTIONS_INCOMPLETE"),
-        (replace(CREATE, billing_customer_id=""), {}, "INSTRUCTIONS_INCOMPLETE"),
-        (replace(CREATE, provider_id=""), {}, "INSTRUCTIONS_INCOMPLETE"),
-        (replace(KEEP, kept_service_id=None), {}, "INSTRUCTIONS_INCOMPLETE"),
-        (replace(CREATE, number=""), {SERVICE: S.DONE}, None),
+        (CREATE._replace(reference=""), {}, "INSTRUCTIONS_INCOMPLETE"),
+        (CREATE._replace(number=""), {}, "INSTRUCTIONS_INCOMPLETE"),
+        (CREATE._replace(billing_customer_id=""), {}, "INSTRUCTIONS_INCOMPLETE"),
+        (CREATE._replace(provider_id=""), {}, "INSTRUCTIONS_INCOMPLETE"),
+        (KEEP._replace(kept_service_id=None), {}, "INSTRUCTIONS_INCOMPLETE"),
+        (CREATE._replace(number=""), {SERVICE: S.DONE}, None),
     ],
 )
 def test_terms_that_cannot_be_met_are_refused_before_anything_is_sent(
@@ -197,7 +196,7 @@ def test_terms_that_cannot_be_met_are_refused_before_anything_is_sent(
 
 def test_a_plan_that_became_a_package_after_its_service_was_made_is_not_said_to_be_there() -> None:
     """Its product was refused, and somebody mapped it to a package: that package was never sent."""
-    terms = replace(CREATE, plans={CARRIER: PACKAGE, CUSTOMER: BOTH[CUSTOMER]})
+    terms = CREATE._replace(plans={CARRIER: PACKAGE, CUSTOMER: BOTH[CUSTOMER]})
     problem = refusal(terms, records(billing_service=S.DONE, carrier_plan_product=S.REFUSED))
     assert problem is not None
     assert problem.code == "PACKAGE_ON_KEPT_SERVICE"
@@ -209,7 +208,7 @@ def test_a_plan_that_became_a_package_after_its_service_was_made_is_not_said_to_
 
 
 def test_what_is_posted() -> None:
-    terms = replace(CREATE, plans={CARRIER: PACKAGE, CUSTOMER: BOTH[CUSTOMER]})
+    terms = CREATE._replace(plans={CARRIER: PACKAGE, CUSTOMER: BOTH[CUSTOMER]})
     service = terms.service_order()
     assert (service.reference, service.billing_customer_id, service.provider_id) == (CREATE.reference, "500", "12")
     assert (service.number, service.effective_date, service.service_type_id) == ("12745550005", date(2026, 11, 1), "3")
@@ -222,13 +221,13 @@ def test_what_is_posted() -> None:
 
 def test_a_package_has_no_product_of_its_own() -> None:
     with pytest.raises(ValueError, match="package"):
-        replace(CREATE, plans={CARRIER: PACKAGE}).product_order(CARRIER, "S1")
+        CREATE._replace(plans={CARRIER: PACKAGE}).product_order(CARRIER, "S1")
     with pytest.raises(KeyError):
-        replace(CREATE, plans={}).product_order(CARRIER, "S1")
+        CREATE._replace(plans={}).product_order(CARRIER, "S1")
 
 
 def test_every_post_has_a_reference_of_its_own_that_fits() -> None:
-    longest = replace(CREATE, reference="x" * REFERENCE_LENGTH)
+    longest = CREATE._replace(reference="x" * REFERENCE_LENGTH)
     references = [longest.step_reference(step) for step in (SERVICE, CARRIER, CUSTOMER)]
     assert len(set(references)) == 3
     assert max(map(len, references)) == 60
