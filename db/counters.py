@@ -66,19 +66,24 @@ class Counters:
         """The jobs that changed, ascending."""
         return sorted(self._changes)
 
-    def write(self, uow: UnitOfWork) -> None:
-        """Writes the counters, and sends jobs without an open work order on to be finished. The last thing written."""
+    def write(self, uow: UnitOfWork) -> int:
+        """Writes the counters, and sends jobs without an open work order on to be finished. The last thing written.
+
+        Returns:
+            How many jobs have to be finished now.
+        """
         now, changed_at = uow.now(), uow.latest()
         for job_id in self.jobs:
             by = {_BY.format(state): count for state, count in self._changes[job_id].items() if count}
             statement = _written(frozenset(by), job_id in self._progressed, job_id in self._turns)
             uow.connection.execute(statement, {"of_job": job_id, "now": now, "changed_at": changed_at, **by})
-        send_to_finishing(uow, self.jobs)
+        to_finish = send_to_finishing(uow, self.jobs)
         for job_id in self.jobs:
             change = self._changes[job_id]
             failed = change[WorkOrderState.FAILED]
             if failed > 0:
                 _pause_over_threshold(uow, job_id, failed, failed + change[WorkOrderState.SUCCEEDED])
+        return to_finish
 
 
 #: The parameter by which the counter of a state changes.

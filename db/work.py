@@ -254,24 +254,15 @@ def claim(uow: UnitOfWork, engine_id: str, due: DueJob, limit: int, lease_until:
     steps = _steps_of(uow, [row.id for row in won])
     now = uow.now()
     return [
+        # By position, in the order of _CANDIDATES and of the fields: by name it takes four times as long.
         ClaimedOrder(
-            work_order_id=row.id,
-            job_id=due.job_id,
-            epoch=row.lease_epoch + 1,
-            was=WorkOrderState(row.state),
-            iccid=row.iccid,
-            msisdn=row.msisdn,
-            service_provider_id=row.service_provider_id,
-            effective_date=row.effective_date,
-            billing_action=row.billing_action,
-            reference=row.reference or "",
-            kept_service_id=row.service_id,
-            attempts=row.attempts,
-            started_at=(row.started_at if row.attempts else None) or now,
-            steps=steps.get(row.id, {}),
+            key, due.job_id, epoch + 1, WorkOrderState(state), iccid, msisdn, service_provider_id, effective_date,
+            billing_action, reference or "", service_id, attempts, (started_at if attempts else None) or now,
+            steps.get(key, {}),
         )
-        for row in won
-    ]
+        for key, state, epoch, iccid, msisdn, service_provider_id, effective_date, billing_action, reference, attempts,
+        started_at, service_id in won
+    ]  # fmt: skip
 
 
 def _candidates(uow: UnitOfWork, due: DueJob, limit: int) -> list[Any]:

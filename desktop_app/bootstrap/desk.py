@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,7 @@ class Opened:
         self._settings = settings
         self._engine_kind = engine_kind
         self._engine: Engine | None = None
+        self._collector = ExitStack()
         installation = _installation(settings, runs_engine=engine_kind is not None)
         self.desk = LocalDesk(seat, installation, billing=self.billing, wake=self._wake, close=self.close)
 
@@ -56,6 +57,7 @@ class Opened:
             EnvironmentFault: the database cannot be used.
         """
         from desktop_app.engine.engine import Engine, EngineConfig
+        from desktop_app.engine.interpreter import collector_spares_the_program
 
         settings, kind = self._settings, self._engine_kind
         assert kind is not None, "opened without an engine"
@@ -74,11 +76,14 @@ class Opened:
         )
         engine.start()
         self._engine = engine
+        if kind != "desktop":
+            self._collector.enter_context(collector_spares_the_program())
 
     def stop_engine(self) -> None:
         """Stops it: what is in flight is finished first, everything else stays in the queue."""
         engine, self._engine = self._engine, None
         if engine is not None:
+            self._collector.close()
             engine.stop()
 
     def is_idle(self) -> bool:

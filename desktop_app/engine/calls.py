@@ -35,6 +35,8 @@ class Calls:
         self._somebody_waits_for_quota = False
         self._closed = False
         self._waits: dict[int, float] = {}
+        #: Called by a thread that finds no call to make; waits for nothing.
+        self.on_dry: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
         """How many calls wait to be handed out."""
@@ -52,6 +54,8 @@ class Calls:
                         self._changed.notify()
                     return order
                 if wait_s is None or self._somebody_waits_for_quota:
+                    if not self._count:
+                        self.on_dry()
                     self._changed.wait()
                 else:
                     self._somebody_waits_for_quota = True
@@ -92,12 +96,13 @@ class Calls:
     def put(self, orders: Iterable[OrderInHand]) -> None:
         """Work orders whose intent is committed (or whose call needs none)."""
         with self._changed:
+            before = self._count
             for order in orders:
                 credential_id = order.job.billing_credential_id
                 assert credential_id is not None
                 self._orders.setdefault(credential_id, {}).setdefault(order.order.job_id, deque()).append(order)
                 self._count += 1
-                self._changed.notify()
+            self._changed.notify(self._count - before)
 
     def take_back(self, which: Callable[[OrderInHand], bool]) -> list[OrderInHand]:
         """Takes out the work orders that are not handed out and fulfil the condition."""

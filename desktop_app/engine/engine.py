@@ -13,20 +13,17 @@ import logging
 import os
 import platform
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
-from typing import TypeVar
 
 from db import engine_rows
-from db.unit_of_work import Store, UnitOfWork
+from db.unit_of_work import Store
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.retry import RetryRules
-from desktop_app.association.states import FINAL_JOBS, JobState, PauseCause
 from desktop_app.engine.calls import Calls
 from desktop_app.engine.crash_points import commit
 from desktop_app.engine.gateway import BillingGateway
@@ -40,8 +37,6 @@ from desktop_app.engine.rounds import Rounds
 from desktop_app.engine.runner import NotCalled, Outcome, run, unreachable
 
 _log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 #: Seconds of one wait for a thread that ends.
 JOIN_S = 0.5
@@ -95,7 +90,6 @@ class Engine:
             new_lease: a lease of so many seconds that begins now, on this machine's clocks.
             rng: source of jitter.
         """
-        self._announces = send is not None
         self.engine_id = str(uuid.uuid4())
         self._store = store
         self._gateway = gateway
@@ -122,6 +116,7 @@ class Engine:
             timeout_s=config.timeout_s,
             on_ended=self._housekeeping.wake,
         )  # fmt: skip
+        self._calls.on_dry = self._rounds.outcomes.ring
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -173,47 +168,10 @@ class Engine:
         """Why the database cannot be used now; None: it can."""
         return self._rounds.fault or self._housekeeping.fault
 
-    def wait_until_idle(self, is_cancelled: Callable[[], bool] = lambda: False, poll_s: float = 0.1) -> bool:
-        """Waits until nothing is left that an engine could do, parked work included.
-
-        Returns:
-            False: it was cancelled before.
-        """
-        while not is_cancelled():
-            if self._look(lambda uow: engine_rows.is_idle(uow, announces=self._announces)):
-                return True
-            time.sleep(poll_s)
-        return False
-
-    def wait_until_job_ends(
-        self, tracking_number: str, is_cancelled: Callable[[], bool] = lambda: False, poll_s: float = 0.1
-    ) -> tuple[JobState, PauseCause | None] | None:
-        """Waits until the job is over, or paused.
-
-        Returns:
-            Its state and the cause of its pause; None: it was cancelled before, or there is no such job.
-        """
-        while not is_cancelled():
-            found = self._look(lambda uow: engine_rows.job_state(uow, tracking_number) or ())
-            if found == ():
-                return None
-            if found and (found[0] in FINAL_JOBS or found[0] is JobState.PAUSED):
-                return found[0], found[1]
-            time.sleep(poll_s)
-        return None
-
-    def _look(self, query: Callable[[UnitOfWork], T]) -> T | None:
-        """The query's answer; None while the database cannot be used."""
-        try:
-            with self._store.read() as uow:
-                return query(uow)
-        except EnvironmentFault:
-            return None  # the engine's own threads meet it too, and say so
-
     # --- between the threads -----------------------------------------------------------------------------------------
 
     def _wake_recorder(self) -> None:
-        self._rounds.outcomes.put(None)
+        self._rounds.outcomes.wake()
 
     def _use_rules(self, rules: ProcessingRules) -> None:
         self._recorder.rules = rules

@@ -7,6 +7,7 @@ here they become rows.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -77,6 +78,7 @@ class Recorded:
         claimed: how many work orders came into this engine's hand.
         is_full: as many were claimed as there was room for; there may be more.
         ended: how many work orders left it.
+        to_finish: how many jobs have no open work order any more.
     """
 
     to_call: tuple[OrderInHand, ...] = ()
@@ -86,6 +88,7 @@ class Recorded:
     claimed: int = 0
     is_full: bool = False
     ended: int = 0
+    to_finish: int = 0
 
     def __add__(self, other: Recorded) -> Recorded:
         return Recorded(
@@ -96,6 +99,7 @@ class Recorded:
             self.claimed + other.claimed,
             self.is_full or other.is_full,
             self.ended + other.ended,
+            self.to_finish + other.to_finish,
         )
 
 
@@ -229,12 +233,15 @@ class Group:
         is_over = state in SETTLED_STEPS or state is StepState.REFUSED
         draft.set(
             step,
-            before._replace(
-                state=state,
-                finished_at=self.now if is_over else None,
-                http_status=decision.http_status if decision.http_status is not None else before.http_status,
-                billing_id=decision.billing_id or before.billing_id,
-                answer=decision.answer or before.answer,
+            StepRow(
+                state,
+                before.attempts,
+                before.reference,
+                before.intent_at,
+                self.now if is_over else None,
+                decision.http_status if decision.http_status is not None else before.http_status,
+                decision.billing_id or before.billing_id,
+                decision.answer or before.answer,
             ),
         )
         if state is StepState.DONE:
@@ -331,10 +338,14 @@ class Group:
             share = -(-(room - self.claimed) // (len(due_jobs) - index))
             if due.job_id not in in_hand:
                 share = max(share, newcomers)
-            for order in work.claim(self.uow, self.engine_id, due, share, self.lease_until) if share > 0 else ():
-                self.claimed += 1
-                self.counters.moved(due.job_id, order.was, WorkOrderState.RUNNING)
+            if share <= 0:
+                continue
+            claimed = work.claim(self.uow, self.engine_id, due, share, self.lease_until)
+            for was, count in Counter(order.was for order in claimed).items():
+                self.counters.moved(due.job_id, was, WorkOrderState.RUNNING, count)
                 self.counters.took_turn(due.job_id)
+            self.claimed += len(claimed)
+            for order in claimed:
                 self._begin(job, order)
         self.is_full = self.claimed >= room
 
@@ -374,7 +385,7 @@ class Group:
         # One order of the jobs' rows for everybody, or two engines wait for each other: the counters go through all of
         # them, ascending, and what pauses holds their locks by then.
         self.counters.will_change(self.pauses)
-        self.counters.write(self.uow)
+        to_finish = self.counters.write(self.uow)
         for job_id in sorted(self.pauses):
             self._pause(job_id)
         return Recorded(
@@ -385,6 +396,7 @@ class Group:
             claimed=self.claimed,
             is_full=self.is_full,
             ended=self.ended,
+            to_finish=to_finish,
         )
 
     def _step_writes(self) -> Iterable[StepWrite]:

@@ -78,6 +78,7 @@ class Housekeeping:
         self._on_found = on_found
         self._rng = rng or Random()
         self._is_stopping: Callable[[], bool] = lambda: False
+        self._rules: ProcessingRules | None = None
 
     def rules(self) -> ProcessingRules:
         """Limits and waits: what all engines of this database agree on, else this engine's own."""
@@ -89,7 +90,8 @@ class Housekeeping:
             max_age=timedelta(hours=agreed.max_age_h),
             first_wait_s=self._settings_rules.retry.first_wait_s,
         )
-        return ProcessingRules(settle, retry)
+        self._rules = ProcessingRules(settle, retry)
+        return self._rules
 
     def wake(self) -> None:
         """There may be something to do: look at once."""
@@ -98,17 +100,17 @@ class Housekeeping:
     def run(self, stopping: threading.Event) -> None:
         """Does whatever is due, again and again, until ``stopping`` is set (and :meth:`wake` called). Never raises."""
         self._is_stopping = stopping.is_set
-        seen_at = time.monotonic()
+        # Who has just started has read the rules, and has given a sign of life.
+        seen_at = time.monotonic() + SEEN_S
         failures = 0
-        rules = self._settings_rules
         while not stopping.is_set():
             try:
-                if failures or time.monotonic() >= seen_at:
-                    rules = self.rules()
-                    self._on_rules(rules)
+                if failures or self._rules is None or time.monotonic() >= seen_at:
+                    self._on_rules(self.rules())
                     commit(self._store, "seen", lambda uow: engine_rows.seen(uow, self._engine_id))
                     seen_at = time.monotonic() + SEEN_S
-                self.run_once(rules)
+                assert self._rules is not None
+                self.run_once(self._rules)
                 failures, self.fault = 0, None
             except EnvironmentFault as fault:
                 self.fault = fault

@@ -136,7 +136,7 @@ class OrderInHand(NamedTuple):
 
         One that a person has settled as absent is not among them: that was looked up by a person.
         """
-        if self.order.attempts:
+        if self.order.attempts or not self.order.steps:
             return frozenset()
         return frozenset(
             step for step, row in self.order.steps.items() if row.state is StepState.NOT_SENT and not row.finished_at

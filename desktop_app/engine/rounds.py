@@ -9,8 +9,6 @@ small.
 from __future__ import annotations
 
 import logging
-import queue
-import sys
 import threading
 import time
 from collections import deque
@@ -20,6 +18,8 @@ from desktop_app.association.errors import EnvironmentFault
 from desktop_app.engine.calls import Calls
 from desktop_app.engine.gateway import BillingGateway
 from desktop_app.engine.group import Item
+from desktop_app.engine.interpreter import share_the_interpreter
+from desktop_app.engine.outcomes import Outcomes
 from desktop_app.engine.recorder import BULK, Recorder
 from desktop_app.engine.runner import NotCalled, Outcome
 
@@ -43,9 +43,6 @@ RENEW_S = 1.0
 QUOTA_PAUSE_S = 120.0
 #: Work orders without billing that are done at a time while billing is called for others.
 SMALL_BULK = 1_000
-#: Seconds after which a thread that has something to do takes the interpreter from another one. By default 5 ms: a
-#: thread whose answer comes while a group is written would wait for a quarter of a call of 20 ms before it sends again.
-SWITCH_S = 0.0005
 #: Seconds to wait after the database could not be used; doubled up to the second figure.
 FAULT_WAIT_S = (0.25, 10.0)
 
@@ -72,11 +69,10 @@ class Rounds:
             size: calls at a time.
             lease_s: how long a work order is held without renewing.
             timeout_s: wall-clock seconds of one call: a lease is renewed before it is too short for one.
-            on_ended: called when work orders have left this engine's hand: a job may have to be finished.
+            on_ended: called when a job may have to be finished.
         """
-        #: What the pool's threads bring; None: there may be new work. No SimpleQueue: on CPython 3.11, a get whose
-        #: time-out passes before it begins to wait may wait for ever, and nobody would look for parked work any more.
-        self.outcomes: queue.Queue[Outcome | None] = queue.Queue()
+        #: What the pool's threads bring.
+        self.outcomes = Outcomes()
         #: Why the database cannot be used now; None: it can.
         self.fault: EnvironmentFault | None = None
         self._recorder = recorder
@@ -101,7 +97,7 @@ class Rounds:
 
     def run(self, stopping: threading.Event) -> None:
         """Rounds until ``stopping`` is set and everything that was begun is recorded. Never raises."""
-        sys.setswitchinterval(min(SWITCH_S, sys.getswitchinterval()))
+        share_the_interpreter()
         while True:
             try:
                 self._gather(is_stopping=stopping.is_set())
@@ -132,16 +128,16 @@ class Rounds:
 
     def _gather(self, *, is_stopping: bool) -> None:
         """Waits for something to do, then a little for more of it."""
-        try:
-            self._take(self.outcomes.get(timeout=self._longest_wait_s(is_stopping=is_stopping)))
-            linger_until = time.monotonic() + LINGER_S
-            while len(self._pending) < MOST_IN_GROUP:
-                # Nobody waits for company while the pool has nothing to call.
-                waits = self._pending and not self._bulk and len(self._calls)
-                wait = linger_until - time.monotonic() if waits else 0.0
-                self._take(self.outcomes.get(timeout=max(0.0, wait)))
-        except queue.Empty:
-            pass
+        self.outcomes.wait(1, self._longest_wait_s(is_stopping=is_stopping))
+        self._take()
+        linger_until = time.monotonic() + LINGER_S
+        # Nobody waits for company while the pool has nothing to call.
+        while self._pending and not self._bulk and len(self._calls):
+            missing, wait_s = MOST_IN_GROUP - len(self._pending), linger_until - time.monotonic()
+            if missing <= 0 or wait_s <= 0:
+                break
+            self.outcomes.wait(missing, wait_s)
+            self._take()
 
     def _longest_wait_s(self, *, is_stopping: bool) -> float:
         """Seconds until there is something to do at the latest."""
@@ -152,12 +148,11 @@ class Rounds:
         has_work = self._bulk or (self._more and self._room() > 0)
         return 0.0 if has_work else max(0.0, self._poll_at - time.monotonic())
 
-    def _take(self, outcome: Outcome | None) -> None:
-        if outcome is None:
-            self._more = True
-        else:
-            self._out -= 1
-            self._pending.append(outcome)
+    def _take(self) -> None:
+        self._more = self.outcomes.was_woken() or self._more
+        brought = self.outcomes.take()
+        self._out -= len(brought)
+        self._pending += brought
 
     def _room(self) -> int:
         """For how many more work orders there is room in hand."""
@@ -199,7 +194,7 @@ class Rounds:
         if recorded.stopped:
             self._take_back(recorded.stopped)
         self._bulk.extend(job_id for job_id in recorded.bulk if job_id not in self._bulk)
-        if recorded.ended:
+        if recorded.to_finish:
             self._on_ended()
 
     def _fit_reserve(self, left: int) -> None:

@@ -19,6 +19,7 @@ from desktop_app.engine.pool import Pool, ThreadPool
 from tests.helpers.billing_ledger import BillingLedger, OneLedger
 from tests.helpers.databases import Databases
 from tests.helpers.desks import add_boss, desk_on
+from tests.helpers.rest import wait_until_idle
 from tests.helpers.stores import demo_store
 
 #: Seconds after which a wait of these tests is a failure.
@@ -57,7 +58,7 @@ class World:
         engine = self.engine(**options)  # type: ignore[arg-type]
         engine.start()
         try:
-            assert engine.wait_until_idle(_out_of_patience(), poll_s=0.02), "the engine did not come to rest"
+            assert wait_until_idle(self.store, _out_of_patience()), "the engine did not come to rest"
         finally:
             engine.stop()
 

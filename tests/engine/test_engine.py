@@ -18,6 +18,7 @@ from desktop_app.engine.recorder import Recorder
 from desktop_app.engine.runner import NotCalled, run
 from tests.engine.conftest import World, only, wait_for
 from tests.helpers.billing_ledger import BUSY, CUT_AFTER, CUT_BEFORE, GONE, REFUSED
+from tests.helpers.rest import wait_until_idle
 
 
 def test_a_job_is_worked_off_and_each_device_is_billed_once(world: World) -> None:
@@ -294,17 +295,11 @@ def test_a_finished_job_is_announced_until_somebody_takes_it(world: World) -> No
     engine.start()
     try:
         wait_for(lambda: len(seen) >= 2)
-        wait_for(lambda: engine.wait_until_idle(lambda: True) or engine._look(_idle))
+        assert wait_until_idle(world.store, announces=True)
     finally:
         engine.stop()
     assert {event_id for event_id, _ in seen} == {f"{number}/1"}
     assert seen[0][1] == seen[1][1], "the same event has the same body whenever it is sent"
-
-
-def _idle(uow: object) -> bool:
-    from db import engine_rows
-
-    return engine_rows.is_idle(uow)  # type: ignore[arg-type]
 
 
 def test_the_environment_of_one_call_does_not_fail_a_device(world: World) -> None:

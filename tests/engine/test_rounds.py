@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
-from queue import Empty
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,8 +14,9 @@ import pytest
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.engine.calls import Calls
 from desktop_app.engine.group import Recorded
+from desktop_app.engine.interpreter import SWITCH_S
 from desktop_app.engine.recorder import Recorder
-from desktop_app.engine.rounds import MOST_HELD, SWITCH_S, Rounds
+from desktop_app.engine.rounds import MOST_HELD, Rounds
 from desktop_app.engine.runner import NotCalled, Outcome, run
 from tests.engine.conftest import World, only
 from tests.helpers.billing_ledger import BillingLedger, OneLedger
@@ -98,29 +97,6 @@ def test_threads_that_wake_do_not_wait_long_for_the_recorder(before: float, afte
         assert sys.getswitchinterval() == pytest.approx(after)
     finally:
         sys.setswitchinterval(usual)
-
-
-def test_a_wait_of_next_to_nothing_for_outcomes_comes_to_an_end() -> None:
-    """The recorder waits until some instant, which may be now; then it has to look for work whose time has come."""
-    gateway = OneLedger(BillingLedger())
-    nobody: Any = EndlessQueue(1, lambda: None)
-    rounds = Rounds(nobody, Calls(gateway.governor, timeout_s=1.0), gateway, size=SIZE, lease_s=60.0)
-
-    def wait_often() -> None:
-        for _ in range(30_000):
-            rounds.outcomes.put(None)
-            rounds.outcomes.get()
-            with suppress(Empty):
-                rounds.outcomes.get(timeout=1e-6)
-
-    thread = threading.Thread(target=wait_often)
-    thread.start()
-    thread.join(30)
-    has_ended = not thread.is_alive()
-    while thread.is_alive():
-        rounds.outcomes.put(None)
-        thread.join(0.01)
-    assert has_ended
 
 
 class CountedRounds(Rounds):

@@ -19,6 +19,7 @@ from desktop_app.engine import crash_points, outbox
 from desktop_app.engine.engine import Engine, EngineConfig
 from desktop_app.engine.outbox import Sent
 from desktop_app.engine.pool import ThreadPool
+from tests.helpers.rest import wait_until_idle
 
 #: Exit code of a process that ended itself where a test asked for it.
 ENDED_ITSELF = 77
@@ -81,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         engine.start()
         print("working", flush=True)
         try:
-            engine.wait_until_idle()
+            wait_until_idle(store, announces=send is not None)
         finally:
             engine.stop()
             gateway.close()

@@ -1,0 +1,37 @@
+"""How the engine's threads share the interpreter, which runs one of them at a time."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+#: Seconds after which a thread that has something to do takes the interpreter from another one. By default 5 ms: a
+#: thread whose answer comes while a group is written would wait for a quarter of a call of 20 ms before it sends again.
+SWITCH_S = 0.0005
+#: When Python looks for garbage in a process that does nothing but work orders: for each device a hundred small objects
+#: are made that die without it.
+COLLECTED_AFTER = (5_000, 10, 10)
+
+
+def share_the_interpreter() -> None:
+    """Sees to it that threads that wake do not wait long for the recorder."""
+    sys.setswitchinterval(min(SWITCH_S, sys.getswitchinterval()))
+
+
+@contextmanager
+def collector_spares_the_program() -> Iterator[None]:
+    """Inside, what is there already is not looked at for garbage: modules, statements, the schema.
+
+    To look at all of it stops every thread for a tenth of a second, again and again, to find nothing. A window has
+    rules of its own (:mod:`desktop_app.ui.interpreter`).
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(*COLLECTED_AFTER)
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
