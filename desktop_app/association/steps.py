@@ -183,6 +183,8 @@ def refusal(terms: BillingTerms, records: Mapping[Step, Written] = MappingProxyT
             f"What billing needs is not all there: {', '.join(incomplete)}.",
             "Complete the mapping of the billing credential, then submit the device again.",
         )
+    if not terms.plans:
+        return None
     packages = {plan.package_id for plan in terms.plans.values() if plan.package_id}
     if len(packages) > 1:
         return Problem(

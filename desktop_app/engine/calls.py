@@ -95,14 +95,17 @@ class Calls:
 
     def put(self, orders: Iterable[OrderInHand]) -> None:
         """Work orders whose intent is committed (or whose call needs none)."""
+        # Sorted before the lock is taken, for which every thread of the pool waits.
+        of_jobs: dict[tuple[int, int], list[OrderInHand]] = {}
+        for order in orders:
+            credential_id = order.job.billing_credential_id
+            assert credential_id is not None
+            of_jobs.setdefault((credential_id, order.order.job_id), []).append(order)
         with self._changed:
-            before = self._count
-            for order in orders:
-                credential_id = order.job.billing_credential_id
-                assert credential_id is not None
-                self._orders.setdefault(credential_id, {}).setdefault(order.order.job_id, deque()).append(order)
-                self._count += 1
-            self._changed.notify(self._count - before)
+            for (credential_id, job_id), some in of_jobs.items():
+                self._orders.setdefault(credential_id, {}).setdefault(job_id, deque()).extend(some)
+                self._count += len(some)
+                self._changed.notify(len(some))
 
     def take_back(self, which: Callable[[OrderInHand], bool]) -> list[OrderInHand]:
         """Takes out the work orders that are not handed out and fulfil the condition."""

@@ -131,7 +131,7 @@ class Engine:
         host, kind = platform.node(), self._config.kind
         commit(self._store, "start", lambda uow: engine_rows.register(uow, self.engine_id, host, os.getpid(), kind))
         self._use_rules(self._housekeeping.rules())
-        for name, target in (("recorder", self._rounds.run), ("housekeeping", self._housekeeping.run)):
+        for name, target in (("recorder", self._rounds.run), ("housekeeping", self._keep_house)):
             thread = threading.Thread(target=target, args=(self._stopping,), name=name)
             self._threads.append(thread)
             thread.start()
@@ -175,6 +175,11 @@ class Engine:
 
     def _use_rules(self, rules: ProcessingRules) -> None:
         self._recorder.rules = rules
+
+    def _keep_house(self, stopping: threading.Event) -> None:
+        """What is there to be claimed is claimed first: both at once would take the interpreter from one another."""
+        self._rounds.has_begun.wait()
+        self._housekeeping.run(stopping)
 
     def _call_all(self) -> None:
         """What each thread of the pool does: call after call, until there will be no more."""

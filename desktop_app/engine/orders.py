@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -35,6 +35,7 @@ class JobInHand:
     billing_credential_id: int | None
     instructions: Instructions
     lookup_first: bool
+    _plans: dict[int, Mapping[Step, PlanAtBilling]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, due: DueJob, document: Mapping[str, Any], *, lookup_first: bool) -> JobInHand:
@@ -66,14 +67,6 @@ class JobInHand:
         provider = billing.providers.get(handle)
         if provider is None or provider.provider_id is None:
             raise ValueError("the service provider has no id at billing")
-        plans: dict[Step, PlanAtBilling] = {}
-        asked: tuple[tuple[Step, PlanInstructions | None], ...] = (
-            (Step.CARRIER_PLAN_PRODUCT, self.instructions.carrier_rate_plans.get(handle)),
-            (Step.CUSTOMER_PLAN_PRODUCT, self.instructions.customer_rate_plan),
-        )
-        for step, plan in asked:
-            if plan is not None:
-                plans[step] = PlanAtBilling(plan.product_id, plan.package_id)
         return BillingTerms(
             action=action,
             reference=order.reference,
@@ -83,11 +76,24 @@ class JobInHand:
             effective_date=order.effective_date,
             service_type_id=provider.service_type_id,
             address_id=billing.address_id,
-            plans=plans,
+            plans=self._plans_on(handle),
             kept_service_id=order.kept_service_id,
             lookup_first=self.lookup_first,
             description=billing.description,
         )
+
+    def _plans_on(self, service_provider_id: int) -> Mapping[Step, PlanAtBilling]:
+        """The plans that are added for the devices of a carrier; worked out for the first of them."""
+        plans = self._plans.get(service_provider_id)
+        if plans is None:
+            asked: tuple[tuple[Step, PlanInstructions | None], ...] = (
+                (Step.CARRIER_PLAN_PRODUCT, self.instructions.carrier_rate_plans.get(service_provider_id)),
+                (Step.CUSTOMER_PLAN_PRODUCT, self.instructions.customer_rate_plan),
+            )
+            plans = self._plans[service_provider_id] = {
+                step: PlanAtBilling(plan.product_id, plan.package_id) for step, plan in asked if plan is not None
+            }
+        return plans
 
 
 class OrderInHand(NamedTuple):

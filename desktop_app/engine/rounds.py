@@ -1,9 +1,8 @@
 """The recorder thread's rounds: gather outcomes, write a group, hand out what may be called next.
 
 A group is written when 256 outcomes are there, 50 ms after its first one, or when there is no call left to hand out:
-the pool would wait for it. So that it does not come to that, more work orders are held than are called at a time. This
-reserve grows when it runs dry, and shrinks while much of it is left, which is where calls are slow or the quota is
-small.
+the pool would wait for it. So that it does not come to that, more work orders are held than are called at a time: as
+many as are called while a few groups are written. That is little where calls are slow or the quota is small.
 """
 
 from __future__ import annotations
@@ -33,6 +32,8 @@ LINGER_S = 0.05
 MOST_HELD = 512
 #: Fewest work orders that are held beside those that are called.
 LEAST_RESERVE = 2
+#: For how many groups there are work orders in reserve: one is written, one is gathered, one is called.
+GROUPS_AHEAD = 3
 #: Work orders that are claimed of a job of which none is held, whatever is held of others.
 FOR_NEWCOMERS = 5
 #: Seconds between looks for due work while nothing was found; a wake cuts it short.
@@ -84,11 +85,14 @@ class Rounds:
         self._pending: list[Item] = []
         self._bulk: deque[int] = deque()
         self._out = 0  # handed to the calls, not back yet
-        self._reserve = 4.0 * size
+        self._pace = 4 / 3 * size  # calls that are handed out from one group to the next
+        self._left = 0  # calls that were to be handed out after the last group
         self._more = True
         self._poll_at = time.monotonic()
         self._renew_at = time.monotonic() + RENEW_S
         self._failures = 0
+        #: Set once the first round is over: what is due was claimed.
+        self.has_begun = threading.Event()
 
     @property
     def held(self) -> int:
@@ -119,6 +123,8 @@ class Rounds:
                 self._pending.clear()
                 self._bulk.clear()
                 self._wait_longer(stopping)
+            finally:
+                self.has_begun.set()
 
     def _wait_longer(self, stopping: threading.Event) -> None:
         self._failures += 1
@@ -156,7 +162,8 @@ class Rounds:
 
     def _room(self) -> int:
         """For how many more work orders there is room in hand."""
-        return min(MOST_HELD, self._size + round(self._reserve)) - self.held
+        reserve = max(LEAST_RESERVE, round(GROUPS_AHEAD * self._pace))
+        return min(MOST_HELD, self._size + reserve) - self.held
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -184,11 +191,11 @@ class Rounds:
         unopened = self._gateway.unopened() if claim else ()
         newcomers = FOR_NEWCOMERS if claim else 0
         recorded = self._recorder.record(items, room, unopened, self._calls.jobs(), newcomers=newcomers)
-        if recorded.to_call:
-            self._fit_reserve(left=len(self._calls))
+        self._fit_reserve(left=len(self._calls), more=len(recorded.to_call))
         self._pending = [*recorded.settled, *self._pending[len(items) :]]
         self._out += len(recorded.to_call)
         self._calls.put(recorded.to_call)
+        self._left = len(self._calls)
         if claim:
             self._more = recorded.is_full or not room
         if recorded.stopped:
@@ -197,12 +204,12 @@ class Rounds:
         if recorded.to_finish:
             self._on_ended()
 
-    def _fit_reserve(self, left: int) -> None:
-        """``left``: calls that were still to be handed out when the group was written."""
-        if not left:
-            self._reserve = min(MOST_HELD, 2 * self._reserve)
-        elif left > self._reserve / 2:
-            self._reserve = max(LEAST_RESERVE, 0.9 * self._reserve)
+    def _fit_reserve(self, left: int, more: int) -> None:
+        """``left``: calls that were still to be handed out when the group was written; ``more`` came of it."""
+        if left:
+            self._pace = max(self._left - left, 0.9 * self._pace)
+        elif more:  # the pool would have made more
+            self._pace = min(MOST_HELD, 2 * self._pace)
 
     def _write_bulk(self) -> None:
         job_id = self._bulk.popleft()
