@@ -25,7 +25,13 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection as the program has its own."""
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
     try:
-        for pragma in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-32000"):
+        for pragma in (
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            "cache_size=-32000",
+            "wal_autocheckpoint=4000",
+        ):
             connection.execute(f"PRAGMA {pragma}")
         yield connection
     finally:

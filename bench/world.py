@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from sqlalchemy import Table, insert, select
 
 from bench.billing import OneCompany
-from db import operators
+from db import operators, steering
 from db.bulk import indexes_at_rest, insert_rows
 from db.demo import identifiers
 from db.dialects import count_rows_for_plans
@@ -119,22 +119,34 @@ class World:
         config = EngineConfig("work", timeout_s=10.0, settle_s=3.0, lease_s=60.0)
         return Engine(self.store, OneCompany(billing), ThreadPool(concurrency), config)
 
-    def work_off(self, tracking_number: str, billing: BillingPort, concurrency: int) -> float:
-        """Runs the job to its end; seconds from the engine's start to the job's final state.
+    def work_off(
+        self, tracking_number: str, billing: BillingPort, concurrency: int, *, after: str | None = None
+    ) -> float:
+        """Runs the job to its end; seconds until its final state. All its devices must succeed.
 
-        All its devices must succeed.
+        Args:
+            after: another job that the engine does first: it is an engine that runs already then, and the time counts
+                from the instant at which the job may be worked on. None: the time counts from the engine's start.
         """
+        login = os_user()
+        if after is not None:
+            self.store.run(lambda uow: steering.pause_job(uow, tracking_number, login))
         engine = self.engine(billing, concurrency)
         gc.collect()
         with collector_spares_the_program():  # as in a process that works
             start = time.perf_counter()
             engine.start()
             try:
+                if after is not None:
+                    assert self._wait_until_it_ends(after) is JobState.COMPLETED
+                    start = time.perf_counter()
+                    self.store.run(lambda uow: steering.resume_job(uow, tracking_number, login))
+                    engine.wake()
                 ended = self._wait_until_it_ends(tracking_number)
                 taken = time.perf_counter() - start
             finally:
                 engine.stop()
-        assert ended == JobState.COMPLETED, ended
+        assert ended is JobState.COMPLETED, ended
         return taken
 
     def _wait_until_it_ends(self, tracking_number: str) -> JobState:

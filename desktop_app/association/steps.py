@@ -120,6 +120,8 @@ class BillingTerms(NamedTuple):
     @property
     def package_id(self) -> str | None:
         """The package that goes into the POST of the service."""
+        if not self.plans:
+            return None
         return next((plan.package_id for plan in self.plans.values() if plan.package_id), None)
 
     def service_order(self) -> ServiceOrder:

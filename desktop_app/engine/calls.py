@@ -31,7 +31,8 @@ class Calls:
         #: By credential and job; the one that was served last is the last one, and none is empty.
         self._orders: dict[int, dict[int, deque[OrderInHand]]] = {}
         self._count = 0
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._somebody_waits_for_quota = False
         self._closed = False
         self._waits: dict[int, float] = {}
@@ -46,7 +47,7 @@ class Calls:
 
     def get(self) -> OrderInHand | None:
         """The next work order, with the right to make its call; waits for both. None: there will be no more."""
-        with self._changed:
+        with self._lock:
             while not self._closed:
                 order, wait_s = self._next()
                 if order is not None:
@@ -65,16 +66,17 @@ class Calls:
 
     def get_nowait(self) -> OrderInHand | None:
         """The next work order that may be called right now; None: there is none."""
-        with self._changed:
+        with self._lock:
             return self._next()[0]
 
     def _next(self) -> tuple[OrderInHand | None, float | None]:
         """A work order, or how long to wait for the quota; neither: there is nothing to call."""
         shortest: float | None = None
         for credential_id, jobs in self._orders.items():
-            # Else the recorder renews the lease, or gives it back.
-            job_id = next((one for one, orders in jobs.items() if orders[0].lease.outlives(self._timeout_s)), None)
-            if job_id is None:
+            for job_id, orders in jobs.items():  # noqa: B007 - used behind the loop
+                if orders[0].lease.outlives(self._timeout_s):
+                    break
+            else:  # the recorder renews the leases, or gives them back
                 continue
             wait_s = self._governor(credential_id).try_take()
             if wait_s <= 0:
@@ -82,7 +84,7 @@ class Calls:
                 self._count -= 1
                 # In turns between credentials, and between their jobs: the one that was served goes to the end.
                 self._orders[credential_id] = self._orders.pop(credential_id)
-                orders = jobs.pop(job_id)
+                del jobs[job_id]
                 order = orders.popleft()
                 if orders:
                     jobs[job_id] = orders
@@ -101,7 +103,7 @@ class Calls:
             credential_id = order.job.billing_credential_id
             assert credential_id is not None
             of_jobs.setdefault((credential_id, order.order.job_id), []).append(order)
-        with self._changed:
+        with self._lock:
             for (credential_id, job_id), some in of_jobs.items():
                 self._orders.setdefault(credential_id, {}).setdefault(job_id, deque()).extend(some)
                 self._count += len(some)
@@ -110,7 +112,7 @@ class Calls:
     def take_back(self, which: Callable[[OrderInHand], bool]) -> list[OrderInHand]:
         """Takes out the work orders that are not handed out and fulfil the condition."""
         taken: list[OrderInHand] = []
-        with self._changed:
+        with self._lock:
             for jobs in self._orders.values():
                 for job_id, orders in list(jobs.items()):
                     out = [order for order in orders if which(order)]
@@ -124,16 +126,16 @@ class Calls:
 
     def jobs(self) -> set[int]:
         """Handles of the jobs whose calls wait here."""
-        with self._changed:
+        with self._lock:
             return {job_id for jobs in self._orders.values() for job_id in jobs}
 
     def waits(self) -> dict[int, float]:
         """For each credential whose quota was used up at the last look: seconds until it is worth asking again."""
-        with self._changed:
+        with self._lock:
             return dict(self._waits)
 
     def close(self) -> None:
         """No call is handed out any more; every thread that waits is told so."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 #: Seconds after which a thread that has something to do takes the interpreter from another one. By default 5 ms: a
 #: thread whose answer comes while a group is written would wait for a quarter of a call of 20 ms before it sends again.
 SWITCH_S = 0.0005
-#: When Python looks for garbage in a process that does nothing but work orders: for each device a hundred small objects
-#: are made that die without it.
-COLLECTED_AFTER = (5_000, 10, 10)
+#: When Python looks for garbage in a process that does nothing but work orders. It counts what is made and not freed
+#: yet, which is what the engine holds: a few ten thousand small objects without any cycle among them.
+COLLECTED_AFTER = (50_000, 10, 10)
 
 
 def share_the_interpreter() -> None:

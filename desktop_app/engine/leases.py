@@ -10,14 +10,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
 #: Seconds, never running backwards, going on while the machine is suspended.
 LeaseClock = Callable[[], float]
 
 
 def lease_clock() -> float:
     """``CLOCK_BOOTTIME`` where there is one; elsewhere the monotonic clock, which counts suspension on Windows."""
-    boottime = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ MOST_IN_GROUP = 256
 #: Seconds that a group waits for further outcomes.
 LINGER_S = 0.05
 #: Most work orders that one engine holds at a time.
-MOST_HELD = 512
+MOST_HELD = 1_000
 #: Fewest work orders that are held beside those that are called.
 LEAST_RESERVE = 2
 #: For how many groups there are work orders in reserve: one is written, one is gathered, one is called.
@@ -85,8 +85,8 @@ class Rounds:
         self._pending: list[Item] = []
         self._bulk: deque[int] = deque()
         self._out = 0  # handed to the calls, not back yet
-        self._pace = 4 / 3 * size  # calls that are handed out from one group to the next
-        self._left = 0  # calls that were to be handed out after the last group
+        self._pace = 4.0 * size  # calls that are handed out from one group to the next
+        self._left = 0  # calls that were to be handed out when the last group was written, its own included
         self._more = True
         self._poll_at = time.monotonic()
         self._renew_at = time.monotonic() + RENEW_S
@@ -163,6 +163,8 @@ class Rounds:
     def _room(self) -> int:
         """For how many more work orders there is room in hand."""
         reserve = max(LEAST_RESERVE, round(GROUPS_AHEAD * self._pace))
+        if not self.held:  # the pool has nothing to do: it begins with a few, and the next group brings the others
+            reserve = min(reserve, 2 * self._size)
         return min(MOST_HELD, self._size + reserve) - self.held
 
     # --- writing -----------------------------------------------------------------------------------------------------
@@ -195,7 +197,6 @@ class Rounds:
         self._pending = [*recorded.settled, *self._pending[len(items) :]]
         self._out += len(recorded.to_call)
         self._calls.put(recorded.to_call)
-        self._left = len(self._calls)
         if claim:
             self._more = recorded.is_full or not room
         if recorded.stopped:
@@ -208,8 +209,9 @@ class Rounds:
         """``left``: calls that were still to be handed out when the group was written; ``more`` came of it."""
         if left:
             self._pace = max(self._left - left, 0.9 * self._pace)
-        elif more:  # the pool would have made more
+        elif self._left and more:  # the pool would have made more
             self._pace = min(MOST_HELD, 2 * self._pace)
+        self._left = left + more
 
     def _write_bulk(self) -> None:
         job_id = self._bulk.popleft()

@@ -13,6 +13,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from db import temporary
 from db.bulk import insert_rows, update_rows
+from db.dialects import is_among, is_any_of
 from db.schema import billing_credential, customer, service_provider
 from db.temporary import lines_table, temporary_ids, temporary_lines
 from db.types import JsonText, UtcDateTime
@@ -229,3 +230,24 @@ def test_on_sql_server_it_is_a_session_table_in_the_databases_collation() -> Non
     assert "IDENTITY" not in ddl
     (index,) = table.indexes
     assert "ON [#tmp_lines]" in str(CreateIndex(index).compile(dialect=dialect))
+
+
+# --- handles as one parameter ---
+
+
+@pytest.mark.parametrize("handles", [[], [3], [2, 3, 5, 9_000_000_000_000], list(range(1, 2_500))])
+def test_rows_are_found_by_handles_that_are_one_parameter(store: Store, handles: list[int]) -> None:
+    with store.begin() as uow:
+        add_customers(uow, 6)
+        uow.commit()
+    those = select(customer.c.id).where(is_among(customer.c.id, "ids"), is_any_of(customer.c.tag, "", "x"))
+    with store.read() as uow:
+        found = set(uow.connection.scalars(those, {"ids": handles}))
+        assert found == set(handles) & set(range(1, 7))
+        assert not uow.connection.scalars(those.where(customer.c.tag == "x"), {"ids": handles}).all()
+
+
+def test_on_sql_server_handles_are_rendered_as_values() -> None:
+    those = select(customer.c.id).where(is_among(customer.c.id, "ids"))
+    text_of_it = str(those.compile(dialect=mssql.dialect()))
+    assert "customer.id IN (__[POSTCOMPILE_ids])" in text_of_it

@@ -161,6 +161,28 @@ def test_closing_sends_every_waiting_thread_home() -> None:
     assert [one.name for one in calls.take_back(lambda _one: True)] == ["never"]  # type: ignore[attr-defined]
 
 
+def test_a_thread_that_finds_nothing_to_call_says_so_and_one_that_waits_for_the_quota_does_not() -> None:
+    said = threading.Event()
+    dry = Calls(Limits(), TIMEOUT_S)
+    dry.on_dry = said.set
+    waiters = Waiters(dry, 1)
+    assert said.wait(20)
+    dry.close()
+    waiters.join()
+    said.clear()
+    limits = Limits(c1=0)
+    limits.wait_s = 0.01
+    waiting = Calls(limits, TIMEOUT_S)
+    waiting.on_dry = said.set
+    waiting.put([order("one")])
+    waiters = Waiters(waiting, 2)
+    while limits.asked < 3:
+        threading.Event().wait(0.005)
+    assert not said.is_set()
+    waiting.close()
+    waiters.join()
+
+
 # --- leases ----------------------------------------------------------------------------------------------------------
 
 

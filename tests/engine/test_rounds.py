@@ -88,6 +88,11 @@ def test_little_is_held_where_calls_are_slow() -> None:
     assert SIZE < held[-1] <= SIZE + 4
 
 
+def test_the_first_claim_is_small_so_that_calls_begin_at_once() -> None:
+    held = held_over(2, 1)
+    assert SIZE < held[0] <= 3 * SIZE < held[1]
+
+
 @pytest.mark.parametrize(("before", "after"), [(0.005, SWITCH_S), (SWITCH_S / 2, SWITCH_S / 2)])
 def test_threads_that_wake_do_not_wait_long_for_the_recorder(before: float, after: float) -> None:
     usual = sys.getswitchinterval()

@@ -11,10 +11,10 @@ from desktop_app.engine.pool import ThreadPool
 from tests.engine.conftest import World, only, wait_for
 from tests.helpers.billing_ledger import BillingLedger, OneLedger
 
-WORKERS = 16
+WORKERS = 8
 #: Calls that may come between the submit of a small job and the last of its first calls: those that are on their way,
 #: one of the large job for each of the small one's, and two seconds' worth until the small job is claimed. Without
-#: turns it would be three for each work order that the engine holds, 80 and more: minutes at 60 calls a minute.
+#: turns it would be all that the engine holds, 100 and more: minutes at 60 calls a minute.
 MOST_BETWEEN = WORKERS + 2 * 5 + 30
 
 
