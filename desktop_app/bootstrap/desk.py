@@ -83,8 +83,10 @@ class Opened:
         """Stops it: what is in flight is finished first, everything else stays in the queue."""
         engine, self._engine = self._engine, None
         if engine is not None:
-            self._collector.close()
-            engine.stop()
+            try:
+                engine.stop()
+            finally:
+                self._collector.close()
 
     def is_idle(self) -> bool:
         """Whether no job has anything left that an engine could do, now or later."""

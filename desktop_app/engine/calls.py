@@ -28,7 +28,7 @@ class Calls:
         """
         self._governor = governor
         self._timeout_s = timeout_s
-        #: By credential and job; the one that was served last is the last one, and none is empty.
+        #: By credential and job; the one that was served last is the last one, and no job is without any.
         self._orders: dict[int, dict[int, deque[OrderInHand]]] = {}
         self._count = 0
         self._lock = threading.Lock()
@@ -128,6 +128,11 @@ class Calls:
         """Handles of the jobs whose calls wait here."""
         with self._lock:
             return {job_id for jobs in self._orders.values() for job_id in jobs}
+
+    def at_quota(self) -> dict[int, int]:
+        """For each credential whose quota was used up at the last look: how many calls wait for it."""
+        with self._lock:
+            return {one: sum(map(len, self._orders[one].values())) for one in self._waits if one in self._orders}
 
     def waits(self) -> dict[int, float]:
         """For each credential whose quota was used up at the last look: seconds until it is worth asking again."""

@@ -38,6 +38,8 @@ from desktop_app.engine.runner import NotCalled, Outcome, run, unreachable
 
 _log = logging.getLogger(__name__)
 
+#: Seconds that the first claim may take before everything else begins, too.
+HEAD_START_S = 0.5
 #: Seconds of one wait for a thread that ends.
 JOIN_S = 0.5
 
@@ -178,7 +180,7 @@ class Engine:
 
     def _keep_house(self, stopping: threading.Event) -> None:
         """What is there to be claimed is claimed first: both at once would take the interpreter from one another."""
-        self._rounds.has_begun.wait()
+        self._rounds.has_begun.wait(HEAD_START_S)
         self._housekeeping.run(stopping)
 
     def _call_all(self) -> None:

@@ -309,6 +309,7 @@ class Group:
         unopened: Collection[int],
         job_in_hand: Callable[[UnitOfWork, DueJob], JobInHand],
         newcomers: int = 0,
+        at_quota: Collection[int] = (),
     ) -> None:
         """Takes work orders from all due jobs in fair turns.
 
@@ -318,6 +319,7 @@ class Group:
             job_in_hand: reads a job's instructions.
             newcomers: how many may be taken of each job that was not looked at so far, room or not: where the quota is
                 small, a job would wait until room was made by all that is held of another one.
+            at_quota: handles of billing credentials for which enough calls wait already: there is room for others only.
         """
         room -= len(self.to_call)
         if room <= 0 and not newcomers:
@@ -336,6 +338,8 @@ class Group:
                 self.bulk.append(due.job_id)
                 continue
             share = -(-(room - self.claimed) // (len(due_jobs) - index))
+            if due.billing_credential_id in at_quota:
+                share = 0
             if due.job_id not in in_hand:
                 share = max(share, newcomers)
             if share <= 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,10 @@ SWITCH_S = 0.0005
 #: When Python looks for garbage in a process that does nothing but work orders. It counts what is made and not freed
 #: yet, which is what the engine holds: a few ten thousand small objects without any cycle among them.
 COLLECTED_AFTER = (50_000, 10, 10)
+
+_lock = threading.Lock()
+_spared = 0
+_before = gc.get_threshold()
 
 
 def share_the_interpreter() -> None:
@@ -25,13 +30,20 @@ def collector_spares_the_program() -> Iterator[None]:
     """Inside, what is there already is not looked at for garbage: modules, statements, the schema.
 
     To look at all of it stops every thread for a tenth of a second, again and again, to find nothing. A window has
-    rules of its own (:mod:`desktop_app.ui.interpreter`).
+    rules of its own (:mod:`desktop_app.ui.interpreter`). May be used by several at once: the last one ends it.
     """
-    before = gc.get_threshold()
-    gc.set_threshold(*COLLECTED_AFTER)
-    gc.freeze()
+    global _spared, _before
+    with _lock:
+        if not _spared:
+            _before = gc.get_threshold()
+            gc.set_threshold(*COLLECTED_AFTER)
+            gc.freeze()
+        _spared += 1
     try:
         yield
     finally:
-        gc.unfreeze()
-        gc.set_threshold(*before)
+        with _lock:
+            _spared -= 1
+            if not _spared:
+                gc.unfreeze()
+                gc.set_threshold(*_before)

@@ -62,5 +62,7 @@ class Outcomes:
 
     def was_woken(self) -> bool:
         """Whether somebody woke the recorder since this was asked last."""
-        woken, self._is_woken = self._is_woken, False
-        return woken
+        if not self._is_woken:
+            return False
+        self._is_woken = False  # before it is looked for work: whoever wakes it from now on is heard
+        return True

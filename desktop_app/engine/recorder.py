@@ -79,6 +79,7 @@ class Recorder:
         watched: Collection[int] = (),
         *,
         newcomers: int = 0,
+        at_quota: Collection[int] = (),
     ) -> Recorded:
         """One group.
 
@@ -91,18 +92,21 @@ class Recorder:
             unopened: handles of the billing credentials that this engine cannot open.
             watched: handles of further jobs that are in hand: whether they may go on is asked, too.
             newcomers: how many work orders may be claimed of each job of which none is in hand, room or not.
+            at_quota: handles of the billing credentials for which enough calls wait already: of their jobs none but
+                those of newcomers are claimed.
 
         Raises:
             EnvironmentFault: the database cannot be used; nothing of the group is written, it may come again whole.
         """
         try:
-            return self._write(items, room, unopened, watched, newcomers=newcomers)
+            return self._write(items, room, unopened, watched, newcomers=newcomers, at_quota=at_quota)
         except Exception as error:
             if not is_data_error(error) or not items:
                 raise
             _log.warning("A group of %d outcomes broke a rule of the data: %s", len(items), type(error).__name__)
         recorded = self._halved(items)
-        return recorded + self._write((), room - len(recorded.to_call), unopened, watched, newcomers=newcomers)
+        left = room - len(recorded.to_call)
+        return recorded + self._write((), left, unopened, watched, newcomers=newcomers, at_quota=at_quota)
 
     def _halved(self, items: Sequence[Item]) -> Recorded:
         if len(items) > 1:
@@ -124,6 +128,7 @@ class Recorder:
         watched: Collection[int],
         *,
         newcomers: int = 0,
+        at_quota: Collection[int] = (),
         with_effects: bool = True,
         with_service: bool = True,
     ) -> Recorded:
@@ -142,7 +147,7 @@ class Recorder:
             if items:
                 group.record(items)
             if room > 0 or newcomers:
-                group.claim(room, unopened, self._job_in_hand, newcomers)
+                group.claim(room, unopened, self._job_in_hand, newcomers, at_quota)
             return group.finish()
 
         return commit(self._store, "record", write)

@@ -18,6 +18,7 @@ from desktop_app.engine.calls import Calls
 from desktop_app.engine.gateway import BillingGateway
 from desktop_app.engine.group import Item
 from desktop_app.engine.interpreter import share_the_interpreter
+from desktop_app.engine.orders import OrderInHand
 from desktop_app.engine.outcomes import Outcomes
 from desktop_app.engine.recorder import BULK, Recorder
 from desktop_app.engine.runner import NotCalled, Outcome
@@ -151,7 +152,7 @@ class Rounds:
             return 0.0
         if is_stopping:  # only calls in flight are waited for; what was not handed out is given back first
             return POLL_S if self._out and not len(self._calls) else 0.0
-        has_work = self._bulk or (self._more and self._room() > 0)
+        has_work = self._bulk or (self._more and self._room(sum(self._calls.at_quota().values())) > 0)
         return 0.0 if has_work else max(0.0, self._poll_at - time.monotonic())
 
     def _take(self) -> None:
@@ -160,12 +161,16 @@ class Rounds:
         self._out -= len(brought)
         self._pending += brought
 
-    def _room(self) -> int:
-        """For how many more work orders there is room in hand."""
+    def _room(self, at_quota: int) -> int:
+        """For how many more work orders there is room in hand.
+
+        Args:
+            at_quota: calls that wait for a quota: they keep no thread busy, and nobody else's calls waiting.
+        """
         reserve = max(LEAST_RESERVE, round(GROUPS_AHEAD * self._pace))
         if not self.held:  # the pool has nothing to do: it begins with a few, and the next group brings the others
             reserve = min(reserve, 2 * self._size)
-        return min(MOST_HELD, self._size + reserve) - self.held
+        return min(MOST_HELD - self.held, self._size + reserve - (self.held - at_quota))
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -189,10 +194,14 @@ class Rounds:
 
     def _write_group(self, items: tuple[Item, ...], *, claim: bool) -> None:
         # What is recorded now leaves the hand, or is counted anew inside.
-        room = max(0, self._room() + len(items)) if claim else 0
+        at_quota = self._calls.at_quota()
+        room = max(0, self._room(sum(at_quota.values())) + len(items)) if claim else 0
         unopened = self._gateway.unopened() if claim else ()
         newcomers = FOR_NEWCOMERS if claim else 0
-        recorded = self._recorder.record(items, room, unopened, self._calls.jobs(), newcomers=newcomers)
+        recorded = self._recorder.record(
+            items, room, unopened, self._calls.jobs(), newcomers=newcomers,
+            at_quota={one for one, waiting in at_quota.items() if waiting > LEAST_RESERVE},
+        )  # fmt: skip
         self._fit_reserve(left=len(self._calls), more=len(recorded.to_call))
         self._pending = [*recorded.settled, *self._pending[len(items) :]]
         self._out += len(recorded.to_call)
@@ -208,9 +217,9 @@ class Rounds:
     def _fit_reserve(self, left: int, more: int) -> None:
         """``left``: calls that were still to be handed out when the group was written; ``more`` came of it."""
         if left:
-            self._pace = max(self._left - left, 0.9 * self._pace)
+            self._pace = max(1.0, self._left - left, 0.9 * self._pace)
         elif self._left and more:  # the pool would have made more
-            self._pace = min(MOST_HELD, 2 * self._pace)
+            self._pace = min(MOST_HELD, max(2 * self._pace, self._left))
         self._left = left + more
 
     def _write_bulk(self) -> None:
@@ -229,26 +238,26 @@ class Rounds:
         self._renew_at = now + RENEW_S
         for credential_id, wait_s in self._calls.waits().items():
             if wait_s > QUOTA_PAUSE_S:
-                back = self._calls.take_back(
+                back = self._taken_back(
                     lambda one, used_up=credential_id: one.job.billing_credential_id == used_up  # type: ignore[misc]
                 )
-                self._out -= len(back)
                 self._pending += [Outcome(one, NotCalled(wait_s)) for one in back]
-        ending = self._calls.take_back(lambda one: not one.lease.outlives(self._renew_below_s))
-        self._out -= len(ending)
-        self._pending += ending
+        self._pending += self._taken_back(lambda one: not one.lease.outlives(self._renew_below_s))
+
+    def _taken_back(self, which: Callable[[OrderInHand], bool]) -> list[OrderInHand]:
+        back = self._calls.take_back(which)
+        self._out -= len(back)
+        self._left -= len(back)  # nobody called them
+        return back
 
     def _take_back(self, job_ids: frozenset[int]) -> None:
         """Of these jobs nothing more may be called: their work orders go back into the queue."""
-        back = self._calls.take_back(lambda one: one.order.job_id in job_ids)
-        self._out -= len(back)
-        self._pending += back
+        self._pending += self._taken_back(lambda one: one.order.job_id in job_ids)
 
     def _give_back(self) -> None:
         """This engine stops: whatever was not called yet goes back into the queue."""
         self._calls.close()
-        back = self._calls.take_back(lambda _one: True)
-        self._out -= len(back)
+        back = self._taken_back(lambda _one: True)
         self._pending = [self._uncalled(item) for item in [*self._pending, *back]]
 
     @staticmethod

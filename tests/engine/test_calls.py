@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -176,9 +177,12 @@ def test_a_thread_that_finds_nothing_to_call_says_so_and_one_that_waits_for_the_
     waiting.on_dry = said.set
     waiting.put([order("one")])
     waiters = Waiters(waiting, 2)
-    while limits.asked < 3:
-        threading.Event().wait(0.005)
+    give_up_at = time.monotonic() + 20
+    while limits.asked < 3 and time.monotonic() < give_up_at:
+        time.sleep(0.005)
+    assert limits.asked >= 3
     assert not said.is_set()
+    assert waiting.at_quota() == {1: 1}
     waiting.close()
     waiters.join()
 

@@ -25,6 +25,18 @@ def test_the_collector_spares_what_is_there_and_looks_at_it_again_afterwards() -
     cycle.clear()
 
 
+def test_of_several_who_use_it_the_last_one_ends_it() -> None:
+    before = gc.get_threshold()
+    one, other = collector_spares_the_program(), collector_spares_the_program()
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert gc.get_threshold() == COLLECTED_AFTER
+    assert gc.get_freeze_count() > 1_000
+    other.__exit__(None, None, None)
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
+
+
 @pytest.mark.usefixtures("data_dir")
 def test_a_worker_has_it_so_while_its_engine_runs() -> None:
     before = gc.get_threshold()

@@ -41,7 +41,7 @@ class EndlessQueue:
         return True
 
     def record(
-        self, items: tuple[Any, ...], room: int, unopened: object, watched: object, *, newcomers: int
+        self, items: tuple[Any, ...], room: int, unopened: object, watched: object, *, newcomers: int, at_quota: object
     ) -> Recorded:  # fmt: skip
         if self.stopping.is_set():
             return Recorded(ended=len(items))
@@ -140,6 +140,44 @@ def test_a_call_that_is_waited_for_at_the_end_is_not_waited_for_in_a_hurry() -> 
     assert looks < 10
     assert not thread.is_alive()
     assert not rounds.held
+
+
+def test_a_pool_that_was_without_work_for_long_is_not_kept_short() -> None:
+    gateway = OneLedger(BillingLedger())
+    nobody: Any = EndlessQueue(1, lambda: None)
+    rounds = Rounds(nobody, Calls(gateway.governor, timeout_s=1.0), gateway, size=SIZE, lease_s=60.0)
+    for _ in range(1_000):
+        rounds._fit_reserve(left=34, more=0)
+    assert rounds._pace == 1
+    rounds._fit_reserve(left=0, more=SIZE)
+    assert rounds._pace == 34
+
+
+def test_a_quota_that_is_used_up_leaves_room_for_the_jobs_of_others(world: World) -> None:
+    request = world.request(12)
+    lines = request.devices.lines  # type: ignore[union-attr]
+    world.submit(only(lines[:8], request), "large")
+    recorder = Recorder(world.store, "an-engine", ProcessingRules(timedelta(seconds=1)), lease_s=60.0)
+    first = recorder.record((), 3)
+    credential = first.to_call[0].job.billing_credential_id
+    assert credential is not None
+    large = {first.to_call[0].order.job_id}
+    assert recorder.record((), 9, (), large, newcomers=2, at_quota={credential}).claimed == 0
+    world.submit(only(lines[8:], request), "small")
+    found = recorder.record((), 9, (), large, newcomers=2, at_quota={credential})
+    assert found.claimed == 2, "a newcomer's first turn does not wait for the quota of the other"
+    assert recorder.record((), 9, (), large, newcomers=2, at_quota={credential + 1}).claimed > 0
+
+
+def test_calls_that_wait_for_a_quota_take_no_room() -> None:
+    gateway = OneLedger(BillingLedger())
+    nobody: Any = EndlessQueue(1, lambda: None)
+    rounds = Rounds(nobody, Calls(gateway.governor, timeout_s=1.0), gateway, size=SIZE, lease_s=60.0)
+    rounds._out = 100
+    assert rounds._room(at_quota=0) < 0
+    assert rounds._room(at_quota=100 - SIZE) > 0
+    rounds._out = MOST_HELD
+    assert rounds._room(at_quota=MOST_HELD) == 0
 
 
 def test_a_group_without_room_says_that_there_may_be_more(world: World) -> None:
