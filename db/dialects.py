@@ -196,8 +196,8 @@ class _Handles(TypeDecorator[Any]):
 class is_among(FunctionElement[Any]):  # noqa: N801 - as above
     """``is_among(handle, "ids")``: the handle is one of those that are given as ``ids`` when it is executed.
 
-    The text of the statement is the same for any number of them: it is neither rendered anew nor, on a server, planned
-    anew each time, as ``IN (…)`` is.
+    Where a database takes them as one parameter, the text of the statement is the same for any number of them; as
+    ``IN (…)`` it would be rendered anew each time. On SQL Server it is ``IN (…)``: at most 2,100 of them.
     """
 
     name = "is_among"
