@@ -32,6 +32,7 @@ from desktop_app.desk.seat import Seat
 from desktop_app.engine.engine import Engine, EngineConfig
 from desktop_app.engine.qt_pool import QtPool
 from desktop_app.ui.app import Program
+from desktop_app.ui.bridge import POLL_KEY
 from desktop_app.ui.interpreter import share_the_interpreter
 from desktop_app.ui.main_window import ASSOCIATE, JOBS
 from desktop_app.ui.pages.associate import AssociatePage
@@ -138,7 +139,7 @@ class Session:
     def rest(self, seconds: float = 0.3) -> None:
         """Lets what was begun end."""
         over = time.monotonic() + seconds
-        self.until(lambda: time.monotonic() > over and self._program.background.pending <= 1)
+        self.until(lambda: time.monotonic() > over and self._program.background.is_idle(but=POLL_KEY))
 
     def run(self, job: int) -> Told:
         """All of it."""

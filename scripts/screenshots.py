@@ -39,6 +39,7 @@ from desktop_app.desk.machine import Machine  # noqa: E402
 from desktop_app.desk.protocol import Desk  # noqa: E402
 from desktop_app.settings import load  # noqa: E402
 from desktop_app.ui.app import Opened, Program  # noqa: E402
+from desktop_app.ui.bridge import POLL_KEY  # noqa: E402
 from desktop_app.ui.main_window import ASSOCIATE, HISTORY, JOBS, SETTINGS  # noqa: E402
 from desktop_app.ui.pages.associate import AssociatePage  # noqa: E402
 from desktop_app.ui.pages.associate.check_flow import CheckState  # noqa: E402
@@ -101,7 +102,7 @@ class Studio:
     def rest(self, seconds: float = 0.35) -> None:
         """Lets the window come to rest."""
         deadline = time.monotonic() + seconds
-        self.until(lambda: time.monotonic() > deadline and self.program.background.pending <= 1)
+        self.until(lambda: time.monotonic() > deadline and self.program.background.is_idle(but=POLL_KEY))
 
     def picture(self, name: str, dialog: QWidget | None = None) -> None:
         """Takes the state in every theme and size, or a dialog in every theme."""

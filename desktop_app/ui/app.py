@@ -17,6 +17,7 @@ from PySide6.QtWidgets import QApplication
 
 from desktop_app import __version__
 from desktop_app.ui.background import Background, Cancel, Lane
+from desktop_app.ui.bridge import POLL_KEY
 from desktop_app.ui.interpreter import share_the_interpreter
 from desktop_app.ui.main_window import MainWindow
 from desktop_app.ui.single_instance import Place, SingleInstance
@@ -83,7 +84,7 @@ class Program:
         self._collect_timer.start()
 
     def _collect(self) -> None:
-        if self.background.pending <= 1 and gc.get_count()[2]:
+        if self.background.is_idle(but=POLL_KEY) and gc.get_count()[2]:
             gc.collect()
 
     def _ground(self) -> None:

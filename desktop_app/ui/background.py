@@ -204,6 +204,10 @@ class Background:
         """How many calls have not been delivered yet."""
         return len(self._calls)
 
+    def is_idle(self, *, but: str) -> bool:
+        """Whether nothing has still to be delivered except, perhaps, the call with the key ``but``."""
+        return self.pending == int(but in self._latest)
+
     def run_until_quit(self) -> int:
         """Runs the application until it quits. Returns the application's exit code."""
         return int(self._begun().run_forever() or 0)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 POLL_MS = 66  #: about fifteen times a second
 POLL_BROKEN_MS = 1_000
+POLL_KEY = "changes"  #: of the call that is nearly always under way
 
 
 class Bridge(QObject):
@@ -61,7 +62,7 @@ class Bridge(QObject):
             return
         desk, cursor = self._desk, self._last.cursor if self._last else ""
         self._background.run(
-            lambda cancel: desk.changes(cursor), done=self._answered, failed=self._failed, key="changes", owner=self
+            lambda cancel: desk.changes(cursor), done=self._answered, failed=self._failed, key=POLL_KEY, owner=self
         )
 
     def _answered(self, changes: Changes) -> None:

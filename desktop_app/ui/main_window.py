@@ -593,6 +593,7 @@ class MainWindow(QMainWindow):
 
     def _keep_open(self) -> None:
         self._close_when_done = self.restarts = False
+        self._background.drop("closing")  # an answer that is on its way must not close what stays open
         if self._last is not None:
             self._show_progress(self._last)
 

@@ -16,6 +16,7 @@ from pytestqt.qtbot import QtBot
 from desktop_app.desk.protocol import Desk
 from desktop_app.ui.app import Program
 from desktop_app.ui.background import Background
+from desktop_app.ui.bridge import POLL_KEY
 from desktop_app.ui.main_window import ASSOCIATE, HISTORY, JOBS, SETTINGS, MainWindow
 from desktop_app.ui.pages.associate import AssociatePage
 from desktop_app.ui.pages.associate.check_flow import CheckState
@@ -93,7 +94,7 @@ class Ui:
     def idle(self) -> None:
         """Waits until nothing is asked of the desk but for the poll; what is painted asks after it was painted."""
         self.qtbot.wait(10)
-        self.until(lambda: self.program.background.pending <= 1)
+        self.until(lambda: self.program.background.is_idle(but=POLL_KEY))
 
     def click(self, widget: QWidget) -> None:
         """A press of the left mouse button."""

@@ -1002,6 +1002,7 @@ def test_what_there_is_no_longer_is_left_to_be_chosen(ui):
     ui.associate.fill_in(draft)
     ui.until(lambda: "NORTHSTAR" not in ui.associate.request._carrier_plans._chosen)
     ui.until(lambda: ui.associate.summary.text() == "Choose the carrier rate plan for Northstar Mobile")
+    ui.idle()
     assert ui.associate.request.site_combo.currentText() == "Main depot"
     assert "1 line that names no device" in info(ui)
 
@@ -1028,6 +1029,7 @@ def test_check_stays_in_sight_in_a_small_window_with_many_plans(ui):
     model(ui).check_all_listed()
     ui.choose_customer()
     ui.associate.request.carrier_check.setChecked(True)
+    ui.idle()
     for combo in ui.window.findChildren(QComboBox):
         if combo.objectName().startswith("carrierRatePlanCombo"):
             ui.until(lambda combo=combo: combo.count() > 0)

@@ -142,3 +142,19 @@ def test_closing_cancels_waits_and_delivers_nothing(qapp, answers):
     assert set(threading.enumerate()) <= before
     with pytest.raises(RuntimeError, match="closed"):
         door.run(lambda cancel: 1, done=answers.take, failed=answers.fail)
+
+
+def test_it_is_idle_while_nothing_but_the_poll_is_under_way(qtbot, background, answers):
+    poll, page = threading.Event(), threading.Event()
+    assert background.is_idle(but="poll")
+    background.run(lambda cancel: page.wait(10), done=answers.take, failed=answers.fail)
+    assert not background.is_idle(but="poll")  # one call, and it is not the poll
+    background.run(lambda cancel: poll.wait(10), done=answers.take, failed=answers.fail, key="poll")
+    assert not background.is_idle(but="poll")
+    page.set()
+    qtbot.waitUntil(lambda: background.is_idle(but="poll"))
+    assert answers.done == [True]
+    assert background.pending == 1
+    poll.set()
+    qtbot.waitUntil(lambda: background.pending == 0)
+    assert background.is_idle(but="poll")

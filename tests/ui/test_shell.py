@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
@@ -161,6 +163,25 @@ def test_closing_later_can_be_taken_back(ui):
     assert "closes when done" not in ui.window.windowTitle()
     ui.desk.advance(number)
     ui.until(lambda: ui.window.windowTitle() == "Device Association Desk")
+    ui.idle()
+    assert ui.window.isVisible()
+
+
+def test_an_answer_on_its_way_does_not_close_what_is_kept_open(ui, monkeypatch):
+    number = close_with_a_job_at_work(ui)
+    jobs, asked, done = ui.desk.jobs, threading.Event(), threading.Event()
+
+    def slow(*args: Any) -> Any:
+        asked.set()
+        assert done.wait(10)
+        return jobs(*args)
+
+    monkeypatch.setattr(ui.desk, "jobs", slow)
+    ui.press("closeLaterButton")
+    ui.until(asked.is_set)
+    ui.press("toastAction")
+    ui.desk.advance(number)
+    done.set()
     ui.idle()
     assert ui.window.isVisible()
 
