@@ -82,23 +82,31 @@ Scope = Literal["commit_token", "job", "instant", "all"]
 def across_providers(scope: Scope) -> tuple[Insert, ...]:
     """The statements of :func:`record_across_providers`.
 
-    Their parameters are ``now``, and the scope's own: ``token``, ``of_job`` or ``instant``.
+    Their parameters are ``now``, and the scope's own: ``token``, ``of_job`` or ``instant``. The facts of a batch, or of
+    a job, are those of its work orders.
     """
     this, other = device.alias("this"), device.alias("other")
     seen = cross_provider_device_history.c
     statements = []
     for matched_by in ("iccid", "eid"):
-        rows = device_history.join(this, this.c.id == _history.device_id).join(
-            other,
-            and_(this.c[matched_by] == other.c[matched_by], other.c.id != this.c.id, other.c.is_deleted == false()),
+        is_same = and_(
+            this.c[matched_by] == other.c[matched_by], other.c.id != this.c.id, other.c.is_deleted == false()
         )
         conditions = [not_(exists().where(seen.device_history_id == _history.id, seen.device_id == other.c.id))]
+        if scope in {"commit_token", "job"}:
+            # Devices first, their facts last: most devices are on one provider, and nothing of them is read.
+            rows = (
+                work_order.join(this, this.c.id == work_order.c.device_id)
+                .join(other, is_same)
+                .join(device_history, _history.work_order_id == work_order.c.id)
+            )
+        else:
+            rows = device_history.join(this, this.c.id == _history.device_id).join(other, is_same)
         match scope:
             case "commit_token":
-                rows = rows.join(work_order, work_order.c.id == _history.work_order_id)
                 conditions.append(work_order.c.commit_token == bindparam("token"))
             case "job":
-                conditions.append(_history.job_id == bindparam("of_job"))
+                conditions.append(work_order.c.job_id == bindparam("of_job"))
             case "instant":
                 conditions.append(_history.at == bindparam("instant"))
             case "all":
@@ -200,8 +208,8 @@ def _links(devices: Select[Any] | None) -> tuple[Update, Insert]:
     open_ = insert(device_service_link).from_select(
         ["device_id", "billing_service_id", "linked_at"],
         select(_service.device_id, _service.id, now).where(
-            is_right,
             *of_devices(_service.device_id),
+            # Nearly every service is linked, which is quick to see: asked first, its owner is not looked for.
             not_(
                 exists().where(
                     _link.device_id == _service.device_id,
@@ -209,6 +217,7 @@ def _links(devices: Select[Any] | None) -> tuple[Update, Insert]:
                     _link.closed_at.is_(None),
                 )
             ),
+            is_right,
         ),
     )
     return close, open_

@@ -28,6 +28,8 @@ CONCURRENCIES = (8, 16, 32)
 LEAST = 1_000
 #: A job lasts this long at the least; one that lasts longer than the second figure is measured once.
 LASTS_S, LONG_S = 4.0, 10.0
+#: Where a call is as short as this, a thread that is woken a little late is a part of it: measured more often.
+SHORT_MS, SHORT_REPEATS = 20, 5
 #: A bare pool need not go on for longer: nothing in it changes.
 POOL_S = 3.0
 #: Latency in ms, concurrency, calls a device.
@@ -53,7 +55,9 @@ def measure(run: Run) -> list[Figure]:
 
 def _cell(run: Run, latency_ms: int, concurrency: int, calls: int) -> list[Figure]:
     latency_s, (ideal, count, name) = latency_ms / 1000, _sizes(run, latency_ms, concurrency, calls)
-    repeats = 1 if run.quick or count / ideal > LONG_S else run.repeats
+    repeats = max(run.repeats, SHORT_REPEATS) if latency_ms <= SHORT_MS else run.repeats
+    if run.quick or count / ideal > LONG_S:
+        repeats = 1
     jobs, pools = [], []
     for _ in range(repeats):
         run.say(name)
