@@ -300,6 +300,23 @@ def test_devices_that_change_between_the_parts_move_nothing(ui):
     assert len(checked(ui)) == 1_990
 
 
+def test_nothing_is_submitted_while_all_are_being_selected(ui):
+    model(ui).check_devices([1])
+    ui.choose_customer()
+    ui.until_checked()
+    gate = half_listed(ui)
+    assert ui.associate.submit_button.isEnabled()
+    press_select_all(ui)
+    assert not ui.associate.submit_button.isEnabled()
+    assert ui.associate.summary.text() == "Selecting all…"
+    ui.associate.submit()
+    gate.set()
+    ui.until(ui.associate.submit_button.isEnabled)
+    assert len(checked(ui)) == 1_201  # device 1 is not active
+    assert ui.desk.calls["submit"] == 0
+    assert "1,201" in ui.associate._selected.text()
+
+
 def test_a_rest_that_cannot_be_read_is_asked_for_again(ui):
     gate = half_listed(ui)
     press_select_all(ui)

@@ -205,6 +205,7 @@ def associate_views(ui: Ui) -> Iterator[View]:
     yield from _open(ui, "deviceRecordDialog", run=lambda: page._open_device(402))
 
     page.list.model.check_all_listed()
+    ui.until(lambda: not page.list.model.check_all_waits)
     ui.until_checked()
     ui.idle()
     yield from _open(ui, "confirmDialog", run=page.submit)

@@ -150,6 +150,7 @@ class AssociatePage(Page):
         self.request.providers_known.connect(self.list.model.name_providers)
         self.request.provider_combo.currentIndexChanged.connect(self._find_providers)
         self.flow.changed.connect(self._flow_changed)
+        self.list.model.check_all_changed.connect(self._write_all)
         self.check.verdict_pressed.connect(self._show_verdict)
         self.check.group_pressed.connect(self._show_group)
         self.check.again_pressed.connect(self.flow.run_now)
@@ -367,6 +368,8 @@ class AssociatePage(Page):
         """Why submit is disabled; "" if it is not."""
         if not self._context.capabilities.may_associate:
             return self.tr("You may look, but you have no right to associate devices.")
+        if self.list.model.check_all_waits:  # what was checked is not what was selected
+            return self.tr("Selecting all…")
         has_devices, has_customer = len(self.list.model.checks) > 0, self.request.customer is not None
         if not has_devices and not has_customer:
             return self.tr("Select devices and a customer to continue")
