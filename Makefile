@@ -6,7 +6,7 @@
 #   make package      the frozen program in dist/, and its self-test
 #   make bench        how fast it is, each figure beside its baseline; writes docs/benchmarks.md (BENCH_ARGS=--quick)
 #   make requirements pins what pyproject.toml asks for (UPGRADE=--upgrade: the newest that fit)
-#   make soak         kills the working process by the thousand: nothing billed twice, nothing lost   (SEEDS=60)
+#   make soak         kills the working process by the thousand: nothing billed twice, nothing lost   (SEEDS=70)
 #   make mutants      breaks the program on purpose, one promise at a time: a named test must fail for each
 #   make screenshots  pictures of every page
 #   make clean        removes what these commands made, except the virtual environment (make distclean: that too)
@@ -74,7 +74,7 @@ test: setup
 	@$(PY) -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 # Kills the working process fifteen times for each seed and kind of database, and says in the end what the kills met.
-SEEDS ?= 60
+SEEDS ?= 70
 
 .PHONY: soak
 soak: setup

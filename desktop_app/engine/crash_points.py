@@ -14,7 +14,7 @@ def _nothing(_point: str) -> None:
     return
 
 
-#: Called with the point's name. Only tests replace it.
+#: Called with the point's name. Only tests and the bench replace it.
 on_reached: Callable[[str], None] = _nothing
 
 
