@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Update, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Update, and_, bindparam, case, false, func, or_, select, update
 
 from db.dialects import is_among, is_any_of
 from db.finishing import write_log
@@ -118,7 +118,9 @@ def _written(changed: frozenset[str], progressed: bool, had_turn: bool) -> Updat
 def _pause_over_threshold(uow: UnitOfWork, job_id: int, failed: int, done: int) -> None:
     """Pauses a job that just went over the installation's threshold, before one wrong plan fails ten thousand devices.
 
-    Only where it was not over it before: a person who resumes it has decided, and is not asked again.
+    Only where it was not over it before: a person who resumes it has decided, and is not asked again. A job that is
+    paused already (calls in flight ended meanwhile) is from now on paused for this: otherwise it would go on by itself,
+    and nobody would ever have been asked. A cancelled one begins nothing more anyway.
 
     Args:
         failed, done: devices that failed, and that were finished at all, in this unit of work.
@@ -134,8 +136,9 @@ def _pause_over_threshold(uow: UnitOfWork, job_id: int, failed: int, done: int) 
     paused = uow.connection.execute(
         update(job)
         .where(
-            job.c.id == job_id, job.c.state.in_(jobs_before(JobState.PAUSED)), is_open, all_done >= least,
-            job.c.failed * 100 > all_done * percent, was_below,
+            job.c.id == job_id, job.c.state.in_((*jobs_before(JobState.PAUSED), JobState.PAUSED)),
+            job.c.cancel_requested == false(), is_open, all_done >= least, job.c.failed * 100 > all_done * percent,
+            was_below,
         )
         .values(state=JobState.PAUSED, pause_cause=PauseCause.THRESHOLD, resume_at=None)
     ).rowcount  # fmt: skip

@@ -166,11 +166,19 @@ def resolve(uow: UnitOfWork, tracking_number: str, iccid: str, service_id: str |
 
     Raises:
         NotFound: there is no such job, or no such device in it.
-        RequestRefused: the device's outcome is not unknown, or the service is known as something else's.
+        RequestRefused: the device's outcome is not unknown, or the service is known as something else's; or nothing is
+            said to be there while what was sent may still come into being, which nobody can see in billing's search.
     """
     found = _find(uow, tracking_number)
     now = uow.now()
     row = _the_open_one(uow, found.job_id, tracking_number, iccid)
+    if service_id is None and row.check_at is not None and row.check_at > now:
+        raise RequestRefused(
+            "OUTCOME_TOO_FRESH",
+            f"Billing may still act on what was sent for device {iccid} of job {tracking_number}: that it is not to be "
+            f"found there says nothing before {row.check_at:%Y-%m-%d %H:%M:%S} UTC.",
+            "Wait: billing is asked by itself then. What you do find there can be said now, by its id.",
+        )
     step = uow.connection.execute(
         select(work_order_step.c.step)
         .where(
@@ -216,7 +224,9 @@ def resolve(uow: UnitOfWork, tracking_number: str, iccid: str, service_id: str |
 def _the_open_one(uow: UnitOfWork, job_id: int, tracking_number: str, iccid: str) -> Any:
     """The device's work order of unknown outcome, else any of it: the same SIM may be there on several providers."""
     rows = uow.connection.execute(
-        select(_wo.id, _wo.state, _wo.lease_epoch).where(_wo.job_id == job_id, _wo.iccid == iccid).order_by(_wo.line)
+        select(_wo.id, _wo.state, _wo.lease_epoch, _wo.check_at)
+        .where(_wo.job_id == job_id, _wo.iccid == iccid)
+        .order_by(_wo.line)
     ).all()
     if not rows:
         raise NotFound(

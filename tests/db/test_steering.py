@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from db import steering, work
 from db.counters import Counters
@@ -281,6 +282,29 @@ def test_what_is_absent_is_posted_again(world: World) -> None:
     assert world.rows(billing_service) == []
     assert world.order_of(one).state == "queued"
     assert_counters_equal_rows(world)
+
+
+def asked_again_at(world: World, at: datetime) -> None:
+    world.store.run(lambda uow: uow.connection.execute(update(work_order).values(check_at=at)))
+
+
+def test_nothing_is_absent_before_billing_could_be_asked(world: World) -> None:
+    """It would be posted again at once, and what was sent first may come into being a second later."""
+    one = unknown_service(world)
+    asked_again_at(world, NOW + timedelta(seconds=30))
+    refusal = refused(lambda: resolve(world, one, None))
+    assert refusal.code == "OUTCOME_TOO_FRESH"
+    assert f"before {NOW + timedelta(seconds=30):%Y-%m-%d %H:%M:%S} UTC" in refusal.message
+    asked_again_at(world, NOW)
+    resolve(world, one, None)
+    assert world.rows(work_order_step)[0].state == "not_sent"
+
+
+def test_what_is_seen_at_billing_is_there_at_any_time(world: World) -> None:
+    one = unknown_service(world)
+    asked_again_at(world, NOW + timedelta(seconds=30))
+    resolve(world, one, "S77")
+    assert world.rows(work_order_step)[0].state == "done"
 
 
 def test_a_service_that_nobody_here_asked_for_is_kept_as_any_other(world: World) -> None:

@@ -10,7 +10,7 @@ from db import installation, steering
 from db.counters import Counters
 from db.schema import job, job_log, work_order
 from db.unit_of_work import Store
-from desktop_app.association.states import WorkOrderState
+from desktop_app.association.states import PauseCause, WorkOrderState
 from tests.helpers.jobs import submit
 from tests.helpers.world import NOW, World
 
@@ -68,6 +68,27 @@ def test_a_few_first_failures_mean_nothing_yet(world: World) -> None:
 def test_a_person_who_resumes_is_not_asked_again(world: World) -> None:
     paused = end(world, FAILED, 5)
     world.store.run(lambda uow: steering.resume_job(uow, paused.tracking_number, "admin"))
+    assert end(world, FAILED, 5).state == "running"
+
+
+@pytest.mark.parametrize("cause", list(PauseCause))
+def test_what_fails_while_it_is_paused_counts_too(world: World, cause: PauseCause) -> None:
+    """Otherwise it would go on by itself, and a wrong plan fail all that is left."""
+    end(world, SUCCEEDED, 1)
+    job_id = world.rows(job)[0].id
+    world.change(job, job_id, state="paused", pause_cause=cause, pause_reason="Before", resume_at=NOW)
+    paused = end(world, FAILED, 5)
+    assert (paused.state, paused.pause_cause, paused.resume_at) == ("paused", "threshold", None)
+    assert paused.pause_reason.startswith("5 of 6 finished devices failed, more than 25 %")
+    with world.store.read() as uow:
+        assert not steering.any_probe_due(uow)
+    world.store.run(lambda uow: steering.resume_job(uow, paused.tracking_number, "admin"))
+    assert end(world, FAILED, 5).state == "running"
+
+
+def test_a_cancelled_job_does_not_pause(world: World) -> None:
+    """What is open is asked for, and nothing is begun."""
+    world.change(job, world.rows(job)[0].id, cancel_requested=True)
     assert end(world, FAILED, 5).state == "running"
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from db.schema import device_history, device_ownership, scheduled_plan_change, work_order
+from db.schema import device_history, device_ownership, scheduled_plan_change, work_order, work_order_step
 from desktop_app.association.model import CarrierPlanChoice
+from desktop_app.association.steps import PRODUCT_STEPS
 from desktop_app.engine import crash_points
 from desktop_app.engine.runner import run
 from tests.helpers.billing_ledger import (
@@ -89,7 +90,7 @@ def test_a_process_that_ends_at_any_point_bills_nothing_twice_and_loses_nothing(
     world: World, point: str, fault: str
 ) -> None:
     scene = scene_with_jobs(world)
-    # Each second POST goes wrong, so that the crash comes before, between and after what is unknown.
+    # Each second POST goes wrong: at the first time that these points are reached, most of it is still to come.
     scene.ledger.faults.extend([None, FAULTS[fault]] * 4)
     if point.endswith("take-back"):  # which only comes where a process ended before
         with crashing_at("after-post", 1), pytest.raises(Crashed):
@@ -98,6 +99,30 @@ def test_a_process_that_ends_at_any_point_bills_nothing_twice_and_loses_nothing(
     with crashing_at(point, 1):
         crashes = scene.live_until_over()
     assert crashes == 1, "the point was never reached"
+    scene.assert_sound()
+
+
+#: The crash points behind a POST, and how many more POSTs, or groups, than the one that went wrong there are by then.
+BEHIND_A_POST = {"after-post": 0, "before-post": 1, "before-commit:record": 0, "after-commit:record": 0}
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("of", ["service", "product"])
+@pytest.mark.parametrize(("point", "fault"), list(_cross(list(BEHIND_A_POST))))
+def test_a_process_that_ends_with_an_answer_in_hand(world: World, point: str, fault: str, of: str) -> None:
+    """It ends right behind the POST that went wrong, before what became of it is recorded, or as soon as it is."""
+    scene = scene_with_jobs(world)
+    # Three work orders are in hand: three services first, of which the first group tells, then their products.
+    post, group = (1, 2) if of == "service" else (4, 3)
+    scene.ledger.faults.extend([*[None] * (post - 1), *[FAULTS[fault], None] * 4])
+    with crashing_at(point, (group if "record" in point else post) + BEHIND_A_POST[point]):
+        with pytest.raises(Crashed):
+            scene.live()
+        steps = [row for row in world.rows(work_order_step) if row.intent_at is not None]
+        the_step = steps[0] if of == "service" else next(row for row in steps if row.step in PRODUCT_STEPS)
+        assert (the_step.state == "intent") == (point != "after-commit:record")
+        assert scene.ledger.posts >= post
+        assert scene.live_until_over() == 0
     scene.assert_sound()
 
 

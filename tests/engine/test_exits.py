@@ -79,9 +79,9 @@ class Lives:
         )  # fmt: skip
         submit(self.world, self.world.device(), carrier_rate_plans=plans, effective_date=today)
 
-    def one(self, end_at: str | None) -> int | None:
+    def one(self, end_at: str | None, behind: str | None = None) -> int | None:
         """One life; its exit code, or None if it does not come to an end."""
-        process = _PROCESSES.Process(target=live, args=(self._arguments, end_at))
+        process = _PROCESSES.Process(target=live, args=(self._arguments, end_at, behind))
         process.start()
         process.join(PATIENCE_S)
         if process.is_alive():
@@ -133,3 +133,18 @@ def test_a_process_that_ends_itself_around_a_commit_or_a_post(world: World, sand
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer or "201")
 def test_a_process_that_ends_itself_at_every_point(world: World, sandbox: SandboxAddress, answer: str) -> None:
     end_at_each(Lives(world, sandbox), POINTS, [answer, ""])
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer or "201")
+def test_a_process_that_ends_itself_with_an_answer_in_hand(world: World, sandbox: SandboxAddress, answer: str) -> None:
+    """Each of the first POSTs is answered so; it ends before, and after, that is recorded."""
+    lives = Lives(world, sandbox)
+    for point in ("before-post", "before-commit:record", "after-commit:record"):
+        lives.submit()
+        set_faults(sandbox, **SLOWNESS, next=[answer, answer])
+        assert lives.one(point, behind="after-post") == ENDED_ITSELF, f"{point} was never reached"
+    assert lives.one(None) == 0
+    lives.assert_each_device_is_done_once()

@@ -49,15 +49,23 @@ def _take(_event_id: str, _body: bytes) -> Sent:
     return Sent(taken=True)
 
 
-def live(arguments: Sequence[str], end_at: str | None = None) -> None:
+def live(arguments: Sequence[str], end_at: str | None = None, behind: str | None = None) -> None:
     """One life of such a process.
 
     Args:
         arguments: of its command line.
         end_at: the crash point at which it ends itself, at once, with :data:`ENDED_ITSELF`; None: it does not.
+        behind: only after it has come by this one; None: the first time.
     """
-    if end_at is not None:
-        crash_points.on_reached = lambda point: os._exit(ENDED_ITSELF) if point == end_at else None
+    has_passed = behind is None
+
+    def on_reached(point: str) -> None:
+        nonlocal has_passed
+        if point == end_at and has_passed:
+            os._exit(ENDED_ITSELF)
+        has_passed = has_passed or point == behind
+
+    crash_points.on_reached = on_reached
     main(arguments)
 
 
