@@ -423,10 +423,21 @@ def end_probe(uow: UnitOfWork, job_id: int, look_again_at: datetime | None, reas
 
 
 def _resume(uow: UnitOfWork, job_id: int, causes: Sequence[PauseCause] = tuple(PauseCause)) -> bool:
+    is_paused = (job.c.id == job_id, job.c.state == JobState.PAUSED, job.c.pause_cause.in_(causes))
+    # Nothing was tried meanwhile: what is tried again is not given up for its age after a pause of a weekend.
+    uow.connection.execute(
+        update(work_order)
+        .where(
+            _wo.job_id == job_id,
+            _wo.state.in_((WorkOrderState.WAITING_RETRY, WorkOrderState.OUTCOME_UNKNOWN)),
+            exists().where(*is_paused),
+        )
+        .values(started_at=None, changed_at=uow.now(), revision=_wo.revision + 1)
+    )
     return bool(
         uow.connection.execute(
             update(job)
-            .where(job.c.id == job_id, job.c.state == JobState.PAUSED, job.c.pause_cause.in_(causes))
+            .where(*is_paused)
             .values(
                 state=case((job.c.started_at.is_(None), JobState.QUEUED), else_=JobState.RUNNING),
                 pause_cause=None,

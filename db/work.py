@@ -216,8 +216,8 @@ class ClaimedOrder(NamedTuple):
         iccid, msisdn, service_provider_id, effective_date, billing_action, reference: frozen facts.
         kept_service_id: billing's id of the service that is kept or was made before.
         attempts: tries so far in this run of the job.
-        started_at: of the first try in this run; a claim on which nothing came to be tried (its job was paused, perhaps
-            for days) is none.
+        started_at: of the first try in this run, or since its job went on after a pause; a claim on which nothing came
+            to be tried (its job was paused, perhaps for days) is none.
         steps: the steps that have a row.
     """
 

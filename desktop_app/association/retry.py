@@ -21,7 +21,8 @@ class RetryRules:
 
     Attributes:
         max_attempts: tries of a work order in one run of its job.
-        max_age: from the first try of the run; later than that nothing is tried again.
+        max_age: from the first try of the run, or since its job went on after a pause; later than that nothing is tried
+            again.
         first_wait_s: upper bound of the first wait in seconds; doubled with each further try.
     """
 
@@ -63,7 +64,7 @@ def decide(
         kind: of the error. ``TRANSIENT`` is tried again within the limits; ``ENVIRONMENT`` always (what failed is not
             the device's, and the pause of its job sets the pace); ``PERMANENT`` never.
         attempt: how many tries there were, this one included; from 1.
-        first_at: instant of the first try of this run.
+        first_at: instant of the first try of this run, or since the job went on after a pause.
         now: the instant of the decision.
         rng: source of the jitter.
         retry_after_s: seconds that the other side asked to wait.

@@ -107,6 +107,22 @@ def test_a_person_pauses_and_resumes(world: World) -> None:
     assert len(claim(world)) == 1
 
 
+def test_what_is_tried_again_is_no_older_for_a_pause(world: World) -> None:
+    """Else a device that billing had put off once would be given up at the first busy answer after a weekend."""
+    one, other = world.device(), world.device()
+    billed(world, one, other)
+    for device in (one, other):
+        put(world, device, "waiting_retry", attempts=2, started_at=NOW - timedelta(days=2), next_attempt_at=NOW)
+    (before,) = claim(world, 1)
+    assert before.started_at == NOW - timedelta(days=2)
+    pause(world)
+    resume(world)
+    (after,) = claim(world)
+    assert (after.started_at, after.attempts) == (NOW, 2)
+    assert {row.started_at for row in world.rows(work_order)} == {NOW, NOW - timedelta(days=2)}
+    assert_counters_equal_rows(world)
+
+
 def test_a_job_that_has_begun_goes_on_as_running(world: World) -> None:
     billed(world, world.device(), world.device())
     claim(world, 1)

@@ -140,6 +140,26 @@ def test_what_was_not_called_yet_is_given_back_at_once(world: World, what: str) 
     world.assert_sound()
 
 
+@pytest.mark.parametrize("what", ["pause", "cancel"])
+def test_what_another_desk_says_is_heard_while_calls_wait(world: World, what: str) -> None:
+    """Nobody wakes this engine: nothing comes back from billing, nothing is left to be claimed, no lease is renewed."""
+    number = world.submit(world.request(4))
+    world.gateway.limit.wait_s = 50.0
+    with running(world.engine(lease_s=600.0)):
+        wait_for(lambda: world.job(number).job.counts.running == 4)
+        getattr(world.desk, what)(number)
+        wait_for(lambda: world.job(number).job.counts.running == 0)
+        world.gateway.limit.wait_s = 0.0
+        if what == "pause":
+            assert world.job(number).job.counts.queued == 4
+            world.desk.resume(number)
+            wait_for(lambda: world.job(number).job.state is JobState.COMPLETED)
+        else:
+            wait_for(lambda: world.job(number).job.state is JobState.CANCELLED)
+            assert world.ledger.posts == 0
+    world.assert_sound()
+
+
 def test_a_small_job_does_not_wait_for_a_large_one(world: World) -> None:
     request = world.request(206)
     lines = request.devices.lines  # type: ignore[union-attr]
