@@ -277,3 +277,32 @@ def test_every_post_of_the_program_is_made_by_the_runner_which_has_the_points() 
     assert len(asked) == 2
     assert all(line.endswith(", may_send)") for line in asked)
     assert run_[-2:] == ["if call.kind in POSTS:\n    reached('after-post')", "return Outcome(in_hand, result)"]
+
+
+def test_nothing_else_in_the_program_can_send() -> None:
+    """The billing client, which the runner calls; the notification; and the launcher, which steers the sandbox."""
+    program = ENGINE_FOLDER.parent
+    sending = {
+        path.relative_to(program).as_posix()
+        for path in sorted(program.rglob("*.py"))
+        if "sandbox" not in path.parts  # the other side
+        for _, call, _ in _calls(path)
+        for given in call.args
+        if isinstance(given, ast.Constant) and given.value in {"POST", "PUT", "PATCH", "DELETE"}
+    }
+    assert sending == {"billing/client.py", "billing/launcher.py", "billing/notify.py"}
+
+
+def test_a_notification_has_its_points_on_both_sides() -> None:
+    (send_due,) = _statements(ENGINE_FOLDER / "outbox.py", "send_due")
+    lines = [line.strip() for line in send_due[-2].splitlines()]
+    sent = lines.index("sent = send(event.event_id, body)")
+    assert lines[sent - 1] == "reached('before-notify')"
+    assert lines[sent + 1] == "reached('after-notify')"
+    named = [
+        f"{path.name}:{call.lineno}"
+        for path in sorted(ENGINE_FOLDER.glob("*.py"))
+        for name, call, _ in _calls(path)
+        if name == "send" and isinstance(call.func, ast.Name)
+    ]
+    assert len(named) == 1
