@@ -399,7 +399,7 @@ class JobFilter(StrEnum):
 
     ALL = "all"
     ACTIVE = "active"  #: not final
-    ATTENTION = "attention"  #: failed devices, unknown outcomes that wait for a person, paused by itself
+    ATTENTION = "attention"  #: failed devices, unknown outcomes that wait for a person, paused by itself, not announced
     FINISHED = "finished"  #: final
 
 
@@ -453,6 +453,7 @@ class JobRow:
     asks_at: datetime | None = None  #: when billing is asked next about an unknown outcome
     retries_at: datetime | None = None  #: when the next device that waits is tried again
     undecided: int = 0  #: unknown outcomes that a person must decide
+    not_announced: bool = False  #: nobody took the notification of its last end, and it is not sent any more
 
 
 @dataclass(frozen=True, slots=True)
