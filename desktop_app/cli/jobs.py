@@ -91,6 +91,7 @@ def show(
                     "state": job.state,
                     "run_no": job.run_no,
                     "counts": _counts(job.counts),
+                    "notification": notification_document(detail.notification),
                     "work_orders": [
                         _work_order_document(one)
                         for one in every_work_order(desk, job.tracking_number)
@@ -130,7 +131,7 @@ def _given_up(notification: NotificationRow | None) -> str:
     if notification is None or notification.state != "dead":
         return ""
     why = f" ({notification.last_error.rstrip('.')})" if notification.last_error else ""
-    return f"tries: {notification.attempts}; it is not sent any more{why}; the window sends it again"
+    return f"tries: {notification.attempts}; it is not sent any more{why}; notify-again sends it again"
 
 
 def device(
@@ -279,6 +280,21 @@ def job_document(job: JobRow) -> dict[str, Any]:
         "started_at": job.started_at,
         "finished_at": job.finished_at,
         "needs_attention": job.needs_attention,
+        "not_announced": job.not_announced,
+    }
+
+
+def notification_document(notification: NotificationRow | None) -> dict[str, Any] | None:
+    """The last notification of a job as JSON; None: there is none."""
+    if notification is None:
+        return None
+    return {
+        "state": notification.state,
+        "run_no": notification.run_no,
+        "attempts": notification.attempts,
+        "last_error": notification.last_error or None,
+        "due_at": notification.due_at,
+        "sent_at": notification.sent_at,
     }
 
 
@@ -326,7 +342,9 @@ def _code(job: JobRow) -> int:
 
 def _state(job: JobRow) -> str:
     state = job.state.value.replace("_", " ")
-    return f"{state} ({job.pause_cause.value})" if job.state is JobState.PAUSED and job.pause_cause else state
+    paused = job.pause_cause.value if job.state is JobState.PAUSED and job.pause_cause else ""
+    why = ", ".join(filter(None, (paused, "not announced" if job.not_announced else "")))
+    return f"{state} ({why})" if why else state
 
 
 def _bytes(count: int | None) -> str:

@@ -1,4 +1,4 @@
-"""Steering jobs: ``retry``, ``pause``, ``resume``, ``cancel``, ``resolve``."""
+"""Steering jobs: ``retry``, ``pause``, ``resume``, ``cancel``, ``resolve``, ``notify-again``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from desktop_app.association.errors import RequestRefused
 from desktop_app.cli.call import Call, command
-from desktop_app.cli.jobs import Tracking
+from desktop_app.cli.jobs import Tracking, notification_document
 from desktop_app.cli.watching import finish_job, how_to_go_on
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
-    for function in (retry, pause, resume, cancel, resolve):
+    for function in (retry, pause, resume, cancel, resolve, notify_again):
         command(app, rich_help_panel="Steer jobs")(function)
 
 
@@ -90,6 +90,23 @@ def resolve(
     with call.open() as opened:
         opened.desk.resolve(tracking_number, iccid, exists, reason)
         return _say_state(call, opened.desk, tracking_number)
+
+
+def notify_again(call: Call, tracking_number: Tracking) -> int:
+    """Send the notification of a job's end again, which nobody took and which was given up."""
+    with call.open() as opened:
+        opened.desk.notify_again(tracking_number)
+        detail = opened.desk.job(tracking_number)
+    number = detail.job.tracking_number
+    call.out.document(
+        {
+            "tracking_number": number,
+            "state": detail.job.state,
+            "notification": notification_document(detail.notification),
+        }
+    )
+    call.out.line(f"{number}: the notification is sent again, by an open window or by a worker.")
+    return 0
 
 
 def _say_state(call: Call, desk: Desk, tracking_number: str) -> int:

@@ -219,6 +219,7 @@ def job_row(record: JobRecord) -> JobRow:
         retries_at=record.retries_at,
         undecided=record.undecided,
         not_announced=record.not_announced,
+        changed_at=record.changed_at,
     )
 
 
