@@ -91,7 +91,6 @@ def show(
                     "state": job.state,
                     "run_no": job.run_no,
                     "counts": _counts(job.counts),
-                    "notification": notification_document(detail.notification),
                     "work_orders": [
                         _work_order_document(one)
                         for one in every_work_order(desk, job.tracking_number)
@@ -281,20 +280,6 @@ def job_document(job: JobRow) -> dict[str, Any]:
         "finished_at": job.finished_at,
         "needs_attention": job.needs_attention,
         "not_announced": job.not_announced,
-    }
-
-
-def notification_document(notification: NotificationRow | None) -> dict[str, Any] | None:
-    """The last notification of a job as JSON; None: there is none."""
-    if notification is None:
-        return None
-    return {
-        "state": notification.state,
-        "run_no": notification.run_no,
-        "attempts": notification.attempts,
-        "last_error": notification.last_error or None,
-        "due_at": notification.due_at,
-        "sent_at": notification.sent_at,
     }
 
 

@@ -8,7 +8,7 @@ import typer
 
 from desktop_app.association.errors import RequestRefused
 from desktop_app.cli.call import Call, command
-from desktop_app.cli.jobs import Tracking, notification_document
+from desktop_app.cli.jobs import Tracking
 from desktop_app.cli.watching import finish_job, how_to_go_on
 
 if TYPE_CHECKING:
@@ -96,16 +96,9 @@ def notify_again(call: Call, tracking_number: Tracking) -> int:
     """Send the notification of a job's end again, which nobody took and which was given up."""
     with call.open() as opened:
         opened.desk.notify_again(tracking_number)
-        detail = opened.desk.job(tracking_number)
-    number = detail.job.tracking_number
-    call.out.document(
-        {
-            "tracking_number": number,
-            "state": detail.job.state,
-            "notification": notification_document(detail.notification),
-        }
-    )
-    call.out.line(f"{number}: the notification is sent again, by an open window or by a worker.")
+        job = opened.desk.job(tracking_number).job
+    call.out.document({"tracking_number": job.tracking_number, "state": job.state, "not_announced": job.not_announced})
+    call.out.line(f"{job.tracking_number}: the notification is sent again, by an open window or by a worker.")
     return 0
 
 
