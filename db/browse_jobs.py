@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_, select
 from sqlalchemy.sql.elements import UnaryExpression
 
+from db import outbox
 from db.dialects import whole_seconds
 from db.open_jobs import IS_OPEN
 from db.operators import sees
@@ -75,6 +76,7 @@ class JobRecord(NamedTuple):
     asks_at: datetime | None  #: the first instant at which billing is asked about an unknown outcome
     retries_at: datetime | None  #: the first instant at which a device that waits is tried again
     undecided: int  #: unknown outcomes that a person must decide
+    not_announced: bool  #: nobody took the notification of its last end, and it is not sent any more
 
 
 class OutcomeRecord(NamedTuple):
@@ -469,7 +471,7 @@ def _which(which: str) -> ColumnElement[bool]:
 
 
 def _needs_attention() -> ColumnElement[bool]:
-    """Failed devices, unknown outcomes that wait for a person, or paused by itself."""
+    """Failed devices, unknown outcomes that wait for a person, paused by itself, or not announced."""
     by_itself = [PauseCause.ENVIRONMENT.value, PauseCause.QUOTA.value, PauseCause.THRESHOLD.value]
     waits_for_a_person = _has_work_orders(
         and_(work_order.c.state == WorkOrderState.OUTCOME_UNKNOWN.value, work_order.c.check_at.is_(None))
@@ -478,6 +480,7 @@ def _needs_attention() -> ColumnElement[bool]:
         job.c.failed > 0,
         and_(job.c.state == JobState.PAUSED.value, job.c.pause_cause.in_(by_itself)),
         and_(job.c.outcome_unknown > 0, waits_for_a_person),
+        outbox.is_given_up(),
     )
 
 
@@ -517,6 +520,7 @@ def _jobs() -> Select[Any]:
             ),
             0,
         ),
+        case((outbox.is_given_up(), 1), else_=0),
     ).select_from(job.join(customer, customer.c.id == job.c.customer_id).outerjoin(site, site.c.id == job.c.site_id))
 
 
@@ -532,7 +536,14 @@ def _job_records(uow: UnitOfWork, statement: Select[Any]) -> list[JobRecord]:
     first, last = 11, 11 + len(_COUNTERS)
     return [
         JobRecord._make(
-            (*row[:first], tuple(row[first:last]), *row[last : last + 5], bool(row[last + 5]), *row[last + 6 :])
+            (
+                *row[:first],
+                tuple(row[first:last]),
+                *row[last : last + 5],
+                bool(row[last + 5]),
+                *row[last + 6 : -1],
+                bool(row[-1]),
+            )
         )
         for row in uow.connection.execute(statement)
     ]

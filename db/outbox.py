@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, Unicode, and_, cast, exists, or_, select, update
 
-from db.schema import outbox_event
+from db.schema import job, outbox_event
 from db.work import is_state
 
 if TYPE_CHECKING:
@@ -109,15 +109,34 @@ def last_event_of(uow: UnitOfWork, job_id: int, tracking_number: str, run_no: in
     return None if row is None else EventOfJob(*row)
 
 
+def is_given_up() -> ColumnElement[bool]:
+    """Whether the last notification of a job is dead: said of each job of a statement.
+
+    It is the one of :func:`last_event_of`, found by its event id, which has an index: one or two rows for each job.
+    """
+
+    def of_run(run_no: ColumnElement[int]) -> ColumnElement[bool]:
+        return _event.event_id == job.c.tracking_number + "/" + cast(run_no, Unicode(12))
+
+    present, before = of_run(job.c.run_no), of_run(job.c.run_no - 1)
+    return or_(
+        exists().where(present, _event.state == "dead"),
+        and_(job.c.run_no > 1, exists().where(before, _event.state == "dead"), ~exists().where(present)),
+    )
+
+
 def send_again(uow: UnitOfWork, job_id: int, tracking_number: str, run_no: int) -> bool:
     """Has the job's dead notification sent again, at once; False where it is not dead (any more)."""
-    return bool(
+    is_sent_again = bool(
         uow.connection.execute(
             update(outbox_event)
             .where(*_of_run(job_id, tracking_number, run_no), _event.state == "dead")
             .values(state="pending", attempts=0, next_attempt_at=uow.now(), claimed_until=None, created_at=uow.now())
         ).rowcount
     )
+    if is_sent_again:
+        _tell(uow, job_id)
+    return is_sent_again
 
 
 def _of_run(job_id: int, tracking_number: str, run_no: int) -> tuple[ColumnElement[bool], ...]:
@@ -126,30 +145,51 @@ def _of_run(job_id: int, tracking_number: str, run_no: int) -> tuple[ColumnEleme
 
 
 def mark_sent(uow: UnitOfWork, event: DueEvent) -> None:
-    """The other system took it."""
-    now = uow.now()
-    uow.connection.execute(
-        update(outbox_event)
-        .where(_event.id == event.row_id, _event.state == "pending")
-        .values(state="sent", attempts=_event.attempts + 1, sent_at=now, claimed_until=None, last_error=None)
+    """The other system took it; it did even where another sender has given it up meanwhile."""
+    if not _mark_sent(uow, event, "pending") and _mark_sent(uow, event, "dead"):
+        _tell(uow, event.job_id)
+
+
+def _mark_sent(uow: UnitOfWork, event: DueEvent, state: str) -> bool:
+    return bool(
+        uow.connection.execute(
+            update(outbox_event)
+            .where(_event.id == event.row_id, _event.state == state)
+            .values(state="sent", attempts=_event.attempts + 1, sent_at=uow.now(), claimed_until=None, last_error=None)
+        ).rowcount
     )
 
 
-def mark_not_sent(uow: UnitOfWork, event: DueEvent, error: str, next_attempt_at: datetime | None) -> None:
+def mark_not_sent(uow: UnitOfWork, event: DueEvent, error: str, next_attempt_at: datetime | None) -> bool:
     """The other system did not take it.
 
     Args:
         error: why, for people.
         next_attempt_at: when it is sent again; None: never, it is dead and shown as such.
+
+    Returns:
+        False where another sender has said already what became of it: that counts.
     """
+    is_marked = bool(
+        uow.connection.execute(
+            update(outbox_event)
+            .where(_event.id == event.row_id, _event.state == "pending")
+            .values(
+                state="dead" if next_attempt_at is None else "pending",
+                attempts=_event.attempts + 1,
+                next_attempt_at=next_attempt_at,
+                claimed_until=None,
+                last_error=error[:400],
+            )
+        ).rowcount
+    )
+    if is_marked and next_attempt_at is None:
+        _tell(uow, event.job_id)
+    return is_marked
+
+
+def _tell(uow: UnitOfWork, job_id: int) -> None:
+    """Every desk is told that the job has changed. Its row comes after that of its event, as everywhere."""
     uow.connection.execute(
-        update(outbox_event)
-        .where(_event.id == event.row_id, _event.state == "pending")
-        .values(
-            state="dead" if next_attempt_at is None else "pending",
-            attempts=_event.attempts + 1,
-            next_attempt_at=next_attempt_at,
-            claimed_until=None,
-            last_error=error[:400],
-        )
+        update(job).where(job.c.id == job_id).values(changed_at=uow.latest(), revision=job.c.revision + 1)
     )

@@ -130,7 +130,7 @@ def _given_up(notification: NotificationRow | None) -> str:
     if notification is None or notification.state != "dead":
         return ""
     why = f" ({notification.last_error.rstrip('.')})" if notification.last_error else ""
-    return f"tries: {notification.attempts}; it is not sent any more{why}; the window sends it again"
+    return f"tries: {notification.attempts}; it is not sent any more{why}; notify-again sends it again"
 
 
 def device(
@@ -279,6 +279,7 @@ def job_document(job: JobRow) -> dict[str, Any]:
         "started_at": job.started_at,
         "finished_at": job.finished_at,
         "needs_attention": job.needs_attention,
+        "not_announced": job.not_announced,
     }
 
 
@@ -326,7 +327,9 @@ def _code(job: JobRow) -> int:
 
 def _state(job: JobRow) -> str:
     state = job.state.value.replace("_", " ")
-    return f"{state} ({job.pause_cause.value})" if job.state is JobState.PAUSED and job.pause_cause else state
+    paused = job.pause_cause.value if job.state is JobState.PAUSED and job.pause_cause else ""
+    why = ", ".join(filter(None, (paused, "not announced" if job.not_announced else "")))
+    return f"{state} ({why})" if why else state
 
 
 def _bytes(count: int | None) -> str:

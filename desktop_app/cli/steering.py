@@ -1,4 +1,4 @@
-"""Steering jobs: ``retry``, ``pause``, ``resume``, ``cancel``, ``resolve``."""
+"""Steering jobs: ``retry``, ``pause``, ``resume``, ``cancel``, ``resolve``, ``notify-again``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
-    for function in (retry, pause, resume, cancel, resolve):
+    for function in (retry, pause, resume, cancel, resolve, notify_again):
         command(app, rich_help_panel="Steer jobs")(function)
 
 
@@ -90,6 +90,16 @@ def resolve(
     with call.open() as opened:
         opened.desk.resolve(tracking_number, iccid, exists, reason)
         return _say_state(call, opened.desk, tracking_number)
+
+
+def notify_again(call: Call, tracking_number: Tracking) -> int:
+    """Send the notification of a job's end again, which nobody took and which was given up."""
+    with call.open() as opened:
+        opened.desk.notify_again(tracking_number)
+        job = opened.desk.job(tracking_number).job
+    call.out.document({"tracking_number": job.tracking_number, "state": job.state, "not_announced": job.not_announced})
+    call.out.line(f"{job.tracking_number}: the notification is sent again, by an open window or by a worker.")
+    return 0
 
 
 def _say_state(call: Call, desk: Desk, tracking_number: str) -> int:

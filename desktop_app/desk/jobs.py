@@ -218,6 +218,8 @@ def job_row(record: JobRecord) -> JobRow:
         asks_at=record.asks_at,
         retries_at=record.retries_at,
         undecided=record.undecided,
+        not_announced=record.not_announced,
+        changed_at=record.changed_at,
     )
 
 

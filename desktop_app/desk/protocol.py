@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -394,12 +394,16 @@ class RequestsDesk(Protocol):
 # --- jobs ------------------------------------------------------------------------------------------------------------
 
 
+#: What changes of a job so long after its end is not that it ended.
+LONG_AFTER = timedelta(minutes=1)
+
+
 class JobFilter(StrEnum):
     """Which jobs a list shows."""
 
     ALL = "all"
     ACTIVE = "active"  #: not final
-    ATTENTION = "attention"  #: failed devices, unknown outcomes that wait for a person, paused by itself
+    ATTENTION = "attention"  #: failed devices, unknown outcomes that wait for a person, paused by itself, not announced
     FINISHED = "finished"  #: final
 
 
@@ -453,6 +457,14 @@ class JobRow:
     asks_at: datetime | None = None  #: when billing is asked next about an unknown outcome
     retries_at: datetime | None = None  #: when the next device that waits is tried again
     undecided: int = 0  #: unknown outcomes that a person must decide
+    not_announced: bool = False  #: nobody took the notification of its last end, and it is not sent any more
+    changed_at: datetime | None = None  #: last; by the same clock as the other instants
+
+    @property
+    def ended_long_ago(self) -> bool:
+        """It was over long before its last change, which told of something else, such as its notification."""
+        finished, changed = self.finished_at, self.changed_at
+        return finished is not None and changed is not None and changed - finished > LONG_AFTER
 
 
 @dataclass(frozen=True, slots=True)

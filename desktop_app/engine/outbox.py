@@ -87,8 +87,7 @@ def _mark(uow: UnitOfWork, event: outbox.DueEvent, sent: Sent, rng: Random) -> N
         rules=RULES,
     )
     next_at = verdict.at if isinstance(verdict, RetryAt) else None
-    outbox.mark_not_sent(uow, event, sent.reason, next_at)
-    if next_at is None:
+    if outbox.mark_not_sent(uow, event, sent.reason, next_at) and next_at is None:
         finishing.write_log(
             uow, event.job_id, event.run_no, "notification_dead", f"Nobody took the notification: {sent.reason}",
             level="error",

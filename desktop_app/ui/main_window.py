@@ -474,7 +474,7 @@ class MainWindow(QMainWindow):
         from desktop_app.ui import words
         from desktop_app.ui.palette import Tone
 
-        if job.state not in FINAL_JOBS:
+        if job.state not in FINAL_JOBS or job.ended_long_ago:
             return
         run = (job.tracking_number, job.run_no)
         if run in self._finished:

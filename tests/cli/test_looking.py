@@ -69,7 +69,7 @@ def test_show_tells_errors_and_ends_with_1(demo: Program) -> None:
     assert "Proofs, in order" in for_people.out
 
 
-def test_show_tells_of_a_notification_that_nobody_took(demo: Program) -> None:
+def test_a_notification_that_nobody_took_is_told_and_sent_again(demo: Program) -> None:
     number = number_of(demo, "completed")
     assert "Notification" not in demo("show", number).out
     with demo.store as store, store.begin() as uow:
@@ -80,8 +80,20 @@ def test_show_tells_of_a_notification_that_nobody_took(demo: Program) -> None:
         (event,) = outbox.claim_due_events(uow, uow.now())
         outbox.mark_not_sent(uow, event, "It answered 404.", None)
         uow.commit()
-    shown = " ".join(demo("show", number).out.split())
-    assert "Notification tries: 1; it is not sent any more (It answered 404); the window sends it again" in shown
+    shown = " ".join(demo("show", number.lower()).out.split())
+    assert f"{number} completed (not announced)" in shown
+    assert "Notification tries: 1; it is not sent any more (It answered 404); notify-again sends it again" in shown
+    listed = demo("jobs", "--only", "attention", "--search", number)
+    assert "completed (not announced) !" in listed.out
+    assert [job["not_announced"] for job in demo("jobs", "--search", number, "--json").json["jobs"]] == [True]
+
+    again = demo("notify-again", number.lower(), "--json")
+    assert again.code == 0
+    assert again.json == {"tracking_number": number, "state": "completed", "not_announced": False}
+    assert "Notification" not in demo("show", number).out
+    refused = demo("notify-again", number, "--json")
+    assert (refused.code, refused.error["code"]) == (2, "NOTIFICATION_NOT_DEAD")
+    assert demo("jobs", "--only", "attention", "--search", number, "--json").json["jobs"] == []
 
 
 def test_show_of_some_states_alone(demo: Program) -> None:
@@ -110,6 +122,7 @@ def test_device_with_everything_that_is_known(demo: Program) -> None:
         (["export", "AJ-20260101-9999", "-o", "x.csv"], "JOB_NOT_FOUND"),
         (["pause", "AJ-20260101-9999"], "JOB_NOT_FOUND"),
         (["retry", "AJ-20260101-9999"], "JOB_NOT_FOUND"),
+        (["notify-again", "AJ-20260101-9999"], "JOB_NOT_FOUND"),
         (["device", "89999990000000000003"], "DEVICE_NOT_FOUND"),
         (["device", "8.90126E+18"], "ROUNDED_BY_SPREADSHEET"),
         (["resolve", "AJ-20260101-9999", "89999990000000000003"], "RESOLVE_HOW"),

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from random import Random
 
 import pytest
 from sqlalchemy import func, select, update
 
-from db import finishing
+from db import finishing, outbox
 from db.schema import audit_entry, device, job, job_log, outbox_event, work_order, work_order_step
 from db.unit_of_work import UnitOfWork
 from desktop_app.association.errors import NotFound, RequestRefused
@@ -17,8 +18,9 @@ from desktop_app.association.model import AskedLines, AssociationRequest
 from desktop_app.association.states import WorkOrderState
 from desktop_app.desk.jobs import MOST_SLOTS, slot_of
 from desktop_app.desk.local import LocalDesk
-from desktop_app.desk.protocol import JobProgress, Outcomes
+from desktop_app.desk.protocol import JobFilter, JobProgress, Outcomes
 from desktop_app.engine.finishing import finish_due
+from desktop_app.engine.outbox import Sent, send_due
 from tests.helpers.databases import Databases
 from tests.helpers.desks import desk_on
 from tests.helpers.stores import fresh_store
@@ -113,6 +115,82 @@ def test_a_dead_notification_is_told_and_can_be_sent_again(world: World, desk: L
     assert world.rows(job_log)[-1].message == "The notification is sent again, says admin."
     with pytest.raises(RequestRefused):
         desk.notify_again(NUMBER)
+
+
+def test_every_desk_is_told_of_a_notification_that_is_given_up(world: World, desk: LocalDesk) -> None:
+    """It needs attention until it is sent again, or until it turns out that it was taken after all."""
+    (key,) = submitted(world, desk, 1)
+    world.finish_job("completed", **{f"d{key}": "succeeded"})
+    world.store.run(lambda uow: finishing.add_event(uow, _job_id(uow), 1, f"{NUMBER}/1", {"run": 1}))
+    cursor = desk.changes().cursor
+
+    def told() -> list[tuple[bool, bool]]:
+        """What a desk is told of the job since it last asked; it lists and counts the same."""
+        nonlocal cursor
+        changes = desk.changes(cursor)
+        cursor = changes.cursor
+        row = desk.job(NUMBER).job
+        assert desk.jobs() == (row,)
+        assert desk.jobs(JobFilter.ATTENTION) == ((row,) if row.needs_attention else ())
+        assert desk.job_filter_counts()[JobFilter.ATTENTION] == row.needs_attention
+        assert set(changes.jobs) <= {row}
+        return [(job.needs_attention, job.not_announced) for job in changes.jobs]
+
+    assert told() == []
+    (claimed,) = world.store.run(lambda uow: outbox.claim_due_events(uow, uow.now()))
+    world.change(outbox_event, claimed.row_id, claimed_until=None)
+    for answer, is_told in (
+        (Sent(taken=False, reason="Status 503."), []),  # it is sent again later: nothing to be told yet
+        (Sent(taken=False, again=False, reason="Status 410."), [(True, True)]),
+    ):
+        world.change(outbox_event, claimed.row_id, next_attempt_at=NOW)
+        assert send_due(world.store, lambda event_id, body, answer=answer: answer, Random(1)) == 1  # type: ignore[misc]
+        assert told() == is_told
+
+    desk.notify_again(NUMBER)
+    assert told() == [(False, False)]
+    assert send_due(world.store, lambda event_id, body: Sent(taken=False, again=False), Random(1)) == 1
+    assert told() == [(True, True)]
+    world.store.run(lambda uow: outbox.mark_sent(uow, claimed))  # a sender that had been suspended brought it through
+    assert told() == [(False, False)]
+    world.change(outbox_event, claimed.row_id, state="pending", next_attempt_at=NOW)
+    lines = len(world.rows(job_log))
+
+    def overtaken(event_id: str, body: bytes) -> Sent:
+        """Another sender brings it through meanwhile."""
+        world.store.run(lambda uow: outbox.mark_sent(uow, claimed))
+        return Sent(taken=False, again=False, reason="Status 410.")
+
+    assert send_due(world.store, overtaken, Random(1)) == 1
+    assert told() == []
+    assert len(world.rows(job_log)) == lines, "nobody says that it was not taken, since it was"
+
+
+@pytest.mark.parametrize(
+    ("states", "run_no", "needs_attention"),
+    [
+        (["dead"], 1, True),
+        (["dead"], 2, True),  # it runs once more, and that has not ended
+        (["dead", "pending"], 2, False),  # the run after it has ended too: what it came to is on its way
+        (["sent", "dead"], 2, True),
+        (["dead", "dead", "sent"], 3, False),
+        (["sent"] * 9 + ["dead"], 11, True),
+    ],
+)
+def test_the_last_notification_of_a_job_counts(
+    world: World, desk: LocalDesk, states: list[str], run_no: int, needs_attention: bool
+) -> None:
+    submitted(world, desk, 1)
+    for run, state in enumerate(states, start=1):
+        world.store.run(
+            lambda uow, run=run: finishing.add_event(uow, _job_id(uow), run, f"{NUMBER}/{run}", {})  # type: ignore[misc]
+        )
+        world.change(outbox_event, world.rows(outbox_event)[-1].id, state=state)
+    change_job(world, run_no=run_no)
+    detail = desk.job(NUMBER)
+    assert detail.notification is not None
+    assert (detail.job.needs_attention, detail.job.not_announced) == (needs_attention, needs_attention)
+    assert (detail.notification.state == "dead") == needs_attention, "the window and the list say the same"
 
 
 def _job_id(uow: UnitOfWork) -> int:

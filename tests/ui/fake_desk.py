@@ -684,7 +684,8 @@ class FakeDesk:
         self._called("notify_again")
         dead = self.notifications[tracking_number]
         self.notifications[tracking_number] = replace(dead, state="pending", attempts=0, due_at=NOW)
-        self._touch(self._job(tracking_number))
+        job = self._job(tracking_number)
+        self._touch(job, not_announced=False, needs_attention=job.row.counts.failed > 0)
 
     def _order_row(self, order: FakeOrder) -> WorkOrderRow:
         device = self.row(order.device_id)

@@ -205,13 +205,33 @@ def test_a_job_that_paused_itself_is_announced_and_says_when_it_looks_again(ui, 
 
 def test_a_notification_that_nobody_took_is_sent_again(ui, page, number):
     ui.desk.advance(number)
+    ui.until(lambda: "finished: 39 of 40 done" in ui.toast())
+    ui.window.toast.hide()
     ui.desk.notifications[number] = NotificationRow("dead", 1, 40, "HTTP 500.", None, None)
-    ui.desk.set_job(number)
+    ui.desk.set_job(number, needs_attention=True, not_announced=True)
+    ui.until(lambda: ui.toast() == f"{number}: the other system was not told that it ended")
+    time_column = [column.key for column in page.model.columns].index("time")
+    assert page.model.cell(0, time_column).text == "Not announced"
+    ui.until(lambda: page.chips.chip("attention").text() == "Needs attention  1")
     ui.until(lambda: page.detail.notices.notification.isVisible())
     assert "40 times and is not sent any more (HTTP 500)." in page.detail.notices.notification.texts()[1]
     ui.press("notifyAgainButton")
     ui.until(lambda: ui.toast() == f"{number}: the notification is sent again")
     ui.until(lambda: not page.detail.notices.notification.isVisible())
+    ui.until(lambda: page.model.cell(0, time_column).text.startswith("Finished"))
+    ui.until(lambda: page.chips.chip("attention").text() == "Needs attention  0")
+
+
+def test_what_became_of_a_notification_is_not_told_as_the_end_of_its_job(ui, page, number):
+    """It is given up days later, in a window that was opened after the job had ended."""
+    ended_at = NOW - timedelta(days=3)
+    over = {"state": JobState.COMPLETED, "finished_at": ended_at, "changed_at": NOW}
+    ui.desk.set_job(number, needs_attention=True, not_announced=True, **over)
+    ui.until(lambda: ui.toast() == f"{number}: the other system was not told that it ended")
+    ui.window.toast.hide()
+    ui.desk.set_job(number, needs_attention=False, not_announced=False, **over)  # somebody else had it sent again
+    ui.until(lambda: page.chips.chip("attention").text() == "Needs attention  0")
+    assert not ui.toast()
 
 
 # --- copied, by the keyboard ---

@@ -159,7 +159,7 @@ class JobTableModel(GrowingModel[JobRow]):
             case "failed":
                 return Cell(words.number(counts.failed))
             case "time":
-                return Cell(self._time(job), muted=job.state in FINAL_JOBS)
+                return Cell(self._time(job), muted=job.state in FINAL_JOBS and not job.not_announced)
             case "action":
                 return Cell(job.action.replace("carrier plan + customer plan", self.tr("both plans")), muted=True)
             case key:
@@ -169,6 +169,8 @@ class JobTableModel(GrowingModel[JobRow]):
         clock = self._clock
         today = clock.local(datetime.now(UTC)).date()
         if job.state in FINAL_JOBS:
+            if job.not_announced:
+                return self.tr("Not announced")
             word = self.tr("Cancelled {time}") if job.state is JobState.CANCELLED else self.tr("Finished {time}")
             return word.format(time=clock.short(job.finished_at, today))
         if job.state is JobState.RUNNING:

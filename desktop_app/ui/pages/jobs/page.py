@@ -37,7 +37,7 @@ class JobsPage(Page):
         super().__init__(parent)
         self._context = context
         self._shown = ""  # tracking number of the job in the detail
-        self._troubles: dict[str, tuple[str, bool]] = {}  # of each job, what was told of it
+        self._troubles: dict[str, tuple[str, bool, bool]] = {}  # of each job, what was told of it
         self._wanted = ""  # a job that is to be chosen as soon as it is listed
         self._new = ""  # the job that was submitted last in this window, until somebody looks at it
         self.model = JobTableModel(context.desk, context.background, context.clock, self)
@@ -209,10 +209,10 @@ class JobsPage(Page):
             self.detail.tick()
 
     def _tell_trouble(self, job: JobRow) -> None:
-        """Says once that a job paused itself, or that it cannot go on without a person."""
+        """Says once that a job paused itself, cannot go on without a person, or that nobody was told of its end."""
         by_itself = job.state is JobState.PAUSED and job.pause_cause is not PauseCause.OPERATOR
-        trouble = (str(job.pause_cause) if by_itself else "", job.undecided > 0)
-        before = self._troubles.get(job.tracking_number, ("", False))
+        trouble = (str(job.pause_cause) if by_itself else "", job.undecided > 0, job.not_announced)
+        before = self._troubles.get(job.tracking_number, ("", False, False))
         if trouble == before:
             return
         self._troubles[job.tracking_number] = trouble
@@ -225,6 +225,8 @@ class JobsPage(Page):
             text = self.tr("{number} needs your decision on {devices}").format(
                 number=number, devices=words.devices(job.undecided)
             )
+        elif trouble[2] and not before[2]:
+            text = self.tr("{number}: the other system was not told that it ended").format(number=number)
         else:
             return
         self._context.notify(text, Tone.WARNING, action=self.tr("Show job"), run=lambda: self._context.show_job(number))
