@@ -480,7 +480,8 @@ def _needs_attention() -> ColumnElement[bool]:
         job.c.failed > 0,
         and_(job.c.state == JobState.PAUSED.value, job.c.pause_cause.in_(by_itself)),
         and_(job.c.outcome_unknown > 0, waits_for_a_person),
-        outbox.is_given_up(),
+        # Few notifications are ever given up: which ones is read once, and not asked of each job.
+        and_(job.c.id.in_(outbox.jobs_with_a_dead_one()), outbox.is_given_up()),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Unicode, and_, cast, exists, or_, select, update
+from sqlalchemy import ColumnElement, Select, Unicode, and_, cast, exists, or_, select, update
 
 from db.schema import job, outbox_event
 from db.work import is_state
@@ -123,6 +123,11 @@ def is_given_up() -> ColumnElement[bool]:
         exists().where(present, _event.state == "dead"),
         and_(job.c.run_no > 1, exists().where(before, _event.state == "dead"), ~exists().where(present)),
     )
+
+
+def jobs_with_a_dead_one() -> Select[tuple[int]]:
+    """Handles of the jobs of which any notification, of this run or another, was given up."""
+    return select(_event.job_id).where(is_state(_event.state, "dead"))
 
 
 def send_again(uow: UnitOfWork, job_id: int, tracking_number: str, run_no: int) -> bool:
