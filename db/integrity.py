@@ -201,14 +201,9 @@ def _has_step(step: Step) -> ColumnElement[bool]:
     return exists().where(work_order_step.c.work_order_id == _wo.id, work_order_step.c.step == step)
 
 
-def _at_billing(*conditions: ColumnElement[bool]) -> Select[Any]:
-    """Steps of work orders for which the conditions hold: one scan of the steps, of which few have such a state."""
-    return (
-        select(_named_order().label("example"))
-        .join_from(work_order_step, work_order, _wo.id == work_order_step.c.work_order_id)
-        .join(job, job.c.id == _wo.job_id)
-        .where(*conditions)
-    )
+def _has_a_step(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The work order has such a step: few are, so they are looked for once, not for each work order."""
+    return _wo.id.in_(select(work_order_step.c.work_order_id).where(*conditions))
 
 
 def _miscounted() -> Select[Any]:
@@ -360,8 +355,8 @@ def _the_rules() -> tuple[_Rule, ...]:
             "INTENT_OF_NOBODY",
             "There are calls to billing that were about to be made, of work orders that no engine is running.",
             _LOOK_UP + _TELL,
-            _at_billing(
-                step.state == StepState.INTENT,
+            _orders(
+                _has_a_step(step.state == StepState.INTENT),
                 _wo.state.not_in((WorkOrderState.RUNNING, WorkOrderState.SUCCEEDED)),
             ),
         ),
@@ -369,19 +364,21 @@ def _the_rules() -> tuple[_Rule, ...]:
             "UNKNOWN_TO_NOBODY",
             "There are unknown outcomes at billing, of work orders that do not wait for billing to be asked.",
             _LOOK_UP + _TELL,
-            _at_billing(
-                step.state == StepState.UNKNOWN,
+            _orders(
+                _has_a_step(step.state == StepState.UNKNOWN),
                 _wo.state.not_in((WorkOrderState.RUNNING, WorkOrderState.OUTCOME_UNKNOWN, WorkOrderState.SUCCEEDED)),
             ),
         ),
         _Rule(
             "DONE_WITHOUT_BILLING_ID",
-            "There are billing services or products that were made or kept, without billing's id of them.",
+            "There are work orders for which something was made or kept at billing, without billing's id of it.",
             _LOOK_UP + _TELL,
-            _at_billing(
-                step.step.in_(BILLING_STEPS),
-                step.state.in_((StepState.DONE, StepState.KEPT)),
-                func.coalesce(step.billing_id, "") == "",
+            _orders(
+                _has_a_step(
+                    step.step.in_(BILLING_STEPS),
+                    step.state.in_((StepState.DONE, StepState.KEPT)),
+                    func.coalesce(step.billing_id, "") == "",
+                )
             ),
         ),
         _Rule(
