@@ -32,10 +32,12 @@ from db.schema import (
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.model import BillingAction
 from desktop_app.association.states import (
+    BILLING_STEPS,
     FINAL_JOBS,
     OPEN_WORK_ORDERS,
     SETTLED_STEPS,
     Step,
+    StepState,
     WorkOrderState,
 )
 
@@ -153,6 +155,7 @@ _wo, _own, _service, _link = work_order.c, device_ownership.c, billing_service.c
 _OPEN = sorted(OPEN_WORK_ORDERS)
 _BILLED = (BillingAction.CREATE, BillingAction.KEEP)
 
+_LOOK_UP = "Look these devices up at billing before their job goes on or is retried. "
 _TELL = "Keep a copy of the database and report this as an error of the program, with the job log."
 _MERGE = "Two programs wrote without the unique index, or somebody did by hand: end all but the right one."
 
@@ -196,6 +199,11 @@ def _orders(*conditions: ColumnElement[bool]) -> Select[Any]:
 
 def _has_step(step: Step) -> ColumnElement[bool]:
     return exists().where(work_order_step.c.work_order_id == _wo.id, work_order_step.c.step == step)
+
+
+def _has_a_step(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The work order has such a step: few are, so they are looked for once, not for each work order."""
+    return _wo.id.in_(select(work_order_step.c.work_order_id).where(*conditions))
 
 
 def _miscounted() -> Select[Any]:
@@ -341,6 +349,37 @@ def _the_rules() -> tuple[_Rule, ...]:
             "There are work orders that succeeded although one of their steps did not.",
             _TELL,
             _succeeded(exists().where(step.work_order_id == _wo.id, step.state.not_in(sorted(SETTLED_STEPS)))),
+        ),
+        # Open steps of work orders that succeeded are named above.
+        _Rule(
+            "INTENT_OF_NOBODY",
+            "There are calls to billing that were about to be made, of work orders that no engine is running.",
+            _LOOK_UP + _TELL,
+            _orders(
+                _has_a_step(step.state == StepState.INTENT),
+                _wo.state.not_in((WorkOrderState.RUNNING, WorkOrderState.SUCCEEDED)),
+            ),
+        ),
+        _Rule(
+            "UNKNOWN_TO_NOBODY",
+            "There are unknown outcomes at billing, of work orders that do not wait for billing to be asked.",
+            _LOOK_UP + _TELL,
+            _orders(
+                _has_a_step(step.state == StepState.UNKNOWN),
+                _wo.state.not_in((WorkOrderState.RUNNING, WorkOrderState.OUTCOME_UNKNOWN, WorkOrderState.SUCCEEDED)),
+            ),
+        ),
+        _Rule(
+            "DONE_WITHOUT_BILLING_ID",
+            "There are work orders for which something was made or kept at billing, without billing's id of it.",
+            _LOOK_UP + _TELL,
+            _orders(
+                _has_a_step(
+                    step.step.in_(BILLING_STEPS),
+                    step.state.in_((StepState.DONE, StepState.KEPT)),
+                    func.coalesce(step.billing_id, "") == "",
+                )
+            ),
         ),
         _Rule(
             "RUNNING_WITHOUT_LEASE",

@@ -95,6 +95,13 @@ MUTANTS = (
         f"{_LEASES}test_an_answer_of_an_earlier_lease_of_the_same_engine_changes_nothing[sqlite]",
     ),
     Mutant(
+        "no epoch where local effects are applied",
+        "db/effects.py",
+        '            _wo.engine_id == bindparam("engine"),\n            _wo.lease_epoch == bindparam("epoch"),\n',
+        '            _wo.engine_id == bindparam("engine"),\n            bindparam("epoch") == bindparam("epoch"),\n',
+        "tests/db/test_effects.py::test_a_lease_that_is_not_held_applies_nothing[sqlite-an older epoch]",
+    ),
+    Mutant(
         "an answer of an earlier lease taken for one of this lease on the same work order",
         _GROUP,
         "            if lease not in held:\n",
@@ -121,6 +128,13 @@ MUTANTS = (
         "return resolve_service(attempt, result.services)",
         "return resolve_service(attempt, ())",
         f"{_ENGINE}test_an_unknown_outcome_is_asked_for_before_anything_is_posted_again[sqlite-it was made]",
+    ),
+    Mutant(
+        "the product search's answer ignored",
+        _PROCESSING,
+        "return resolve_product(attempt, result.products)",
+        "return resolve_product(attempt, ())",
+        "tests/association/test_processing.py::test_what_the_products_at_billing_say_after_a_post",
     ),
     Mutant(
         "a number alone adopted",
@@ -172,12 +186,26 @@ MUTANTS = (
         "tests/db/test_threshold.py::test_over_the_threshold_the_job_pauses_and_names_the_causes[sqlite]",
     ),
     Mutant(
+        "a pause not obeyed between two steps",
+        _GROUP,
+        "        elif not standing.may_go_on or one.order.job_id in self.pauses:\n",
+        "        elif one.order.job_id in self.pauses:\n",
+        "tests/engine/test_recording.py::test_a_pause_between_two_steps_is_obeyed[sqlite]",
+    ),
+    Mutant(
         "a cancel drops calls in flight",
         _GROUP,
         "            if isinstance(item, Outcome):\n                self._decide(draft, item.result)\n",
         "            if isinstance(item, Outcome) and not self._is_stopped(one.order.job_id):\n"
         "                self._decide(draft, item.result)\n",
         f"{_ENGINE}test_cancel_ends_what_is_not_begun_and_says_what_stays_done[sqlite]",
+    ),
+    Mutant(
+        "a scheduled change applied although its ownership has ended",
+        "db/schedule.py",
+        '    gone = [row.id for row in rows if row.state == "ended" or row.is_deleted]\n',
+        "    gone = [row.id for row in rows if row.is_deleted]\n",
+        "tests/db/test_schedule.py::test_a_change_of_an_ownership_that_is_gone_is_dropped_and_said[sqlite-gone0]",
     ),
 )
 

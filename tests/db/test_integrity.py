@@ -149,6 +149,33 @@ def succeeded_with_open_step(connection: Connection) -> str:
     return f"{number} {iccid}"
 
 
+def _unbegun_with_step(connection: Connection, state: str) -> str:
+    """The queued work order of the paused job, with a service step in a state."""
+    key, number, iccid = _one(connection, "queued")
+    connection.execute(
+        insert(work_order_step).values(work_order_id=key, step="billing_service", state=state, attempts=1)
+    )
+    return f"{number} {iccid}"
+
+
+def intent_of_nobody(connection: Connection) -> str:
+    return _unbegun_with_step(connection, "intent")
+
+
+def unknown_to_nobody(connection: Connection) -> str:
+    return _unbegun_with_step(connection, "unknown")
+
+
+def done_without_billing_id(connection: Connection) -> str:
+    key, number, iccid = _one(connection, billed=True)
+    connection.execute(
+        update(work_order_step)
+        .where(work_order_step.c.work_order_id == key, work_order_step.c.step == "customer_plan_product")
+        .values(billing_id=null())
+    )
+    return f"{number} {iccid}"
+
+
 def _reopened(connection: Connection, state: WorkOrderState) -> str:
     """The queued work order of the paused job in another state, with its counters."""
     key, number, iccid = _one(connection, "queued")
@@ -292,10 +319,10 @@ def index_missing(connection: Connection) -> str:
 BREAKERS: tuple[Callable[[Connection], str], ...] = (
     two_owners, two_owners_to_come, two_open_work_orders, two_services_for_one_work_order, succeeded_without_ownership,
     succeeded_without_service, succeeded_without_history, succeeded_without_steps, succeeded_with_open_step,
-    running_without_lease, waiting_for_ever, counters_differ, finished_with_open_work, statistics_differ,
-    link_without_service, service_without_link, site_of_another_customer, ownership_ends_before_it_begins,
-    carrier_plan_of_another_provider, plan_change_of_ended_ownership, notification_without_time, setting_invalid,
-    index_missing,
+    intent_of_nobody, unknown_to_nobody, done_without_billing_id, running_without_lease, waiting_for_ever,
+    counters_differ, finished_with_open_work, statistics_differ, link_without_service, service_without_link,
+    site_of_another_customer, ownership_ends_before_it_begins, carrier_plan_of_another_provider,
+    plan_change_of_ended_ownership, notification_without_time, setting_invalid, index_missing,
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from db import steering, unit_of_work
 from db.integrity import check
-from db.schema import job, work_order
+from db.schema import job, work_order, work_order_step
 from db.taking_back import take_back
 from desktop_app.association.errors import Problem
 from desktop_app.association.processing import ProcessingRules
@@ -158,4 +158,29 @@ def test_an_outcome_of_an_earlier_lease_of_ones_own_is_dropped(world: World) -> 
     work_off(recorder, ledger, [going_on])
     assert [row.state for row in world.rows(work_order)] == ["succeeded"]
     assert ledger.posts == 2, "the one that was refused as busy, and the one after billing was asked"
+    assert check(world.store) == ()
+
+
+def test_a_pause_between_two_steps_is_obeyed(world: World) -> None:
+    """The call in flight is recorded, the next one is not made; after the pause the work order goes on from there."""
+    time, ledger = Time(), BillingLedger()
+    submit(world, world.device(), create_billing_service=True, customer_rate_plan="FLEET")
+    number = world.rows(job)[0].tracking_number
+    recorder = recorder_on(world, time)
+    (posted,) = recorder.record((), 1).to_call
+    made = run(posted, ledger, TIMEOUT_S, lambda: False)
+    world.store.run(lambda uow: steering.pause_job(uow, number, "ada"))
+
+    recorded = recorder.record([made], 1)
+    assert (recorded.to_call, recorded.ended) == ((), 1)
+    (order,) = world.rows(work_order)
+    assert (order.state, order.engine_id) == ("queued", None)
+    (step,) = world.rows(work_order_step)
+    assert (step.step, step.state) == ("billing_service", "done")
+    assert check(world.store) == ()
+
+    world.store.run(lambda uow: steering.resume_job(uow, number, "ada"))
+    work_off(recorder, ledger)
+    assert [row.state for row in world.rows(work_order)] == ["succeeded"]
+    assert (len(ledger.services), len(ledger.products)) == (1, 1)
     assert check(world.store) == ()
