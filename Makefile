@@ -78,7 +78,7 @@ SEEDS ?= 70
 
 .PHONY: soak
 soak: setup
-	@ASSOCIATION_TEST_KILL_SEEDS=$(SEEDS) ASSOCIATION_TEST_MACHINE_EXAMPLES=$$((50 * $(SEEDS))) \
+	@ASSOCIATION_TEST_KILL_SEEDS=$(SEEDS) ASSOCIATION_TEST_MACHINE_EXAMPLES=$$((10 * $(SEEDS))) \
 		$(PY) -m pytest -n 2 --dist worksteal -m "crash and not mssql" \
 		tests/engine/test_kill.py tests/engine/test_state_machine.py
 

@@ -46,6 +46,9 @@ PAGES = (ASSOCIATE, JOBS, HISTORY, SETTINGS)
 DEFAULT_SIZE, LEAST_SIZE = (1440, 900), (1100, 700)
 #: Between two parts of a page that is built the window answers; so long, in milliseconds, if nothing is waiting.
 BUILD_MS = 2
+#: Which jobs are at work is asked where a person closes the window, and where it closes when they are done: neither
+#: replaces the other.
+_CLOSE_KEY, _LOOK_KEY = "closing", "closing/look"
 
 
 class MainWindow(QMainWindow):
@@ -501,7 +504,7 @@ class MainWindow(QMainWindow):
         title = [self.tr("Device Association Desk")]
         if self._close_when_done:
             title.insert(0, self.tr("closes when done"))
-            self._ask_for_work(lambda left: None if left else self.close_now())
+            self._ask_for_work(lambda left: None if left else self.close_now(), _LOOK_KEY)
         if jobs:
             percent = words.percent(counts.done, counts.total)
             running = self.tr("{percent} % of 1 job") if jobs == 1 else self.tr("{percent} % of {n} jobs")
@@ -533,7 +536,7 @@ class MainWindow(QMainWindow):
         that is answered."""
         if not self._may_close and self._works_on_jobs():
             event.ignore()
-            self._ask_for_work(self._close_or_ask)
+            self._ask_for_work(self._close_or_ask, _CLOSE_KEY)
             return
         self.stop()
         super().closeEvent(event)
@@ -551,8 +554,8 @@ class MainWindow(QMainWindow):
         may = self._context.capabilities if self._context is not None else None
         return may is not None and may.runs_engine and self._last is not None and self._last.active_jobs > 0
 
-    def _ask_for_work(self, then: Callable[[tuple[JobRow, ...]], None]) -> None:
-        """Calls back with the jobs that the engine of this window is working on."""
+    def _ask_for_work(self, then: Callable[[tuple[JobRow, ...]], None], key: str) -> None:
+        """Calls back with the jobs that the engine of this window is working on, of the same ``key`` the last time."""
         from desktop_app.desk.protocol import JobFilter
         from desktop_app.ui.closing import at_work
 
@@ -562,7 +565,7 @@ class MainWindow(QMainWindow):
             lambda cancel: at_work(desk.jobs(JobFilter.ACTIVE)),
             done=then,
             failed=lambda error: self.close_now(),  # the database is gone: nothing more can be done here
-            key="closing",
+            key=key,
             owner=self,
         )
 
@@ -593,7 +596,8 @@ class MainWindow(QMainWindow):
 
     def _keep_open(self) -> None:
         self._close_when_done = self.restarts = False
-        self._background.drop("closing")  # an answer that is on its way must not close what stays open
+        for key in (_CLOSE_KEY, _LOOK_KEY):  # an answer that is on its way must not close what stays open
+            self._background.drop(key)
         if self._last is not None:
             self._show_progress(self._last)
 

@@ -186,6 +186,28 @@ def test_an_answer_on_its_way_does_not_close_what_is_kept_open(ui, monkeypatch):
     assert ui.window.isVisible()
 
 
+def test_closing_again_is_not_lost_among_looks_whether_jobs_are_done(ui, monkeypatch):
+    close_with_a_job_at_work(ui)
+    ui.press("closeLaterButton")
+    ui.until(lambda: closing(ui) is None)
+    ui.idle()
+    jobs, asked, answer = ui.desk.jobs, threading.Semaphore(0), threading.Event()
+
+    def slow(*args: Any) -> Any:
+        asked.release()
+        assert answer.wait(10)
+        return jobs(*args)
+
+    monkeypatch.setattr(ui.desk, "jobs", slow)
+    ui.window.close()
+    ui.until(lambda: asked.acquire(blocking=False))
+    ui.window._show_progress(ui.window._last)  # the job has got on meanwhile
+    ui.until(lambda: asked.acquire(blocking=False))
+    answer.set()
+    ui.until(lambda: closing(ui) is not None)
+    assert ui.window.isVisible()
+
+
 def test_a_paused_job_does_not_keep_the_window_open(ui):
     job = ui.desk.add_job("Fabrikam Water SA", [1, 2])
     ui.desk.set_job(job.row.tracking_number, state=JobState.PAUSED)
