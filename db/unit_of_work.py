@@ -34,6 +34,10 @@ WAIT_IS_SAID_S = 2.0
 MOST_TRIES = 8
 
 
+def _nothing(_side: str) -> None:
+    return
+
+
 class UnitOfWork:
     """One transaction.
 
@@ -103,8 +107,10 @@ class UnitOfWork:
         if self.temporary_tables and keeps_temporary_tables(self.connection):
             for table in self.temporary_tables.values():
                 drop_temporary(self.connection, table)
+        self._store.on_commit("before")
         self.connection.commit()
         self._committed = True
+        self._store.on_commit("after")
 
 
 class Store:
@@ -116,6 +122,8 @@ class Store:
         clock: reads the instant of a transaction; replaced in tests.
         on_wait: called, from another thread, where somebody else's transaction is waited for longer than a moment;
             None: nobody is told. Only what is waited for at the beginning is noticed, which is all there is on SQLite.
+        on_commit: called right before (``before``) and right after (``after``) every commit there is; only tests
+            replace it, to end the process there.
     """
 
     def __init__(self, url: str, *, pool_size: int = 8, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
@@ -133,6 +141,7 @@ class Store:
         self.engines: Engines = open_engines(url, pool_size=pool_size, lock_timeout_s=lock_timeout_s)
         self.clock: Callable[[Connection], datetime] = database_clock
         self.on_wait: Callable[[], None] | None = None
+        self.on_commit: Callable[[str], None] = _nothing
         self._patience_s = lock_timeout_s
         self._writing = threading.local()
 
