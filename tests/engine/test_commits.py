@@ -21,7 +21,7 @@ from desktop_app.association.errors import RequestRefused
 from desktop_app.association.states import FINAL_JOBS, JobState
 from tests.engine.conftest import World
 from tests.helpers.billing_ledger import REFUSED
-from tests.helpers.virtual_time import Crashed
+from tests.helpers.virtual_time import Crashed, crash
 
 PROGRAM = (Path(db.__file__).parent, Path(desktop_app.__file__).parent)
 
@@ -29,15 +29,7 @@ PROGRAM = (Path(db.__file__).parent, Path(desktop_app.__file__).parent)
 @contextmanager
 def ending(world: World, side: str, which: int) -> Iterator[None]:
     """The process ends at this side of a commit; ``which``: from 1."""
-    reached = 0
-
-    def on_commit(where: str) -> None:
-        nonlocal reached
-        reached += where == side
-        if where == side and reached == which:
-            raise Crashed(f"{side} commit {which}")
-
-    nothing, world.store.on_commit = world.store.on_commit, on_commit
+    nothing, world.store.on_commit = world.store.on_commit, crash(side, which)
     try:
         with pytest.raises(Crashed):
             yield

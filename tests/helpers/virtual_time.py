@@ -186,9 +186,8 @@ class Scene:
         assert check(self.world.store) == ()
 
 
-@contextmanager
-def crashing_at(point: str, time: int) -> Iterator[None]:
-    """The process ends when it reaches the point for that time, from 1; once."""
+def crash(point: str, time: int) -> Callable[[str], None]:
+    """What is called at each point, and ends the process when it is this one for that time, from 1; once."""
     reached = 0
 
     def on_reached(where: str) -> None:
@@ -197,7 +196,13 @@ def crashing_at(point: str, time: int) -> Iterator[None]:
         if where == point and reached == time:
             raise Crashed(f"{point}, time {time}")
 
-    crash_points.on_reached = on_reached
+    return on_reached
+
+
+@contextmanager
+def crashing_at(point: str, time: int) -> Iterator[None]:
+    """The process ends when it reaches the point for that time, from 1; once."""
+    crash_points.on_reached = crash(point, time)
     try:
         yield
     finally:
