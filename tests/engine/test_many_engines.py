@@ -11,9 +11,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -37,12 +37,18 @@ from tests.helpers.postgres import PostgresServer
 ROOT = Path(__file__).parents[2]
 
 
+Job = tuple[int, bool, bool]
+_LOOK_EVERY_S = 0.05
+
+
 @dataclass(frozen=True)
 class Size:
     """How much there is to do, by how many.
 
     Attributes:
         jobs: of each the number of devices, whether they are billed, and whether with both plans.
+        kept_back: so many of the jobs, the last, wait for the last crash; if all else was over before we looked, a
+            crash disturbs one of them.
         crashes: when so much of the work is done, the server crashes.
         cut_every_s: seconds between cuts, at least and at most.
         timeout_s, settle_s, lease_s: settings; what is left of a claim that was committed unseen is taken back when its
@@ -51,7 +57,8 @@ class Size:
     """
 
     engines: int
-    jobs: tuple[tuple[int, bool, bool], ...]
+    jobs: tuple[Job, ...]
+    kept_back: int
     crashes: tuple[float, ...]
     cut_every_s: tuple[float, float]
     timeout_s: float
@@ -65,19 +72,21 @@ class Size:
 
 
 SMALL = Size(
-    2, ((90, True, False), (10, True, True), (400, False, True), (500, False, False)), (0.1,), (0.3, 0.6),
-    2.0, 2.0, 5.0, 100.0,
+    2, ((90, True, False), (10, True, True), (400, False, True), (250, False, False), (250, False, False)), 1,
+    (0.1,), (0.3, 0.6), 2.0, 2.0, 5.0, 100.0,
 )  # fmt: skip
 LARGE = Size(
     8,
     (
         *((500, True, False),) * 4,
         (100, True, True),
-        *((3_000, False, True),) * 4,
+        *((3_000, False, True),) * 3,
         (4_900, False, False),
         *((200, False, False),) * 5,
+        *((1_500, False, True),) * 2,
     ),
-    (0.2, 0.7),
+    2,
+    (0.2, 0.6),
     (1.0, 2.0),
     5.0,
     3.0,
@@ -95,15 +104,16 @@ class Department:
     store: Store
     sandbox: SandboxAddress
     data_dir: Path
-    numbers: list[str] = field(default_factory=list)
+    jobs: int = 0
+    submitted: int = 0
     cut: int = 0
     crashes: int = 0
 
-    def submit(self, size: Size) -> None:
+    def submit(self, jobs: Iterable[Job]) -> None:
         """Submits the jobs, each for devices of its own."""
         seat = Seat(self.store, ADMINISTRATOR)
-        first = 1
-        for count, is_billed, with_plans in size.jobs:
+        for count, is_billed, with_plans in jobs:
+            first = self.submitted + 1
             request = AssociationRequest(
                 PickedDevices(pack(range(first, first + count))),
                 "10482",
@@ -115,8 +125,8 @@ class Department:
             assert report.submittable, report.groups
             submitted = submit_request(seat, request, report.fingerprint, str(uuid4()))
             assert submitted.submitted == count
-            self.numbers.append(submitted.tracking_number)
-            first += count
+            self.submitted += count
+            self.jobs += 1
 
     @contextmanager
     def engine_process(self, number: int, size: Size) -> Iterator[subprocess.Popen[bytes]]:
@@ -159,10 +169,10 @@ class Department:
             return Counter(dict(uow.connection.execute(counts).all()))
 
     def are_over(self) -> bool:
-        """Whether every job has ended."""
+        """Whether every job that was submitted has ended."""
         with self.store.read() as uow:
             over = select(func.count()).where(job.c.state.in_(FINAL_JOBS))
-            return uow.connection.execute(over).scalar_one() == len(self.numbers)
+            return uow.connection.execute(over).scalar_one() == self.jobs
 
     def engines(self) -> int:
         """How many engines have registered."""
@@ -185,19 +195,27 @@ class Department:
             while self.engines() < size.engines:
                 assert time.monotonic() < until, "the engines do not start"
                 time.sleep(0.05)
-            self.submit(size)
-            while not self.are_over():
+            self.submit(size.jobs[: -size.kept_back])
+            kept_back = list(size.jobs[-size.kept_back :])
+            cut_at = 0.0
+            while kept_back or not self.are_over():
                 assert time.monotonic() < until, self.states()
                 assert [process.poll() for process in processes] == [None] * size.engines, self.said()
-                states = self.states()
-                if states[WorkOrderState.SUCCEEDED]:
+                succeeded = self.states()[WorkOrderState.SUCCEEDED]
+                if succeeded and time.monotonic() >= cut_at:
                     self.cut += self.server.cut_connections(self.database, rng.randint(1, 1 + size.engines // 2))
                     self.store.engines.dispose()  # ours may have been among them
-                if crashes and states[WorkOrderState.SUCCEEDED] >= crashes[0]:
-                    assert states[WorkOrderState.QUEUED] or states[WorkOrderState.RUNNING], "too late to disturb"
+                    cut_at = time.monotonic() + rng.uniform(*size.cut_every_s)
+                is_over = self.are_over()
+                if is_over and kept_back:  # it was over before we looked
+                    self.submit([kept_back.pop(0)])
+                if crashes and (is_over or succeeded >= crashes[0]):
                     crashes.pop(0)
                     self.crash()
-                time.sleep(rng.uniform(*size.cut_every_s))
+                if not crashes:
+                    self.submit(kept_back)
+                    kept_back.clear()
+                time.sleep(_LOOK_EVERY_S)
 
     def assert_each_device_was_done_once(self, size: Size) -> None:
         assert self.states() == {WorkOrderState.SUCCEEDED: size.devices}
