@@ -23,6 +23,7 @@ ADDRESS_FILE = "sandbox.json"
 _LOG = Path("billing-sandbox", "sandbox.log")
 _FOLDER_IN_USE = 75  # exit code of a sandbox that found another one on its folder
 _CALL_S = 5.0
+_PATIENT_CALL_S = 60.0  # of what needs an answer, on a machine that is busy
 _POLL_S = 0.02
 
 
@@ -154,7 +155,8 @@ def seed_catalogue(address: SandboxAddress, catalogue: Mapping[str, Sequence[Map
     Raises:
         EnvironmentFault: it cannot be reached, or does not take this catalogue.
     """
-    answer = _control(address, "POST", "/catalogue", {name: list(map(dict, rows)) for name, rows in catalogue.items()})
+    sections = {name: list(map(dict, rows)) for name, rows in catalogue.items()}
+    answer = _control(address, "POST", "/catalogue", sections, timeout_s=_PATIENT_CALL_S)
     return {name: count for name, count in answer.items() if name != "ok"}
 
 
@@ -172,7 +174,7 @@ def set_faults(address: SandboxAddress, **settings: Any) -> dict[str, Any]:
     Raises:
         EnvironmentFault: it cannot be reached, or does not take these settings.
     """
-    return _control(address, "POST", "/faults", settings)
+    return _control(address, "POST", "/faults", settings, timeout_s=_PATIENT_CALL_S)
 
 
 def read_ledger(address: SandboxAddress, *, reference: str | None = None) -> dict[str, Any]:
@@ -187,7 +189,8 @@ def read_ledger(address: SandboxAddress, *, reference: str | None = None) -> dic
     Raises:
         EnvironmentFault: it cannot be reached.
     """
-    return _control(address, "GET", "/ledger", query={"reference": reference} if reference is not None else {})
+    query = {"reference": reference} if reference is not None else {}
+    return _control(address, "GET", "/ledger", query=query, timeout_s=_PATIENT_CALL_S)
 
 
 def _joined(address: SandboxAddress) -> bool:
@@ -267,8 +270,9 @@ def _control(
     path: str,
     body: Mapping[str, Any] | None = None,
     query: Mapping[str, str] | None = None,
+    timeout_s: float = _CALL_S,
 ) -> dict[str, Any]:
-    transport = Transport(address.control_url, timeout_s=_CALL_S)
+    transport = Transport(address.control_url, timeout_s=timeout_s)
     try:
         answer = transport.call(method, path, query=query, body=None if body is None else json.dumps(body).encode())
     except CallFailed as failed:
