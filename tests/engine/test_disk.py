@@ -142,7 +142,7 @@ def test_a_process_whose_disk_fails_it_sends_nothing_more_and_the_next_one_finis
     assert_an_intent_for_all_that_was_made(world.store, made)
     assert world.job(number).job.counts.open > 0
 
-    leaps.leap(LEASE_S + 1)
+    leaps.leap(LEASE_S + 1, nobody_calls=True)
     second = start(world.store, leaps, tmp_path / "second.log", "engine_process")
     try:
         assert leaps.until(lambda: second.poll() is not None, SETTLE_S, PATIENCE_S), "it does not end"

@@ -86,7 +86,7 @@ class Lives:
 
     def one(self, end_at: str | None, behind: str | None = None) -> int | None:
         """One life, after the leases of the one before; its exit code, or None if it does not come to an end."""
-        self._leaps.leap(LEASE_S + 1)
+        self._leaps.leap(LEASE_S + 1, nobody_calls=True)
         process = _PROCESSES.Process(target=live, args=(self._arguments, end_at, behind))
         process.start()
         if not self._leaps.until(lambda: not process.is_alive(), SETTLE_S, PATIENCE_S):
