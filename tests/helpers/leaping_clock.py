@@ -97,7 +97,7 @@ class Leaps:
 
 def install(clock: LeapingClock) -> None:
     """Whatever store is opened, and whatever lease begins in this process, is on the clock."""
-    unit_of_work.database_clock = clock.now
+    vars(unit_of_work)["database_clock"] = clock.now
     Lease.lasting.__func__.__defaults__ = (clock.seconds, clock.seconds)  # type: ignore[attr-defined]
 
 
