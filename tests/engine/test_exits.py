@@ -125,7 +125,7 @@ def end_at_each(lives: Lives, points: Sequence[str], answers: Sequence[str]) -> 
     lives.assert_each_device_is_done_once()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 def test_a_process_that_ends_itself_around_a_commit_or_a_post(
     world: World, sandbox: SandboxAddress, tmp_path: Path
