@@ -22,8 +22,10 @@ from desktop_app.billing.transport import CallFailed, Transport
 ADDRESS_FILE = "sandbox.json"
 _LOG = Path("billing-sandbox", "sandbox.log")
 _FOLDER_IN_USE = 75  # exit code of a sandbox that found another one on its folder
-_CALL_S = 5.0
-_PATIENT_CALL_S = 60.0  # of what needs an answer, on a machine that is busy
+#: So long a look may take; whoever gets no answer looks again.
+_LOOK_S = 5.0
+#: So long anything else may take: a catalogue is on disk before it is answered, and a disk can be slow.
+_CALL_S = 60.0
 _POLL_S = 0.02
 
 
@@ -59,7 +61,7 @@ def find_sandbox(data_dir: Path) -> SandboxAddress | None:
             instance=str(content["instance"]),
             started_at=datetime.fromisoformat(content["started_at"]),
         )
-        health = _control(address, "GET", "/health")
+        health = _control(address, "GET", "/health", timeout_s=_LOOK_S)
     except (OSError, ValueError, KeyError, TypeError, EnvironmentFault):
         return None
     return address if health.get("instance") == address.instance else None
@@ -117,7 +119,7 @@ def stop(address: SandboxAddress, *, timeout_s: float = 10.0) -> None:
         EnvironmentFault: it does not end, and is not ours to kill.
     """
     with contextlib.suppress(EnvironmentFault):
-        _control(address, "POST", "/stop")
+        _control(address, "POST", "/stop", timeout_s=_LOOK_S)
     if address.process is not None:
         try:
             address.process.wait(timeout_s)
@@ -127,7 +129,7 @@ def stop(address: SandboxAddress, *, timeout_s: float = 10.0) -> None:
     until = time.monotonic() + timeout_s
     while time.monotonic() < until:
         try:
-            if _control(address, "GET", "/health").get("instance") != address.instance:
+            if _control(address, "GET", "/health", timeout_s=_LOOK_S).get("instance") != address.instance:
                 return
         except EnvironmentFault:
             return
@@ -155,8 +157,7 @@ def seed_catalogue(address: SandboxAddress, catalogue: Mapping[str, Sequence[Map
     Raises:
         EnvironmentFault: it cannot be reached, or does not take this catalogue.
     """
-    sections = {name: list(map(dict, rows)) for name, rows in catalogue.items()}
-    answer = _control(address, "POST", "/catalogue", sections, timeout_s=_PATIENT_CALL_S)
+    answer = _control(address, "POST", "/catalogue", {name: list(map(dict, rows)) for name, rows in catalogue.items()})
     return {name: count for name, count in answer.items() if name != "ok"}
 
 
@@ -174,7 +175,7 @@ def set_faults(address: SandboxAddress, **settings: Any) -> dict[str, Any]:
     Raises:
         EnvironmentFault: it cannot be reached, or does not take these settings.
     """
-    return _control(address, "POST", "/faults", settings, timeout_s=_PATIENT_CALL_S)
+    return _control(address, "POST", "/faults", settings)
 
 
 def read_ledger(address: SandboxAddress, *, reference: str | None = None) -> dict[str, Any]:
@@ -189,14 +190,13 @@ def read_ledger(address: SandboxAddress, *, reference: str | None = None) -> dic
     Raises:
         EnvironmentFault: it cannot be reached.
     """
-    query = {"reference": reference} if reference is not None else {}
-    return _control(address, "GET", "/ledger", query=query, timeout_s=_PATIENT_CALL_S)
+    return _control(address, "GET", "/ledger", query={"reference": reference} if reference is not None else {})
 
 
 def _joined(address: SandboxAddress) -> bool:
     """Whether the sandbox knows now that this process uses it."""
     try:
-        _control(address, "POST", "/users", {"pid": os.getpid()})
+        _control(address, "POST", "/users", {"pid": os.getpid()}, timeout_s=_LOOK_S)
     except EnvironmentFault:
         return False
     return True
