@@ -850,7 +850,9 @@ class FakeDesk:
         if self.fail_reread_with is not None:
             raise self.fail_reread_with
         if self.reread_gate is not None:
-            assert self.reread_gate.wait(30)
+            while not self.reread_gate.wait(0.01):
+                if cancelled():
+                    raise Cancelled
         found = []
         for device in self._selected(devices):
             row, at_billing = self.row(device), self.at_billing.get(device, AtBilling.ACTIVE)

@@ -17,7 +17,7 @@ from desktop_app.ui import words
 from desktop_app.ui.models.devices import PAGE, PAGES_KEPT, DeviceTableModel, Verdict, Verdicts
 from desktop_app.ui.models.history import DeviceHistoryModel
 from desktop_app.ui.models.jobs import JobTableModel
-from tests.ui.conftest import bury
+from tests.ui.conftest import LONG_S, bury
 from tests.ui.fake_desk import FakeDesk, iccid_of
 
 pytestmark = pytest.mark.usefixtures("theme")
@@ -240,7 +240,7 @@ def test_only_the_newest_list_is_shown(qtbot, background, owner):
     class SlowDesk(FakeDesk):
         def history(self, filter, limit=200, before=None):
             if filter.text == "slow":
-                gate.wait(10)
+                gate.wait(LONG_S)
             return super().history(filter, limit, before)
 
     made = DeviceHistoryModel(SlowDesk(10), background, CLOCK, owner)

@@ -40,8 +40,8 @@ def test_from_a_pasted_list_to_the_result(qtbot, qapp, data_dir, tmp_path):
     program = Program(qapp, open_for_window)
     ui = Ui(qtbot, None, program)  # type: ignore[arg-type]
     try:
-        program.window.show()
-        qtbot.waitExposed(program.window)
+        with qtbot.waitExposed(program.window):
+            program.window.show()
         program.open()
         ui.until(lambda: program.window.rail.isEnabled())
         ui.until(lambda: ui.associate.list.model.row_total() > 900)
