@@ -30,7 +30,7 @@ from tests.ui.fake_machine import FakeMachine
 
 W = TypeVar("W", bound=QObject)
 
-#: Seconds that a test waits for what comes at once where nobody disturbs; this process may stand still for many of them.
+#: Seconds that a test waits for what comes at once where nobody disturbs; a process may stand still for many of them.
 LONG_S = 60.0
 _LONG_MS = int(1_000 * LONG_S)
 #: Turns of the event loop after which nothing that follows from what was done is left to be done: laying out, painting,

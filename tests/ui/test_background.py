@@ -81,7 +81,9 @@ def test_other_keys_do_not_disturb_each_other(qtbot, background, answers):
 @pytest.mark.parametrize("how", ["call", "key", "owner"])
 def test_nothing_is_delivered_after_a_cancel(qtbot, background, answers, how):
     gate, owner = threading.Event(), QObject()
-    call = background.run(lambda cancel: gate.wait(LONG_S), done=answers.take, failed=answers.fail, key="k", owner=owner)
+    call = background.run(
+        lambda cancel: gate.wait(LONG_S), done=answers.take, failed=answers.fail, key="k", owner=owner
+    )
     {"call": call.cancel, "key": lambda: background.drop("k"), "owner": lambda: bury(owner)}[how]()
     gate.set()
     qtbot.waitUntil(lambda: background.pending == 0)
