@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import tracemalloc
 from array import array
+from datetime import UTC, datetime
 
 import pytest
 from PySide6.QtCore import QObject, Qt
@@ -265,6 +266,20 @@ def test_durations(seconds, text):
 @pytest.mark.parametrize(("seconds", "text"), [(1, "~ 5 s"), (38, "~ 40 s"), (170, "~ 3 min"), (7_300, "~ 2 h")])
 def test_time_left(seconds, text):
     assert words.about(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        ("2026-11-24T13:06:59", "14:06:59"),
+        ("2026-11-24T13:07:00", "14:07"),
+        ("2026-11-24T22:59:59", "23:59"),
+        ("2026-11-24T23:00:00", "25 Nov 00:00"),
+    ],
+)
+def test_what_is_soon_is_told_by_the_second_and_the_day_where_it_is_another(at, text):
+    now = datetime(2026, 11, 24, 13, 5, tzinfo=UTC)
+    assert CLOCK.soon(datetime.fromisoformat(at).replace(tzinfo=UTC), now) == text
 
 
 @pytest.mark.parametrize(
