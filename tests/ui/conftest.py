@@ -36,6 +36,8 @@ _LONG_MS = int(1_000 * LONG_S)
 #: Turns of the event loop after which nothing that follows from what was done is left to be done: laying out, painting,
 #: asking for what was painted, each a turn after the other.
 _TURNS = 10
+#: Calls whose answers fill in the request: it is checked again when they come.
+_FILL_IN = ("providers", "sites", "customer_plans", "carrier_plans/")
 
 
 class PatientBot(QtBot):
@@ -185,11 +187,14 @@ class Ui:
         self.associate.request.customer_combo.setFocus()
         self.type(text)
         self.key(Qt.Key.Key_Return)
-        self.until(lambda: self.associate.request.customer is not None)
+        self.until(lambda: self.associate.request.customer is not None and self._is_filled_in())
 
     def until_checked(self) -> None:
-        """Waits for the check's answer."""
-        self.until(lambda: self.associate.flow.state is CheckState.FRESH)
+        """Waits for the check's answer, where nothing is on its way that makes the request another one."""
+        self.until(lambda: self.associate.flow.state is CheckState.FRESH and self._is_filled_in())
+
+    def _is_filled_in(self) -> bool:
+        return not any(key.startswith(_FILL_IN) for key in self.program.background.keys)
 
 
 @contextmanager
