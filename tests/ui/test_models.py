@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import tracemalloc
 from array import array
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from PySide6.QtCore import QObject, Qt
@@ -13,11 +14,12 @@ from PySide6.QtCore import QObject, Qt
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.model import CheckReport, DeviceFilter, pack, unpack
 from desktop_app.association.states import JobState
-from desktop_app.desk.protocol import DeviceColumn, HistoryFilter, JobFilter
+from desktop_app.desk.protocol import DeviceColumn, HistoryFilter, JobCounts, JobFilter
 from desktop_app.ui import words
 from desktop_app.ui.models.devices import PAGE, PAGES_KEPT, DeviceTableModel, Verdict, Verdicts
 from desktop_app.ui.models.history import DeviceHistoryModel
 from desktop_app.ui.models.jobs import JobTableModel
+from desktop_app.ui.widgets.rows import width_of
 from tests.ui.conftest import LONG_S, bury
 from tests.ui.fake_desk import FakeDesk, iccid_of
 
@@ -251,6 +253,17 @@ def test_only_the_newest_list_is_shown(qtbot, background, owner):
     gate.set()
     qtbot.waitUntil(lambda: background.pending == 0)
     assert made.cell(0, 1).text == iccid_of(3)
+
+
+def test_what_stands_in_the_column_of_times_fits_into_it_on_each_day_of_the_year(jobs):
+    column, row, now = jobs.columns[-1], jobs.desk.jobs()[0], datetime.now(UTC)
+    assert column.key == "time"
+    running = replace(row, state=JobState.RUNNING, counts=JobCounts(total=1, outcome_unknown=1))
+    days = [timedelta(days=day, minutes=7 * day) for day in range(-400, 400)]
+    told = {jobs._time(replace(running, asks_at=now + day)) for day in days}
+    told |= {jobs._time(replace(row, state=JobState.CANCELLED, finished_at=now - abs(day))) for day in days}
+    assert {text.split()[0] for text in told} > {"Until", "Cancelled"}
+    assert [text for text in told if width_of(text) > column.width] == []
 
 
 # -------------------------------------------------------------------------------------------------------------- words
