@@ -149,8 +149,8 @@ class Ui:
         self.qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
 
     def press(self, name: str) -> None:
-        """A click on the widget of that object name, as soon as it is there."""
-        self.until(lambda: any(found.isVisible() for found in self.window.findChildren(QWidget, name)))
+        """A click on the one widget of that object name, as soon as it is there, and one before it is gone."""
+        self.until(lambda: [one.isVisible() for one in self.window.findChildren(QWidget, name)] == [True])
         self.click(self.find(QWidget, name))
 
     def key(self, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
@@ -232,6 +232,7 @@ def opened(qtbot: QtBot, qapp: QApplication, desk: FakeDesk, state_file: Path | 
         ui.until(lambda: ui.associate.list.model.row_total() == desk.count)
         ui.until(lambda: ui.associate.list.chips.chip("all").text() != "All")  # counted behind the first rows
         ui.until(lambda: not ui.window._build_timer.isActive())
+        ui.until(lambda: ui.window._last is not None)  # the first poll was answered
         ui.idle()
         yield ui
 

@@ -15,7 +15,7 @@ from desktop_app.ui.app import Program
 from desktop_app.ui.main_window import ASSOCIATE, HISTORY, JOBS, SETTINGS
 from desktop_app.ui.palette import DARK, LIGHT
 from desktop_app.ui.theme import ThemeMode
-from tests.ui.conftest import LONG_S, OpenedDesk, Ui, bury, opened
+from tests.ui.conftest import LONG_S, OpenedDesk, Ui, bury, just_opened, opened
 from tests.ui.fake_desk import FakeDesk, environment_fault, iccid_of
 
 CTRL = Qt.KeyboardModifier.ControlModifier
@@ -173,9 +173,10 @@ def test_a_job_that_comes_after_the_list_was_read_and_before_the_first_poll_is_l
 
     desk = SlowToTell(10)
     try:
-        with opened(qtbot, qapp, desk) as ui:
-            assert ui.desk.calls["jobs"] == 1
+        with just_opened(qtbot, qapp, desk) as ui:
             assert ui.jobs.model.row_total() == 0
+            ui.idle()
+            assert desk.calls["jobs"] == 1
             desk.add_job("Contoso Energy GmbH", [2])
             told.set()
             ui.until(lambda: ui.jobs.model.row_total() == 1)
