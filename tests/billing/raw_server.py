@@ -6,7 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 Script = Callable[[socket.socket], None]
 
@@ -80,7 +80,10 @@ class RawServer:
             (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
         )
         while len(body) < length:
-            body += connection.recv(65_536)
+            chunk = connection.recv(65_536)
+            if not chunk:
+                return b""
+            body += chunk
         self.received.append(head + b"\r\n\r\n" + body)
         return self.received[-1]
 
@@ -117,6 +120,14 @@ class RawServer:
         """Sets the scripts, for those that need the server itself."""
         self._scripts = list(scripts)
         return self
+
+
+@contextlib.contextmanager
+def nobody_listens() -> Iterator[int]:
+    """A port of this machine that refuses every connection, and that nobody else is given while the block lasts."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
 
 
 def hang_up(connection: socket.socket) -> None:
