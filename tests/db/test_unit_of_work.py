@@ -334,7 +334,7 @@ def test_reading_then_writing_loses_no_update_on_a_file(sqlite_store: Store) -> 
 
 
 def test_run_tries_again_while_a_file_is_busy(tmp_path: Path) -> None:
-    with _sqlite_store(tmp_path / "desk.db", 20) as store:
+    with _sqlite_store(tmp_path / "desk.db", 60) as store:
         tries = 0
 
         def work(uow: UnitOfWork) -> None:
