@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -59,18 +57,6 @@ def stands_still() -> float:
 def a_second_each_look() -> Callable[[], float]:
     """A clock that is a second later each time that it is looked at, as a socket does before it reads."""
     return itertools.count(1000.0).__next__
-
-
-def port_of_its_own() -> int:
-    """A port that the system gives to nobody who asks for any, so that it is free again when its owner is gone."""
-    for port in itertools.count(10_000 + os.getpid() % 20_000):
-        with socket.socket() as free:
-            try:
-                free.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
-    raise AssertionError("unreachable")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 Script = Callable[[socket.socket], None]
 
@@ -120,14 +120,6 @@ class RawServer:
         """Sets the scripts, for those that need the server itself."""
         self._scripts = list(scripts)
         return self
-
-
-@contextlib.contextmanager
-def nobody_listens() -> Iterator[int]:
-    """A port of this machine that refuses every connection, and that nobody else is given while the block lasts."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield int(taken.getsockname()[1])
 
 
 def hang_up(connection: socket.socket) -> None:

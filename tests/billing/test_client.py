@@ -23,7 +23,8 @@ from desktop_app.billing.secrets import SANDBOX_LOGIN, BillingLogin
 from desktop_app.billing.shapes import ReferenceFields
 from desktop_app.billing.transport import Transport
 from tests.billing.conftest import a_second_each_look, product_order, service_order, stands_still, yes
-from tests.billing.raw_server import RawServer, answer, nobody_listens
+from tests.billing.raw_server import RawServer, answer
+from tests.helpers.ports import closed_port
 
 MakeClient = Callable[..., BillingClient]
 
@@ -160,7 +161,7 @@ def test_a_wrong_password_is_the_environment(sandbox: SandboxAddress) -> None:
 
 
 def test_a_server_that_is_not_there_is_the_environment(make_client: MakeClient) -> None:
-    with nobody_listens() as port:
+    with closed_port() as port:
         client = make_client(f"http://127.0.0.1:{port}/v1")
         assert client.create_service(service_order(), yes).verdict is PostVerdict.ENVIRONMENT
         assert client.find_services("17", number="1").verdict is LookupVerdict.ENVIRONMENT

@@ -21,8 +21,9 @@ from desktop_app.billing.launcher import (
     set_faults,
     stop,
 )
-from tests.billing.conftest import COMMAND, port_of_its_own
-from tests.billing.raw_server import RawServer, answer, nobody_listens
+from tests.billing.conftest import COMMAND
+from tests.billing.raw_server import RawServer, answer
+from tests.helpers.ports import closed_port, port_of_its_own
 from tests.helpers.sandboxes import sandbox_of
 
 RACER = """
@@ -105,7 +106,7 @@ def stale(tmp_path: Path, url: str) -> None:
 
 
 def test_an_address_that_a_dead_one_left_behind(tmp_path: Path) -> None:
-    with nobody_listens() as port:
+    with closed_port() as port:
         stale(tmp_path, f"http://127.0.0.1:{port}")
         assert find_sandbox(tmp_path) is None
         address = ensure_sandbox(tmp_path, command=COMMAND, start_timeout_s=100)

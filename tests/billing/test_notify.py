@@ -19,7 +19,8 @@ from desktop_app.billing.notify import (
     send_notification,
     signature,
 )
-from tests.billing.raw_server import RawServer, answer, nobody_listens
+from tests.billing.raw_server import RawServer, answer
+from tests.helpers.ports import closed_port
 
 SECRET = "shared-between-both"
 BODY = '{"tracking_number": "AJ-20261124-0042", "customer": "Müller"}'.encode()
@@ -127,7 +128,7 @@ def test_a_dripping_receiver_is_cut(server: RawServer) -> None:
 
 
 def test_nobody_there() -> None:
-    with nobody_listens() as port:
+    with closed_port() as port:
         result = send(f"http://127.0.0.1:{port}/hook")
     assert (result.verdict, result.http_status) == (NotifyVerdict.AGAIN, None)
 

@@ -22,7 +22,7 @@ from desktop_app.billing.sandbox import api
 from desktop_app.billing.sandbox.__main__ import main
 from desktop_app.billing.sandbox.faults import BadFault, Faults
 from desktop_app.billing.transport import Answer, CallFailed, Transport
-from tests.billing.conftest import port_of_its_own
+from tests.helpers.ports import port_of_its_own
 from tests.helpers.sandboxes import sandbox_of
 
 CREDENTIAL = {

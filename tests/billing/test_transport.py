@@ -21,7 +21,8 @@ from desktop_app.billing.addresses import Addresses
 from desktop_app.billing.exchange import CURRENT, Exchange
 from desktop_app.billing.transport import MAX_ANSWER_BYTES, MAX_IDLE_S, CallFailed, Stage, Transport
 from tests.billing.conftest import a_second_each_look, stands_still
-from tests.billing.raw_server import RawServer, answer, hang_up, nobody_listens, reset
+from tests.billing.raw_server import RawServer, answer, hang_up, reset
+from tests.helpers.ports import closed_port
 
 CREATED = answer("201 Created", b'{"ok": true, "id": 12}', "Content-Type: application/json")
 
@@ -212,7 +213,7 @@ def test_nothing_comes_from_the_environment(
     netrc.write_text("default login me password secret")
     monkeypatch.setenv("NETRC", str(netrc))
     server.use(server.answers(CREATED))
-    with nobody_listens() as port:
+    with closed_port() as port:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
             monkeypatch.setenv(name.lower(), f"http://127.0.0.1:{port}")
@@ -522,7 +523,7 @@ def test_the_library_cannot_send_twice(server: RawServer, monkeypatch: pytest.Mo
 
 
 def test_nobody_listens(make_transport: MakeTransport) -> None:
-    with nobody_listens() as port:
+    with closed_port() as port:
         failed = fails(make_transport(f"http://127.0.0.1:{port}"))
     assert (failed.stage, failed.reason) == (Stage.UNREACHED, "refused the connection: no server listens there")
 
@@ -552,7 +553,7 @@ def test_the_next_address_of_a_name_is_tried(
 ) -> None:
     row = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
     server.use(server.answers(CREATED))
-    with nobody_listens() as dead:
+    with closed_port() as dead:
         addresses = [(*row, ("127.0.0.1", port)) for port in (dead, server.port)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
         assert make_transport("http://billing.example").call("POST", "/Services", body=b"{}").status == 201
