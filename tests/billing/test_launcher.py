@@ -37,6 +37,12 @@ sys.stdin.readline()
 """
 
 
+@pytest.fixture(autouse=True)
+def patient_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox, or whoever answers in its place, is not given up here because it stands still."""
+    monkeypatch.setattr("desktop_app.billing.launcher._LOOK_S", 60.0)
+
+
 def test_the_one_that_runs_is_found(start_sandbox: Callable[..., SandboxAddress], tmp_path: Path) -> None:
     first = start_sandbox(latency_ms=1)
     again = ensure_sandbox(tmp_path / "data", command=["never run"])
