@@ -90,8 +90,8 @@ class PostgresServer:
         )
 
     def url(self, database: str) -> str:
-        """SQLAlchemy's URL of one of its databases."""
-        return f"postgresql+psycopg://postgres@/{database}?host={self._folder}"
+        """SQLAlchemy's URL of one of its databases; a server that stands still for a while is waited for."""
+        return f"postgresql+psycopg://postgres@/{database}?host={self._folder}&connect_timeout={START_TIMEOUT_S:.0f}"
 
     def start(self) -> None:
         """Starts the server and waits until it takes connections.
