@@ -30,13 +30,6 @@ _RUNNABLE = jobs_before(JobState.PAUSED)
 _OWN_PAUSES = (PauseCause.ENVIRONMENT, PauseCause.QUOTA)
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    job_id: int
-    state: JobState
-    run_no: int
-
-
 def pause_job(uow: UnitOfWork, tracking_number: str, by: str) -> None:
     """No further work order of the job is begun; calls in flight finish. Only a person ends it.
 
@@ -49,11 +42,11 @@ def pause_job(uow: UnitOfWork, tracking_number: str, by: str) -> None:
         NotFound: there is no such job.
         RequestRefused: it is over, or paused by a person already.
     """
-    found = _find(uow, tracking_number)
+    job_id = _find(uow, tracking_number)
     paused = uow.connection.execute(
         update(job)
         .where(
-            job.c.id == found.job_id,
+            job.c.id == job_id,
             job.c.state.in_((*_RUNNABLE, JobState.PAUSED)),
             func.coalesce(job.c.pause_cause, "") != PauseCause.OPERATOR,
         )
@@ -67,8 +60,8 @@ def pause_job(uow: UnitOfWork, tracking_number: str, by: str) -> None:
         )
     ).rowcount
     if not paused:
-        raise _not_now(tracking_number, found.state, "paused")
-    write_log(uow, found.job_id, found.run_no, "paused", f"Paused by {by}.")
+        raise _not_now(uow, job_id, "paused")
+    write_log(uow, job_id, _run_no(uow, job_id), "paused", f"Paused by {by}.")
 
 
 def resume_job(uow: UnitOfWork, tracking_number: str, by: str) -> None:
@@ -78,10 +71,10 @@ def resume_job(uow: UnitOfWork, tracking_number: str, by: str) -> None:
         NotFound: there is no such job.
         RequestRefused: it is not paused.
     """
-    found = _find(uow, tracking_number)
-    if not _resume(uow, found.job_id):
-        raise _not_now(tracking_number, found.state, "resumed")
-    write_log(uow, found.job_id, found.run_no, "resumed", f"Resumed by {by}.")
+    job_id = _find(uow, tracking_number)
+    if not _resume(uow, job_id):
+        raise _not_now(uow, job_id, "resumed")
+    write_log(uow, job_id, _run_no(uow, job_id), "resumed", f"Resumed by {by}.")
 
 
 def cancel_job(uow: UnitOfWork, tracking_number: str, by: str) -> int:
@@ -94,50 +87,25 @@ def cancel_job(uow: UnitOfWork, tracking_number: str, by: str) -> int:
         NotFound: there is no such job.
         RequestRefused: it is over, or cancelled already.
     """
-    found = _find(uow, tracking_number)
+    job_id = _find(uow, tracking_number)
     now = uow.now()
-    # Where billing made something, or may have, an engine ends it, and says what stays there.
-    at_billing = exists().where(
-        work_order_step.c.work_order_id == _wo.id,
-        work_order_step.c.state.in_((StepState.INTENT, StepState.UNKNOWN, StepState.DONE)),
-    )
     counters = Counters()
-    cancelled = 0
-    for state in (WorkOrderState.QUEUED, WorkOrderState.WAITING_RETRY):
-        count = uow.connection.execute(
-            update(work_order)
-            .where(_wo.job_id == found.job_id, _wo.state == state, ~at_billing)
-            .values(
-                state=WorkOrderState.CANCELLED,
-                next_attempt_at=None,
-                error_kind=None,
-                error_code="CANCELLED",
-                error_message=f"Cancelled by {by} before it was done."[:400],
-                what_to_do="Retry the job to do it.",
-                completed_at=now,
-                changed_at=now,
-                revision=_wo.revision + 1,
-            )
-        ).rowcount
-        counters.moved(found.job_id, state, WorkOrderState.CANCELLED, count)
-        cancelled += count
+    cancelled = _cancel_unbegun(uow, counters, job_id, f" by {by}")
     uow.connection.execute(
         update(work_order)
-        .where(_wo.job_id == found.job_id, _wo.state == WorkOrderState.WAITING_RETRY)
+        .where(_wo.job_id == job_id, _wo.state == WorkOrderState.WAITING_RETRY)
         .values(next_attempt_at=now, changed_at=now, revision=_wo.revision + 1)
     )
     # The job's row comes after its work orders', as everywhere: otherwise this and an engine wait for each other.
     marked = uow.connection.execute(
         update(job)
-        .where(
-            job.c.id == found.job_id, job.c.state.in_((*_RUNNABLE, JobState.PAUSED)), job.c.cancel_requested == false()
-        )
+        .where(job.c.id == job_id, job.c.state.in_((*_RUNNABLE, JobState.PAUSED)), job.c.cancel_requested == false())
         .values(cancel_requested=true(), changed_at=now, revision=job.c.revision + 1)
     ).rowcount
     if not marked:
-        raise _not_now(tracking_number, found.state, "cancelled")
+        raise _not_now(uow, job_id, "cancelled")
     write_log(
-        uow, found.job_id, found.run_no, "cancel_requested",
+        uow, job_id, _run_no(uow, job_id), "cancel_requested",
         f"Cancelled by {by}: {cancelled:,} devices were not begun; calls in flight finish, what was done stays done.",
     )  # fmt: skip
     counters.write(uow)
@@ -145,11 +113,56 @@ def cancel_job(uow: UnitOfWork, tracking_number: str, by: str) -> int:
     uow.connection.execute(
         update(job)
         .where(
-            job.c.id == found.job_id, job.c.state == JobState.PAUSED,
+            job.c.id == job_id, job.c.state == JobState.PAUSED,
             job.c.pause_cause.in_((PauseCause.OPERATOR, PauseCause.THRESHOLD)),
         )
         .values(state=JobState.RUNNING, pause_cause=None, pause_reason=None)
     )  # fmt: skip
+    return cancelled
+
+
+def cancel_rest(uow: UnitOfWork, job_id: int) -> int:
+    """For an engine: ends what a cancelled job has queued still, and the counters with it.
+
+    A retry that came between a cancel's work orders and its mark on the job had queued devices that the cancel did not
+    see. Those with billing end where they are claimed; nobody claims those without.
+
+    Returns:
+        How many.
+    """
+    counters = Counters()
+    cancelled = _cancel_unbegun(uow, counters, job_id)
+    counters.write(uow)
+    return cancelled
+
+
+def _cancel_unbegun(uow: UnitOfWork, counters: Counters, job_id: int, by: str = "") -> int:
+    """Cancels the job's work orders for which nothing was made at billing; how many."""
+    now = uow.now()
+    # Where billing made something, or may have, an engine ends it, and says what stays there.
+    at_billing = exists().where(
+        work_order_step.c.work_order_id == _wo.id,
+        work_order_step.c.state.in_((StepState.INTENT, StepState.UNKNOWN, StepState.DONE)),
+    )
+    cancelled = 0
+    for state in (WorkOrderState.QUEUED, WorkOrderState.WAITING_RETRY):
+        count = uow.connection.execute(
+            update(work_order)
+            .where(_wo.job_id == job_id, _wo.state == state, ~at_billing)
+            .values(
+                state=WorkOrderState.CANCELLED,
+                next_attempt_at=None,
+                error_kind=None,
+                error_code="CANCELLED",
+                error_message=f"Cancelled{by} before it was done."[:400],
+                what_to_do="Retry the job to do it.",
+                completed_at=now,
+                changed_at=now,
+                revision=_wo.revision + 1,
+            )
+        ).rowcount
+        counters.moved(job_id, state, WorkOrderState.CANCELLED, count)
+        cancelled += count
     return cancelled
 
 
@@ -169,9 +182,9 @@ def resolve(uow: UnitOfWork, tracking_number: str, iccid: str, service_id: str |
         RequestRefused: the device's outcome is not unknown, or the service is known as something else's; or nothing is
             said to be there while what was sent may still come into being, which nobody can see in billing's search.
     """
-    found = _find(uow, tracking_number)
+    job_id = _find(uow, tracking_number)
     now = uow.now()
-    row = _the_open_one(uow, found.job_id, tracking_number, iccid)
+    row = _the_open_one(uow, job_id, tracking_number, iccid)
     if service_id is None and row.check_at is not None and row.check_at > now:
         raise RequestRefused(
             "OUTCOME_TOO_FRESH",
@@ -208,16 +221,18 @@ def resolve(uow: UnitOfWork, tracking_number: str, iccid: str, service_id: str |
             )
         ).rowcount
     if not queued:
+        state = uow.connection.execute(select(_wo.state).where(_wo.id == row.id)).scalar_one()
         raise RequestRefused(
             "OUTCOME_NOT_UNKNOWN",
-            f"Device {iccid} of job {tracking_number} is {row.state}: nothing is open that a person could settle.",
+            f"Device {iccid} of job {tracking_number} is {state}: nothing is open that a person could settle.",
             "Look at the job again.",
         )
     assert step is not None
     answer = _settle_step(uow, row.id, Step(step), service_id, by)
-    write_log(uow, found.job_id, found.run_no, "resolved", f"Device {iccid}, {step}: {answer}, says {by}.")
+    run_no = _run_no(uow, job_id)
+    write_log(uow, job_id, run_no, "resolved", f"Device {iccid}, {step}: {answer}, says {by}.")
     counters = Counters()
-    counters.moved(found.job_id, WorkOrderState.OUTCOME_UNKNOWN, WorkOrderState.QUEUED)
+    counters.moved(job_id, WorkOrderState.OUTCOME_UNKNOWN, WorkOrderState.QUEUED)
     counters.write(uow)
 
 
@@ -330,8 +345,7 @@ def pause_for_environment(
         )
     ).rowcount
     if paused:
-        run_no = uow.connection.execute(select(job.c.run_no).where(job.c.id == job_id)).scalar_one()
-        write_log(uow, job_id, run_no, "paused", f"Paused by itself: {reason}", level="warning")
+        write_log(uow, job_id, _run_no(uow, job_id), "paused", f"Paused by itself: {reason}", level="warning")
     return bool(paused)
 
 
@@ -403,8 +417,7 @@ def end_probe(uow: UnitOfWork, job_id: int, look_again_at: datetime | None, reas
     """
     if look_again_at is None:
         if _resume(uow, job_id, _OWN_PAUSES):
-            run_no = uow.connection.execute(select(job.c.run_no).where(job.c.id == job_id)).scalar_one()
-            write_log(uow, job_id, run_no, "resumed", "Goes on by itself: billing can be reached again.")
+            write_log(uow, job_id, _run_no(uow, job_id), "resumed", "Goes on by itself: billing can be reached again.")
         return
     uow.connection.execute(
         update(job)
@@ -450,18 +463,24 @@ def _resume(uow: UnitOfWork, job_id: int, causes: Sequence[PauseCause] = tuple(P
     )
 
 
-def _find(uow: UnitOfWork, tracking_number: str) -> _Job:
-    row = uow.connection.execute(
-        select(job.c.id, job.c.state, job.c.run_no).where(job.c.tracking_number == tracking_number)
-    ).first()
-    if row is None:
+def _find(uow: UnitOfWork, tracking_number: str) -> int:
+    """The job's handle. Its state is tested where it is written: until then it may move on."""
+    found = uow.connection.execute(select(job.c.id).where(job.c.tracking_number == tracking_number)).scalar()
+    if found is None:
         raise NotFound(
             "JOB_NOT_FOUND", f"There is no job {tracking_number}.", "Look up its tracking number in the list of jobs."
         )
-    return _Job(row.id, JobState(row.state), row.run_no)
+    return int(found)
 
 
-def _not_now(tracking_number: str, state: JobState, what: str) -> RequestRefused:
+def _run_no(uow: UnitOfWork, job_id: int) -> int:
+    """The job's run, after something of it was written: until then a retry may begin another one."""
+    return int(uow.connection.execute(select(job.c.run_no).where(job.c.id == job_id)).scalar_one())
+
+
+def _not_now(uow: UnitOfWork, job_id: int, what: str) -> RequestRefused:
+    """As the job stands now, which it may have come to while it was waited for."""
+    number, state = uow.connection.execute(select(job.c.tracking_number, job.c.state).where(job.c.id == job_id)).one()
     return RequestRefused(
-        f"NOT_{what.upper()}", f"Job {tracking_number} is {state}; it cannot be {what} now.", "Look at the job again."
+        f"NOT_{what.upper()}", f"Job {number} is {state}; it cannot be {what} now.", "Look at the job again."
     )
