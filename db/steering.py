@@ -17,7 +17,7 @@ from db.counters import Counters
 from db.finishing import write_log
 from db.schema import billing_service, job, work_order, work_order_step
 from db.work import record_services
-from desktop_app.association.errors import NotFound, RequestRefused
+from desktop_app.association.errors import ASKED_IN_VAIN, NotFound, RequestRefused
 from desktop_app.association.model import BillingAction
 from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState, jobs_before
 
@@ -185,7 +185,9 @@ def resolve(uow: UnitOfWork, tracking_number: str, iccid: str, service_id: str |
     job_id = _find(uow, tracking_number)
     now = uow.now()
     row = _the_open_one(uow, job_id, tracking_number, iccid)
-    if service_id is None and row.check_at is not None and row.check_at > now:
+    # A wait that follows a question which billing did not answer says nothing of what was sent.
+    is_fresh = row.check_at is not None and row.check_at > now and row.error_code != ASKED_IN_VAIN
+    if service_id is None and is_fresh:
         raise RequestRefused(
             "OUTCOME_TOO_FRESH",
             f"Billing may still act on what was sent for device {iccid} of job {tracking_number}: that it is not to be "
@@ -239,7 +241,7 @@ def resolve(uow: UnitOfWork, tracking_number: str, iccid: str, service_id: str |
 def _the_open_one(uow: UnitOfWork, job_id: int, tracking_number: str, iccid: str) -> Any:
     """The device's work order of unknown outcome, else any of it: the same SIM may be there on several providers."""
     rows = uow.connection.execute(
-        select(_wo.id, _wo.state, _wo.lease_epoch, _wo.check_at)
+        select(_wo.id, _wo.state, _wo.lease_epoch, _wo.check_at, _wo.error_code)
         .where(_wo.job_id == job_id, _wo.iccid == iccid)
         .order_by(_wo.line)
     ).all()

@@ -15,6 +15,11 @@ class ErrorKind(StrEnum):
     ENVIRONMENT = "environment"  #: billing or database unreachable, credential refused: the job pauses itself
 
 
+#: Code of an unknown outcome that billing was asked for in vain. Nothing is asked before the settle time is over: what
+#: was sent does not come into being any more, whatever the wait until billing is asked again.
+ASKED_IN_VAIN = "BILLING_CANNOT_BE_ASKED"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """An error as it is stored and shown.
