@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, exists, false, func, select, true, update
+from sqlalchemy import and_, case, delete, exists, false, func, select, true, update
 
 from db.counters import Counters
 from db.finishing import write_log
 from db.schema import billing_service, job, work_order, work_order_step
-from db.work import record_services
+from db.work import parts, record_services
 from desktop_app.association.errors import ASKED_IN_VAIN, NotFound, RequestRefused
 from desktop_app.association.model import BillingAction
 from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState, jobs_before
@@ -96,10 +96,12 @@ def cancel_job(uow: UnitOfWork, tracking_number: str, by: str) -> int:
         .where(_wo.job_id == job_id, _wo.state == WorkOrderState.WAITING_RETRY)
         .values(next_attempt_at=now, changed_at=now, revision=_wo.revision + 1)
     )
+    # Once more where it ends something: what an engine found at billing while it was cancelled for the first time.
+    is_new = true() if cancelled else job.c.cancel_requested == false()
     # The job's row comes after its work orders', as everywhere: otherwise this and an engine wait for each other.
     marked = uow.connection.execute(
         update(job)
-        .where(job.c.id == job_id, job.c.state.in_((*_RUNNABLE, JobState.PAUSED)), job.c.cancel_requested == false())
+        .where(job.c.id == job_id, job.c.state.in_((*_RUNNABLE, JobState.PAUSED)), is_new)
         .values(cancel_requested=true(), changed_at=now, revision=job.c.revision + 1)
     ).rowcount
     if not marked:
@@ -139,6 +141,7 @@ def cancel_rest(uow: UnitOfWork, job_id: int) -> int:
 def _cancel_unbegun(uow: UnitOfWork, counters: Counters, job_id: int, by: str = "") -> int:
     """Cancels the job's work orders for which nothing was made at billing; how many."""
     now = uow.now()
+    _forget_what_was_only_found(uow, counters, job_id)
     # Where billing made something, or may have, an engine ends it, and says what stays there.
     at_billing = exists().where(
         work_order_step.c.work_order_id == _wo.id,
@@ -164,6 +167,26 @@ def _cancel_unbegun(uow: UnitOfWork, counters: Counters, job_id: int, by: str = 
         counters.moved(job_id, state, WorkOrderState.CANCELLED, count)
         cancelled += count
     return cancelled
+
+
+def _forget_what_was_only_found(uow: UnitOfWork, counters: Counters, job_id: int) -> None:
+    """Where a look before the first POST found something for a person to decide on: as if nobody had looked.
+
+    Nothing was sent. After a retry it is looked for again; a step that stood as not sent would be posted at once.
+    """
+    only_found = and_(work_order_step.c.state == StepState.UNKNOWN, work_order_step.c.intent_at.is_(None))
+    unknown = select(_wo.id).where(_wo.job_id == job_id, _wo.state == WorkOrderState.OUTCOME_UNKNOWN)
+    found = uow.connection.scalars(
+        select(work_order_step.c.work_order_id).where(only_found, work_order_step.c.work_order_id.in_(unknown))
+    ).all()
+    for part in parts(found):
+        count = uow.connection.execute(
+            update(work_order)
+            .where(_wo.id.in_(part), _wo.state == WorkOrderState.OUTCOME_UNKNOWN)
+            .values(state=WorkOrderState.QUEUED, check_at=None, changed_at=uow.now(), revision=_wo.revision + 1)
+        ).rowcount
+        counters.moved(job_id, WorkOrderState.OUTCOME_UNKNOWN, WorkOrderState.QUEUED, count)
+        uow.connection.execute(delete(work_order_step).where(only_found, work_order_step.c.work_order_id.in_(part)))
 
 
 def resolve(uow: UnitOfWork, tracking_number: str, iccid: str, service_id: str | None, by: str) -> None:
