@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, delete, exists, false, func, select, true, update
+from sqlalchemy import ColumnElement, and_, case, delete, exists, false, func, or_, select, true, update
 
 from db.counters import Counters
 from db.finishing import write_log
-from db.schema import billing_service, job, work_order, work_order_step
-from db.work import parts, record_services
+from db.schema import billing_credential, billing_service, job, work_order, work_order_step
+from db.work import left_alone, parts, record_services
 from desktop_app.association.errors import ASKED_IN_VAIN, NotFound, RequestRefused
 from desktop_app.association.model import BillingAction
 from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState, jobs_before
@@ -349,16 +349,24 @@ def _refuse_what_is_known(uow: UnitOfWork, order: Any, service_id: str, referenc
 
 
 def pause_for_environment(
-    uow: UnitOfWork, job_id: int, reason: str, resume_at: datetime, cause: PauseCause = PauseCause.ENVIRONMENT
+    uow: UnitOfWork,
+    job_id: int,
+    reason: str,
+    resume_at: datetime,
+    cause: PauseCause = PauseCause.ENVIRONMENT,
+    still: ColumnElement[bool] | None = None,
 ) -> bool:
     """The job pauses itself, says why, and looks at ``resume_at`` whether it can go on.
+
+    Args:
+        still: what must hold of the job besides; None: nothing.
 
     Returns:
         False where it is not running (any more): somebody else was faster.
     """
     paused = uow.connection.execute(
         update(job)
-        .where(job.c.id == job_id, job.c.state.in_(_RUNNABLE))
+        .where(job.c.id == job_id, job.c.state.in_(_RUNNABLE), true() if still is None else still)
         .values(
             state=JobState.PAUSED,
             pause_cause=cause,
@@ -394,20 +402,19 @@ class Probe:
     attempts: int
 
 
-def any_probe_due(uow: UnitOfWork) -> bool:
-    """Whether a job that paused itself may look: read before anything is written for it."""
-    return (
-        uow.connection.execute(
-            select(job.c.id)
-            .where(
-                job.c.state == JobState.PAUSED,
-                job.c.pause_cause.in_(_OWN_PAUSES),
-                job.c.resume_at <= uow.now(),
-            )
-            .limit(1)
-        ).first()
-        is not None
+def any_probe_due(uow: UnitOfWork, unopened: Collection[int] = ()) -> bool:
+    """Whether a job that paused itself may look: read before anything is written for it.
+
+    Args:
+        unopened: see :func:`claim_probes`.
+    """
+    statement = select(job.c.id).where(
+        job.c.state == JobState.PAUSED, job.c.pause_cause.in_(_OWN_PAUSES), job.c.resume_at <= uow.now()
     )
+    if unopened:
+        needed = job.c.billing_credential_id
+        statement = statement.where(or_(needed.is_(None), needed.not_in(sorted(unopened))))
+    return uow.connection.execute(statement.limit(1)).first() is not None
 
 
 def claim_probes(uow: UnitOfWork, unopened: Collection[int], until: datetime, limit: int = 10) -> list[Probe]:
@@ -454,6 +461,77 @@ def end_probe(uow: UnitOfWork, job_id: int, look_again_at: datetime | None, reas
             changed_at=uow.now(),
             revision=job.c.revision + 1,
         )
+    )
+
+
+# --- jobs that nobody can open ---------------------------------------------------------------------------------------
+
+#: How long nothing is done for a job before it is said that nobody can; and when it is looked at again.
+PATIENCE = timedelta(minutes=1)
+
+
+def any_left_alone(uow: UnitOfWork, unopened: Collection[int]) -> bool:
+    """Whether :func:`tell_left_alone` has something to tell: read before anything is written for it."""
+    return bool(unopened) and bool(
+        left_alone(uow, unopened, uow.now() - PATIENCE)
+        or uow.connection.execute(select(job.c.id).where(*_unlooked(uow, unopened)).limit(1)).first()
+    )
+
+
+def tell_left_alone(uow: UnitOfWork, unopened: Collection[int]) -> int:
+    """Jobs whose billing credential no engine opens pause themselves and say so, instead of waiting for their turn.
+
+    An engine that can open it, here or on another machine, looks at their billing company when they are due to look, as
+    after any pause of their own, and they go on.
+
+    Args:
+        unopened: handles of the billing credentials that this engine cannot open.
+
+    Returns:
+        How many were told of.
+    """
+    told = 0
+    again, since = uow.now() + PATIENCE, uow.now() - PATIENCE
+    for job_id in left_alone(uow, unopened, since):
+        # By the job's row: an engine that has taken something of it since has changed it.
+        is_left_alone = and_(job.c.running == 0, job.c.changed_at < since)
+        reason = _nobody_opens(uow, job_id)
+        told += pause_for_environment(uow, job_id, reason, again, still=is_left_alone)
+    for job_id in uow.connection.scalars(select(job.c.id).where(*_unlooked(uow, unopened)).order_by(job.c.id)).all():
+        reason = _nobody_opens(uow, job_id)
+        told += uow.connection.execute(
+            update(job)
+            .where(job.c.id == job_id, *_unlooked(uow, unopened))
+            .values(
+                pause_cause=PauseCause.ENVIRONMENT,
+                pause_reason=reason[:400],
+                resume_at=again,
+                changed_at=uow.now(),
+                revision=job.c.revision + 1,
+            )
+        ).rowcount
+    return told
+
+
+def _unlooked(uow: UnitOfWork, unopened: Collection[int]) -> tuple[ColumnElement[bool], ...]:
+    """Of a job that paused itself and should have looked long ago: nobody has who can open its credential."""
+    return (
+        job.c.state == JobState.PAUSED,
+        job.c.pause_cause.in_(_OWN_PAUSES),
+        job.c.resume_at < uow.now() - PATIENCE,
+        job.c.billing_credential_id.in_(sorted(unopened)),
+    )
+
+
+def _nobody_opens(uow: UnitOfWork, job_id: int) -> str:
+    code = uow.connection.execute(
+        select(billing_credential.c.code).where(
+            billing_credential.c.id == job.c.billing_credential_id, job.c.id == job_id
+        )
+    ).scalar_one()
+    return (
+        f"No engine that runs can open the billing credential {code}: none of them has its secret. Put the secret into "
+        "the keyring of a machine on which the program runs, or start the program where it is."
     )
 
 
