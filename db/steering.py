@@ -17,7 +17,7 @@ from db.counters import Counters
 from db.finishing import write_log
 from db.schema import billing_credential, billing_service, job, work_order, work_order_step
 from db.work import left_alone, parts, record_services
-from desktop_app.association.errors import ASKED_IN_VAIN, NotFound, RequestRefused
+from desktop_app.association.errors import ASKED_IN_VAIN, NUMBER_TAKEN, NotFound, RequestRefused
 from desktop_app.association.model import BillingAction
 from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState, jobs_before
 
@@ -172,10 +172,13 @@ def _cancel_unbegun(uow: UnitOfWork, counters: Counters, job_id: int, by: str = 
 def _forget_what_was_only_found(uow: UnitOfWork, counters: Counters, job_id: int) -> None:
     """Where a look before the first POST found something for a person to decide on: as if nobody had looked.
 
-    Nothing was sent. After a retry it is looked for again; a step that stood as not sent would be posted at once.
+    Nothing was sent, and what was found carries no reference of ours. After a retry it is looked for again; a step that
+    stood as not sent would be posted at once.
     """
     only_found = and_(work_order_step.c.state == StepState.UNKNOWN, work_order_step.c.intent_at.is_(None))
-    unknown = select(_wo.id).where(_wo.job_id == job_id, _wo.state == WorkOrderState.OUTCOME_UNKNOWN)
+    unknown = select(_wo.id).where(
+        _wo.job_id == job_id, _wo.state == WorkOrderState.OUTCOME_UNKNOWN, _wo.error_code == NUMBER_TAKEN
+    )
     found = uow.connection.scalars(
         select(work_order_step.c.work_order_id).where(only_found, work_order_step.c.work_order_id.in_(unknown))
     ).all()

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import NamedTuple
 
-from desktop_app.association.errors import ASKED_IN_VAIN, ErrorKind, Problem
+from desktop_app.association.errors import ASKED_IN_VAIN, NUMBER_TAKEN, ErrorKind, Problem
 from desktop_app.association.model import BillingAction
 from desktop_app.association.ports import (
     BillingProductFound,
@@ -313,7 +313,7 @@ def resolve_service(attempt: Attempt, found: Sequence[BillingServiceFound]) -> D
             f"Billing has several services that may be the one of device {attempt.device}: {names}.",
         )
     return _for_a_person(
-        "BILLING_NUMBER_TAKEN",
+        NUMBER_TAKEN,
         f"Billing has service {names} for number {terms.number} of device {attempt.device}, without our reference.",
     )
 

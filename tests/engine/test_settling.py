@@ -146,6 +146,20 @@ def test_what_was_found_while_the_job_was_being_cancelled_is_cancelled_by_a_seco
         scene.cancel()
 
 
+def test_what_carries_our_reference_waits_for_a_person_also_in_a_cancelled_job(scene: Scene) -> None:
+    """It was made by us, and nobody here knows of it: by a database that was put back from a backup, say."""
+    looked_up_first(scene)
+    order = scene.order()
+    scene.ledger.add_service("ours", "500", order.msisdn, reference=order.reference)
+    scene.ledger.made_at["ours"] = scene.time.now
+    scene.time.pass_by(LAG_S)
+    scene.go_on()
+    assert scene.order().error_code == "BILLING_SERVICES_AMBIGUOUS"
+    assert scene.cancel() == 0
+    scene.go_on()
+    assert (scene.order().state, len(scene.world.rows(work_order_step))) == ("outcome_unknown", 1)
+
+
 def test_a_service_from_outside_is_not_ours_for_a_post_that_failed_in_an_earlier_run(scene: Scene) -> None:
     """Else it would be recorded as made by us, under a reference that it does not carry."""
     looked_up_first(scene)
