@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from desktop_app.association.ports import RateGovernor
 from desktop_app.engine.orders import OrderInHand
@@ -109,12 +109,19 @@ class Calls:
                 self._count += len(some)
                 self._changed.notify(len(some))
 
-    def take_back(self, which: Callable[[OrderInHand], bool]) -> list[OrderInHand]:
-        """Takes out the work orders that are not handed out and fulfil the condition."""
+    def take_back(
+        self, which: Callable[[OrderInHand], bool], job_ids: Collection[int] | None = None
+    ) -> list[OrderInHand]:  # fmt: skip
+        """Takes out the work orders that are not handed out and fulfil the condition.
+
+        Args:
+            job_ids: handles of the jobs that are looked at; None: all.
+        """
         taken: list[OrderInHand] = []
         with self._lock:
             for jobs in self._orders.values():
-                for job_id, orders in list(jobs.items()):
+                for job_id in list(jobs) if job_ids is None else jobs.keys() & job_ids:
+                    orders = jobs[job_id]
                     out = [order for order in orders if which(order)]
                     if out:
                         taken += out

@@ -39,7 +39,7 @@ from desktop_app.association.steps import (
     settled_without_call,
 )
 from desktop_app.engine.leases import Lease
-from desktop_app.engine.orders import JobInHand, OrderInHand
+from desktop_app.engine.orders import JobInHand, OrderInHand, is_open
 from desktop_app.engine.runner import NotCalled, Outcome
 
 _log = logging.getLogger(__name__)
@@ -75,6 +75,7 @@ class Recorded:
         settled: claimed work orders that need no call any more; they go into the next group.
         bulk: handles of jobs that have due work orders without billing.
         stopped: of the jobs that were looked at, those of which no further call may be made.
+        cancelled: those of which only what is open may still be asked for.
         claimed: how many work orders came into this engine's hand.
         is_full: as many were claimed as there was room for; there may be more.
         ended: how many work orders left it.
@@ -85,6 +86,7 @@ class Recorded:
     settled: tuple[OrderInHand, ...] = ()
     bulk: tuple[int, ...] = ()
     stopped: frozenset[int] = frozenset()
+    cancelled: frozenset[int] = frozenset()
     claimed: int = 0
     is_full: bool = False
     ended: int = 0
@@ -96,11 +98,17 @@ class Recorded:
             self.settled + other.settled,
             self.bulk + other.bulk,
             self.stopped | other.stopped,
+            self.cancelled | other.cancelled,
             self.claimed + other.claimed,
             self.is_full or other.is_full,
             self.ended + other.ended,
             self.to_finish + other.to_finish,
         )
+
+    def must_not_call(self, one: OrderInHand) -> bool:
+        """Whether the call of this work order may not be made any more, as its job stands."""
+        job_id = one.order.job_id
+        return job_id in self.stopped or (job_id in self.cancelled and not one.asks_what_is_open)
 
 
 @dataclass(slots=True)
@@ -189,14 +197,20 @@ class Group:
                 self._decide(draft, item.result)
             elif one.call is None:
                 self.to_apply.append(draft)
-            elif self._is_stopped(one.order.job_id):
+            elif self._must_not_call(one):
                 self._decide(draft, NotCalled())
             else:
                 self.to_call.append((draft, one.call))
 
     def _is_stopped(self, job_id: int) -> bool:
-        standing = self.standings[job_id]
-        return standing.cancel_requested or not standing.may_go_on or job_id in self.pauses
+        return not self.standings[job_id].may_go_on or job_id in self.pauses
+
+    def _is_cancelled(self, job_id: int) -> bool:
+        return self.standings[job_id].cancel_requested
+
+    def _must_not_call(self, one: OrderInHand) -> bool:
+        job_id = one.order.job_id
+        return self._is_stopped(job_id) or (self._is_cancelled(job_id) and not one.asks_what_is_open)
 
     def _decide(self, draft: Draft, result: CallResult | NotCalled) -> None:
         one = draft.in_hand
@@ -260,13 +274,13 @@ class Group:
         if call is None:
             self.to_apply.append(draft)
             return
-        standing = self.standings[one.order.job_id]
+        job_id = one.order.job_id
         is_post = call.kind in POSTS
-        if standing.cancel_requested and (is_post or not _is_open(draft.steps.get(call.step))):
+        if self._is_cancelled(job_id) and (is_post or not is_open(draft.steps.get(call.step))):
             row = draft.steps.get(Step.BILLING_SERVICE)
             made = row.billing_id if row is not None and row.state is StepState.DONE else None
             self._end(draft, cancelled_between_steps(made))
-        elif not standing.may_go_on or one.order.job_id in self.pauses:
+        elif self._is_stopped(job_id):
             self._end(draft, released(one.going_on(draft.steps, call, one.lease).attempt()))
         else:
             if is_post:
@@ -397,6 +411,7 @@ class Group:
             settled=tuple(self.settled),
             bulk=tuple(self.bulk),
             stopped=frozenset(job_id for job_id in self.standings if self._is_stopped(job_id)),
+            cancelled=frozenset(job_id for job_id in self.standings if self._is_cancelled(job_id)),
             claimed=self.claimed,
             is_full=self.is_full,
             ended=self.ended,
@@ -440,10 +455,6 @@ class Group:
         else:
             resume_at = self.now + timedelta(seconds=pause.wait_s)
         steering.pause_for_environment(self.uow, job_id, pause.reason, resume_at, pause.cause)
-
-
-def _is_open(row: StepRow | None) -> bool:
-    return row is not None and row.state in {StepState.INTENT, StepState.UNKNOWN}
 
 
 def not_associated(device: str, reason: str, service_id: str | None = None) -> Problem:

@@ -109,9 +109,9 @@ class CountedRounds(Rounds):
 
     looks = 0
 
-    def _give_back(self) -> None:
+    def _write(self, stopping: threading.Event) -> None:
         self.looks += 1
-        super()._give_back()
+        super()._write(stopping)
 
 
 def test_a_call_that_is_waited_for_at_the_end_is_not_waited_for_in_a_hurry() -> None:
@@ -124,7 +124,7 @@ def test_a_call_that_is_waited_for_at_the_end_is_not_waited_for_in_a_hurry() -> 
 
     def first_group() -> None:
         calls.put([an_order()])
-        rounds._out += 1
+        rounds._hand.out += 1
         assert rounds._longest_wait_s(is_stopping=True) == 0, "what nobody calls is waited for"
         handed_out.append(calls.get_nowait())
 
@@ -173,10 +173,10 @@ def test_calls_that_wait_for_a_quota_take_no_room() -> None:
     gateway = OneLedger(BillingLedger())
     nobody: Any = EndlessQueue(1, lambda: None)
     rounds = Rounds(nobody, Calls(gateway.governor, timeout_s=1.0), gateway, size=SIZE, lease_s=60.0)
-    rounds._out = 100
+    rounds._hand.out = 100
     assert rounds._room(at_quota=0) < 0
     assert rounds._room(at_quota=100 - SIZE) > 0
-    rounds._out = MOST_HELD
+    rounds._hand.out = MOST_HELD
     assert rounds._room(at_quota=MOST_HELD) == 0
 
 

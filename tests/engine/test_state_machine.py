@@ -273,7 +273,7 @@ class EngineMachine(RuleBasedStateMachine):
             assert not {order.order.job_id for order in recorded.to_call} & paused, "a paused job goes on"
             posts = [order for order in recorded.to_call if order.call and order.call.kind.startswith("post")]
             assert not {order.order.job_id for order in posts} & cancelled, "a cancelled job posts"
-            for answer in said[: len(engine.to_call)]:
+            for answer in said[: len(engine.calls)]:
                 self.count(f"answer: {answer}")
             engine.call([ANSWERS[answer] for answer in said])
 
@@ -294,7 +294,7 @@ class EngineMachine(RuleBasedStateMachine):
     def sleep_past_the_lease_and_wake(self, crash: int | None) -> None:
         """The first claims and sleeps; when it wakes in front of its calls the second has asked billing, and posted."""
         self.work("first", 3, [], None)
-        if not self.engine("first").to_call:
+        if not len(self.engine("first").calls):
             return
         self.wait(LEASE_S + 1)
         self.keep_house("second", None)

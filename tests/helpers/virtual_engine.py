@@ -1,11 +1,13 @@
 """An engine that a test moves by hand, in virtual time: what it holds in memory lies open, and is gone when it ends.
 
-The real recorder, runner and housekeeping do the work; only the threads between them are left out, so that a test says
-who does what when, and two engines can take turns in every order.
+The real recorder, queue of calls, runner and housekeeping do the work, and what an engine holds is held by its own
+:class:`~desktop_app.engine.hand.Hand`; only the threads between them are left out, so that a test says who does what
+when, and two engines can take turns in every order.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from random import Random
@@ -13,7 +15,9 @@ from random import Random
 from desktop_app.association.ports import LookupVerdict, ProductLookup, ServiceLookup
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.retry import RetryRules
-from desktop_app.engine.group import Item, Recorded
+from desktop_app.engine.calls import Calls
+from desktop_app.engine.group import Recorded
+from desktop_app.engine.hand import Hand
 from desktop_app.engine.housekeeping import Housekeeping
 from desktop_app.engine.orders import OrderInHand
 from desktop_app.engine.outbox import Sent
@@ -59,34 +63,31 @@ class VirtualEngine:
     """One process that works off the database.
 
     Attributes:
-        to_call: work orders whose intent is committed.
-        pending: what has to be recorded.
+        calls: work orders whose call may be made.
     """
 
     def __init__(self, world: World, time: Time, ledger: LaggingLedger, name: str) -> None:
         self.name = name
-        self.to_call: list[OrderInHand] = []
-        self.pending: list[Item] = []
         self._ledger = ledger
+        gateway = OneLedger(ledger)
+        # However little is left of a lease: whoever makes a call may have slept since it was handed out.
+        self.calls = Calls(gateway.governor, timeout_s=-math.inf)
+        self._hand = Hand(self.calls, (LEASE_S + TIMEOUT_S) / 2)
         self.recorder = Recorder(
             world.store, name, RULES, lease_s=LEASE_S, new_lease=time.lease, rng=Random(1)
         )  # fmt: skip
         self._housekeeping = Housekeeping(
-            world.store, OneLedger(ledger), RULES, engine_id=name, send=self._send, rng=Random(1)
-        )
+            world.store, gateway, RULES, engine_id=name, send=self._send, rng=Random(1)
+        )  # fmt: skip
 
     # --- what it does ------------------------------------------------------------------------------------------------
 
     def record(self, room: int) -> Recorded:
         """One group: what is pending is recorded, up to ``room`` work orders are claimed; then work without billing."""
-        # As the rounds do it: a lease that would be too short for a call is renewed first.
-        renew_below_s = (LEASE_S + TIMEOUT_S) / 2
-        self.pending += [order for order in self.to_call if not order.lease.outlives(renew_below_s)]
-        self.to_call = [order for order in self.to_call if order.lease.outlives(renew_below_s)]
-        recorded = self.recorder.record(self.pending, room, (), {order.order.job_id for order in self.to_call})
-        self.pending = [*recorded.settled, *(one for one in self.to_call if one.order.job_id in recorded.stopped)]
-        self.to_call = [one for one in self.to_call if one.order.job_id not in recorded.stopped]
-        self.to_call += recorded.to_call
+        self._hand.renew()
+        items = tuple(self._hand.pending)
+        recorded = self.recorder.record(items, room, (), self.calls.jobs())
+        self._hand.follow(recorded, len(items))
         for job_id in recorded.bulk:
             self.recorder.apply_bulk(job_id)
         return recorded
@@ -94,12 +95,12 @@ class VirtualEngine:
     def call(self, faults: Sequence[Fault | None]) -> None:
         """Calls billing for the next work orders, one for each fault; their outcomes are pending then."""
         for fault in faults:
-            if not self.to_call:
+            order = self.calls.get_nowait()
+            if order is None:
                 return
-            order = self.to_call.pop(0)
             self._ledger.faults.clear()
             self._ledger.faults.append(fault)
-            self.pending.append(run(order, self._ledger, TIMEOUT_S, lambda: False))
+            self._hand.bring([run(order, self._ledger, TIMEOUT_S, lambda: False)])
             self._ledger.faults.clear()
 
     def keep_house(self) -> int:
@@ -108,8 +109,9 @@ class VirtualEngine:
 
     def held(self) -> Collection[int]:
         """Handles of the work orders that it believes to hold."""
-        waiting = [item if isinstance(item, OrderInHand) else item.in_hand for item in self.pending]
-        return {order.order.work_order_id for order in [*self.to_call, *waiting]}
+        waiting = [one for jobs in self.calls._orders.values() for orders in jobs.values() for one in orders]
+        pending = [item if isinstance(item, OrderInHand) else item.in_hand for item in self._hand.pending]
+        return {one.order.work_order_id for one in [*waiting, *pending]}
 
     @staticmethod
     def _send(_event_id: str, _body: bytes) -> Sent:
