@@ -205,7 +205,7 @@ MUTANTS = (
         _GROUP,
         "(job_id in self.cancelled and not one.asks_what_is_open)\n",
         "job_id in self.cancelled\n",
-        "tests/engine/test_state_machine.py::test_whatever_happens_nothing_is_made_twice_or_lost[sqlite]",
+        "tests/engine/test_state_machine.py::test_a_cancelled_job_asks_once_for_what_is_open_and_ends[sqlite]",
     ),
     Mutant(
         "a scheduled change applied although its ownership has ended",

@@ -441,6 +441,21 @@ def run_machine(ground: Ground, examples: int, steps: int, *, derandomize: bool 
     return met
 
 
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_a_cancelled_job_asks_once_for_what_is_open_and_ends(ground: Ground) -> None:
+    machine = EngineMachine(ground)
+    machine.submit_a_first_job(2)
+    machine.work("first", 3, ["cut after", "cut before"], None)
+    machine.work("first", 3, [], None)
+    machine.cancel(0)
+    machine.wait(SETTLE_S + 0.1)
+    machine.work("first", 3, ["201", "201"], None)
+    machine.work("first", 3, [], None)
+    assert (machine.ledger.searches, machine.ledger.posts, len(machine.ledger.services)) == (2, 2, 1)
+    assert {(row.state, row.lease_epoch) for row in machine.world.rows(work_order)} == {("cancelled", 2)}
+    machine.promises.look()
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 def test_whatever_happens_nothing_is_made_twice_or_lost(ground: Ground) -> None:
