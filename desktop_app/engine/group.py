@@ -345,8 +345,10 @@ class Group:
         for index, due in enumerate(due_jobs):
             try:
                 job = job_in_hand(self.uow, due)
-            except ValueError as error:
-                self.pauses[due.job_id] = _Pause(f"{error} Run it with a newer program.")
+            except ValueError as error:  # this job waits; all others go on
+                _log.warning("Job %s cannot be worked on: %s", due.tracking_number, error)
+                what_to_do = "Run it with a newer program, or cancel it and submit its devices again."
+                self.pauses[due.job_id] = _Pause(f"{error} {what_to_do}")
                 continue
             if job.instructions.billing is None:
                 self.bulk.append(due.job_id)

@@ -42,16 +42,17 @@ class JobInHand:
         """Of a due job and the document of its instructions.
 
         Raises:
-            ValueError: the instructions are of another version.
+            ValueError: the instructions are of another version, or cannot be read.
         """
+        try:
+            instructions = Instructions.from_document(document)
+        except (LookupError, TypeError, AttributeError) as error:  # a key is missing, a value is of another kind
+            raise ValueError(
+                f"The instructions of this job cannot be read ({type(error).__name__}: {error})."
+            ) from error
         return cls(
-            due.job_id,
-            due.tracking_number,
-            due.run_no,
-            due.billing_credential_id,
-            Instructions.from_document(document),
-            lookup_first,
-        )
+            due.job_id, due.tracking_number, due.run_no, due.billing_credential_id, instructions, lookup_first
+        )  # fmt: skip
 
     def terms(self, order: ClaimedOrder) -> BillingTerms:
         """What the work order asks of billing.
