@@ -119,7 +119,7 @@ class Calls:
         """
         taken: list[OrderInHand] = []
         with self._lock:
-            for jobs in self._orders.values():
+            for credential_id, jobs in self._orders.items():
                 for job_id in list(jobs) if job_ids is None else jobs.keys() & job_ids:
                     orders = jobs[job_id]
                     out = [order for order in orders if which(order)]
@@ -128,6 +128,8 @@ class Calls:
                         del jobs[job_id]
                     if out and (left := deque(order for order in orders if not which(order))):
                         jobs[job_id] = left
+                if not jobs:  # nobody asks any more: what was said would grow old, and be believed of the next ones
+                    self._waits.pop(credential_id, None)
             self._count -= len(taken)
         return taken
 

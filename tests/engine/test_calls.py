@@ -110,6 +110,20 @@ def test_what_was_not_handed_out_can_be_taken_back() -> None:
     assert names(calls) == ["stays"]
 
 
+def test_how_long_a_quota_was_used_up_is_forgotten_with_the_last_that_waited_for_it() -> None:
+    """Else it was said of the next ones too, for as long as every thread of the pool was busy."""
+    limits = Limits(c1=0, c2=0)
+    calls = Calls(limits, TIMEOUT_S)
+    calls.put([order("one"), order("other job", job=2), order("other credential", credential=2)])
+    assert calls.get_nowait() is None
+    calls.take_back(lambda one: one.order.job_id == 1 and one.job.billing_credential_id == 1)
+    assert calls.waits() == {1: 60.0, 2: 60.0}
+    calls.take_back(lambda one: one.job.billing_credential_id == 1)
+    calls.put([order("after the pause")])
+    assert calls.waits() == {2: 60.0}
+    assert calls.at_quota() == {2: 1}
+
+
 class Waiters:
     """Threads that wait for a call each."""
 
