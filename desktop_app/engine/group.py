@@ -22,8 +22,10 @@ from desktop_app.association.model import BillingAction
 from desktop_app.association.processing import (
     CallResult,
     Decision,
+    Made,
     ProcessingRules,
     cancelled_between_steps,
+    made_at_billing,
     released,
     settle,
 )
@@ -277,9 +279,7 @@ class Group:
         job_id = one.order.job_id
         is_post = call.kind in POSTS
         if self._is_cancelled(job_id) and (is_post or not is_open(draft.steps.get(call.step))):
-            row = draft.steps.get(Step.BILLING_SERVICE)
-            made = row.billing_id if row is not None and row.state is StepState.DONE else None
-            self._end(draft, cancelled_between_steps(made))
+            self._end(draft, cancelled_between_steps(made_at_billing(draft.steps)))
         elif self._is_stopped(job_id):
             self._end(draft, released(one.going_on(draft.steps, call, one.lease).attempt()))
         else:
@@ -444,10 +444,7 @@ class Group:
             self._fail(by_id[refused.work_order_id], refused.reason)
 
     def _fail(self, draft: Draft, reason: str) -> None:
-        one = draft.in_hand
-        row = draft.steps.get(Step.BILLING_SERVICE)
-        service_id = row.billing_id if row is not None and row.state is StepState.DONE else None
-        problem = not_associated(one.order.iccid, reason, service_id)
+        problem = not_associated(draft.in_hand.order.iccid, reason, made_at_billing(draft.steps))
         self._end(draft, Decision(work_order_state=WorkOrderState.FAILED, problem=problem))
 
     def _pause(self, job_id: int) -> None:
@@ -459,16 +456,17 @@ class Group:
         steering.pause_for_environment(self.uow, job_id, pause.reason, resume_at, pause.cause)
 
 
-def not_associated(device: str, reason: str, service_id: str | None = None) -> Problem:
-    """The local effects of a work order could not be applied."""
-    if service_id is None:
+def not_associated(device: str, reason: str, made: Made | None = None) -> Problem:
+    """The local effects of a work order could not be applied; ``made``: what it made at billing."""
+    if made is None:
         return Problem(
             "NOT_ASSOCIATED",
             f"Device {device} was not associated: {reason}.",
             "Look at the device, then retry the job: it is checked again.",
         )
+    what = made.what[0].upper() + made.what[1:]
     return Problem(
         "BILLED_NOT_ASSOCIATED",
-        f"Billing service {service_id} was made for device {device}, but it was not associated: {reason}.",
-        "Look at the device, then retry the job: it goes on from there and makes no second service.",
+        f"{what} {made.verb} made for device {device}, but it was not associated: {reason}.",
+        "Look at the device, then retry the job: it goes on from there and makes nothing twice.",
     )
