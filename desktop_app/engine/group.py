@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -16,7 +16,7 @@ from random import Random
 from db import effects, steering, work
 from db.counters import Counters
 from db.unit_of_work import UnitOfWork
-from db.work import DueJob, JobStanding, OrderWrite, StepRow, StepWrite
+from db.work import DueJob, Held, JobStanding, OrderWrite, StepRow, StepWrite
 from desktop_app.association.errors import Problem
 from desktop_app.association.model import BillingAction
 from desktop_app.association.processing import (
@@ -82,6 +82,7 @@ class Recorded:
         is_full: as many were claimed as there was room for; there may be more.
         ended: how many work orders left it.
         to_finish: how many jobs have no open work order any more.
+        renewed: the leases of searches that are being made, and go on.
     """
 
     to_call: tuple[OrderInHand, ...] = ()
@@ -93,6 +94,7 @@ class Recorded:
     is_full: bool = False
     ended: int = 0
     to_finish: int = 0
+    renewed: Mapping[Held, Lease] = field(default_factory=dict)
 
     def __add__(self, other: Recorded) -> Recorded:
         return Recorded(
@@ -105,6 +107,7 @@ class Recorded:
             self.is_full or other.is_full,
             self.ended + other.ended,
             self.to_finish + other.to_finish,
+            {**self.renewed, **other.renewed},
         )
 
     def must_not_call(self, one: OrderInHand) -> bool:
@@ -166,6 +169,7 @@ class Group:
         self.pauses: dict[int, _Pause] = {}
         self.ended = self.claimed = 0
         self.is_full = False
+        self.renewed: dict[Held, Lease] = {}
 
     # --- what became of calls ----------------------------------------------------------------------------------------
 
@@ -174,6 +178,11 @@ class Group:
         missing = {job_id for job_id in job_ids if job_id not in self.standings}
         if missing:
             self.standings.update(work.standings(self.uow, missing))
+
+    def renew(self, searches: Sequence[Held]) -> None:
+        """The leases of searches that are being made, and last for longer than they would."""
+        held = work.hold(self.uow, self.engine_id, searches, self.lease_until)
+        self.renewed = dict.fromkeys(held, self.lease)
 
     def record(self, items: Sequence[Item]) -> None:
         """What became of work orders in hand.
@@ -418,6 +427,7 @@ class Group:
             is_full=self.is_full,
             ended=self.ended,
             to_finish=to_finish,
+            renewed=self.renewed,
         )
 
     def _step_writes(self) -> Iterable[StepWrite]:

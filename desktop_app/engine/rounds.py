@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from db.work import Held
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.engine.calls import Calls
 from desktop_app.engine.gateway import BillingGateway
@@ -82,7 +83,9 @@ class Rounds:
         self._gateway = gateway
         self._size = size
         self._on_ended = on_ended
-        self._hand = Hand(calls, (lease_s + timeout_s) / 2)
+        self._renew_below_s = (lease_s + timeout_s) / 2
+        self._hand = Hand(calls, self._renew_below_s)
+        self._searches: list[Held] = []  # whose leases the next group renews
         self._bulk: deque[int] = deque()
         self._pace = 4.0 * size  # calls that are handed out from one group to the next
         self._left = 0  # calls that were to be handed out when the last group was written, its own included
@@ -176,7 +179,7 @@ class Rounds:
         if is_due:
             self._poll_at = time.monotonic() + POLL_S
         items = tuple(self._hand.pending[:MOST_IN_GROUP])
-        if items or (is_due and self._is_anything_due()):
+        if items or self._searches or (is_due and self._is_anything_due()):
             self._write_group(items, claim=is_due)
         elif is_due:
             self._more = False
@@ -196,8 +199,11 @@ class Rounds:
         newcomers = FOR_NEWCOMERS if claim else 0
         recorded = self._recorder.record(
             items, room, unopened, self._calls.jobs(), newcomers=newcomers,
-            at_quota={one for one, waiting in at_quota.items() if waiting > LEAST_RESERVE},
+            at_quota={one for one, waiting in at_quota.items() if waiting > LEAST_RESERVE}, searches=self._searches,
         )  # fmt: skip
+        if self._searches:
+            self._calls.renewed(self._searches, recorded.renewed)
+            self._searches = []
         self._fit_reserve(left=len(self._calls), more=len(recorded.to_call))
         self._left -= self._hand.follow(recorded, len(items))  # nobody called them
         if claim:
@@ -223,7 +229,10 @@ class Rounds:
     # --- what waits to be called -------------------------------------------------------------------------------------
 
     def _look_at_waiting(self) -> None:
-        """Renews leases before they end, and gives back what the quota lets nobody call for long."""
+        """Leases are renewed before they end, and what the quota lets nobody call for long is given back.
+
+        Searches that are being made are among them: such a one may have many pages, and wait for the quota at each.
+        """
         now = time.monotonic()
         if now < self._renew_at:
             return
@@ -236,3 +245,4 @@ class Rounds:
                     NotCalled(wait_s),
                 )
         self._left -= back + self._hand.renew()  # nobody called them
+        self._searches = self._calls.searches(self._renew_below_s)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from desktop_app.association.processing import ProcessingRules
+from desktop_app.association.states import Step
+from desktop_app.association.steps import CallKind, NextCall
 from desktop_app.engine.calls import Calls
 from desktop_app.engine.group import Recorded
 from desktop_app.engine.interpreter import SWITCH_S
@@ -41,7 +43,8 @@ class EndlessQueue:
         return True
 
     def record(
-        self, items: tuple[Any, ...], room: int, unopened: object, watched: object, *, newcomers: int, at_quota: object
+        self, items: tuple[Any, ...], room: int, unopened: object, watched: object, *, newcomers: int, at_quota: object,
+        searches: object,
     ) -> Recorded:  # fmt: skip
         if self.stopping.is_set():
             return Recorded(ended=len(items))
@@ -55,7 +58,10 @@ class EndlessQueue:
 def an_order() -> Any:
     lease = SimpleNamespace(outlives=lambda _seconds: True)
     return SimpleNamespace(
-        job=SimpleNamespace(billing_credential_id=1), order=SimpleNamespace(job_id=1), lease=lease, call=object()
+        job=SimpleNamespace(billing_credential_id=1),
+        order=SimpleNamespace(job_id=1),
+        lease=lease,
+        call=NextCall(CallKind.POST_SERVICE, Step.BILLING_SERVICE),
     )
 
 

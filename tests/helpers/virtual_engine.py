@@ -8,11 +8,11 @@ when, and two engines can take turns in every order.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from random import Random
 
-from desktop_app.association.ports import LookupVerdict, ProductLookup, ServiceLookup
+from desktop_app.association.ports import LookupVerdict, ProductLookup, ServiceLookup, always
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.retry import RetryRules
 from desktop_app.engine.calls import Calls
@@ -41,12 +41,19 @@ class SilentLedger(LaggingLedger):
         super().__init__(time)
         self.silences = 0
 
-    def find_services(self, billing_customer_id: str, *, reference: str = "", number: str = "") -> ServiceLookup:
+    def find_services(
+        self,
+        billing_customer_id: str,
+        *,
+        reference: str = "",
+        number: str = "",
+        may_go_on: Callable[[], bool] = always,
+    ) -> ServiceLookup:
         if self._is_silent():
             return ServiceLookup(LookupVerdict.RETRY, reason="No answer, as the test asked.")
         return super().find_services(billing_customer_id, reference=reference, number=number)
 
-    def find_products(self, service_id: str) -> ProductLookup:
+    def find_products(self, service_id: str, *, may_go_on: Callable[[], bool] = always) -> ProductLookup:
         if not self.is_there:
             return ProductLookup(LookupVerdict.ENVIRONMENT, reason="There is no billing server.")
         if self._is_silent():
@@ -100,7 +107,9 @@ class VirtualEngine:
                 return
             self._ledger.faults.clear()
             self._ledger.faults.append(fault)
-            self._hand.bring([run(order, self._ledger, TIMEOUT_S, lambda: False)])
+            outcome = run(order, self._ledger, TIMEOUT_S, lambda: False)
+            self.calls.answered(order)
+            self._hand.bring([outcome])
             self._ledger.faults.clear()
 
     def keep_house(self) -> int:
