@@ -456,6 +456,24 @@ def test_a_cancelled_job_asks_once_for_what_is_open_and_ends(ground: Ground) -> 
     machine.promises.look()
 
 
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_a_cancelled_job_asks_for_nothing_that_is_not_open(ground: Ground) -> None:
+    """On a service that is kept it would be looked what is there already; nothing is posted after that any more."""
+    machine = EngineMachine(ground)
+    machine.world.own(1001)
+    machine.world.service(1001, service_id="S1")
+    machine.submit_a_first_job(1)
+    machine.work("first", 3, [], None)
+    assert len(machine.engine("first").calls) == 1
+    machine.cancel(0)
+    machine.work("first", 3, ["201"], None)
+    for _ in range(2):
+        machine.work("first", 3, ["201"], None)
+    assert (machine.ledger.searches, machine.ledger.posts) == (0, 0)
+    (order,) = machine.world.rows(work_order)
+    assert (order.state, order.error_message) == ("cancelled", "Cancelled before anything was made at billing.")
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 def test_whatever_happens_nothing_is_made_twice_or_lost(ground: Ground) -> None:
