@@ -273,7 +273,7 @@ class EngineMachine(RuleBasedStateMachine):
             assert not {order.order.job_id for order in recorded.to_call} & paused, "a paused job goes on"
             posts = [order for order in recorded.to_call if order.call and order.call.kind.startswith("post")]
             assert not {order.order.job_id for order in posts} & cancelled, "a cancelled job posts"
-            for answer in said[: len(engine.calls)]:
+            for answer in said[: len(engine.to_call)]:
                 self.count(f"answer: {answer}")
             engine.call([ANSWERS[answer] for answer in said])
 
@@ -294,7 +294,7 @@ class EngineMachine(RuleBasedStateMachine):
     def sleep_past_the_lease_and_wake(self, crash: int | None) -> None:
         """The first claims and sleeps; when it wakes in front of its calls the second has asked billing, and posted."""
         self.work("first", 3, [], None)
-        if not len(self.engine("first").calls):
+        if not self.engine("first").to_call:
             return
         self.wait(LEASE_S + 1)
         self.keep_house("second", None)
@@ -420,27 +420,6 @@ class EngineMachine(RuleBasedStateMachine):
             self.histogram[what] += times
 
 
-def run_machine(ground: Ground, examples: int, steps: int, *, derandomize: bool = True) -> Counter[str]:
-    """Runs the machine; what it met."""
-    EngineMachine.histogram.clear()
-    run_state_machine_as_test(
-        lambda: EngineMachine(ground),  # type: ignore[arg-type]  # whatever makes a machine will do
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            derandomize=derandomize,
-            database=None,
-            deadline=None,
-            print_blob=not derandomize,
-            phases=[Phase.generate, Phase.shrink] if SHRINKS else [Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-    met = Counter(EngineMachine.histogram)
-    print(f"{met.total()} events in {examples} runs: {dict(met.most_common())}")
-    return met
-
-
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 def test_a_cancelled_job_asks_once_for_what_is_open_and_ends(ground: Ground) -> None:
     machine = EngineMachine(ground)
@@ -464,7 +443,7 @@ def test_a_cancelled_job_asks_for_nothing_that_is_not_open(ground: Ground) -> No
     machine.world.service(1001, service_id="S1")
     machine.submit_a_first_job(1)
     machine.work("first", 3, [], None)
-    assert len(machine.engine("first").calls) == 1
+    assert len(machine.engine("first").to_call) == 1
     machine.cancel(0)
     machine.work("first", 3, ["201"], None)
     for _ in range(2):
@@ -472,6 +451,27 @@ def test_a_cancelled_job_asks_for_nothing_that_is_not_open(ground: Ground) -> No
     assert (machine.ledger.searches, machine.ledger.posts) == (0, 0)
     (order,) = machine.world.rows(work_order)
     assert (order.state, order.error_message) == ("cancelled", "Cancelled before anything was made at billing.")
+
+
+def run_machine(ground: Ground, examples: int, steps: int, *, derandomize: bool = True) -> Counter[str]:
+    """Runs the machine; what it met."""
+    EngineMachine.histogram.clear()
+    run_state_machine_as_test(
+        lambda: EngineMachine(ground),  # type: ignore[arg-type]  # whatever makes a machine will do
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            derandomize=derandomize,
+            database=None,
+            deadline=None,
+            print_blob=not derandomize,
+            phases=[Phase.generate, Phase.shrink] if SHRINKS else [Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    met = Counter(EngineMachine.histogram)
+    print(f"{met.total()} events in {examples} runs: {dict(met.most_common())}")
+    return met
 
 
 @pytest.mark.timeout(240)

@@ -67,19 +67,15 @@ class SilentLedger(LaggingLedger):
 
 
 class VirtualEngine:
-    """One process that works off the database.
-
-    Attributes:
-        calls: work orders whose call may be made.
-    """
+    """One process that works off the database."""
 
     def __init__(self, world: World, time: Time, ledger: LaggingLedger, name: str) -> None:
         self.name = name
         self._ledger = ledger
         gateway = OneLedger(ledger)
         # However little is left of a lease: whoever makes a call may have slept since it was handed out.
-        self.calls = Calls(gateway.governor, timeout_s=-math.inf)
-        self._hand = Hand(self.calls, (LEASE_S + TIMEOUT_S) / 2)
+        self._calls = Calls(gateway.governor, timeout_s=-math.inf)
+        self._hand = Hand(self._calls, (LEASE_S + TIMEOUT_S) / 2)
         self.recorder = Recorder(
             world.store, name, RULES, lease_s=LEASE_S, new_lease=time.lease, rng=Random(1)
         )  # fmt: skip
@@ -93,7 +89,7 @@ class VirtualEngine:
         """One group: what is pending is recorded, up to ``room`` work orders are claimed; then work without billing."""
         self._hand.renew()
         items = tuple(self._hand.pending)
-        recorded = self.recorder.record(items, room, (), self.calls.jobs())
+        recorded = self.recorder.record(items, room, (), self._calls.jobs())
         self._hand.follow(recorded, len(items))
         for job_id in recorded.bulk:
             self.recorder.apply_bulk(job_id)
@@ -102,15 +98,20 @@ class VirtualEngine:
     def call(self, faults: Sequence[Fault | None]) -> None:
         """Calls billing for the next work orders, one for each fault; their outcomes are pending then."""
         for fault in faults:
-            order = self.calls.get_nowait()
+            order = self._calls.get_nowait()
             if order is None:
                 return
             self._ledger.faults.clear()
             self._ledger.faults.append(fault)
             outcome = run(order, self._ledger, TIMEOUT_S, lambda: False)
-            self.calls.answered(order)
+            self._calls.answered(order)
             self._hand.bring([outcome])
             self._ledger.faults.clear()
+
+    @property
+    def to_call(self) -> list[OrderInHand]:
+        """Work orders whose call may be made."""
+        return [one for jobs in self._calls._orders.values() for orders in jobs.values() for one in orders]
 
     def keep_house(self) -> int:
         """Whatever is due beside work orders; how many things were done."""
@@ -118,9 +119,8 @@ class VirtualEngine:
 
     def held(self) -> Collection[int]:
         """Handles of the work orders that it believes to hold."""
-        waiting = [one for jobs in self.calls._orders.values() for orders in jobs.values() for one in orders]
         pending = [item if isinstance(item, OrderInHand) else item.in_hand for item in self._hand.pending]
-        return {one.order.work_order_id for one in [*waiting, *pending]}
+        return {one.order.work_order_id for one in [*self.to_call, *pending]}
 
     @staticmethod
     def _send(_event_id: str, _body: bytes) -> Sent:
