@@ -17,6 +17,7 @@ from desktop_app.association.ports import (
     RateGovernor,
     ServiceLookup,
     ServiceOrder,
+    always,
 )
 
 ANSWER = '{"ok":true}'
@@ -44,13 +45,20 @@ class BillingOfLatency:
             time.sleep(self._latency_s)
         return PostResult(PostVerdict.CREATED, str(next(self._ids)), 201, ANSWER)
 
-    def find_services(self, billing_customer_id: str, *, reference: str = "", number: str = "") -> ServiceLookup:
+    def find_services(
+        self,
+        billing_customer_id: str,
+        *,
+        reference: str = "",
+        number: str = "",
+        may_go_on: Callable[[], bool] = always,
+    ) -> ServiceLookup:
         return ServiceLookup(LookupVerdict.ANSWERED)
 
     def customer_services(self, billing_customer_id: str) -> ServiceLookup:
         return ServiceLookup(LookupVerdict.ANSWERED)
 
-    def find_products(self, service_id: str) -> ProductLookup:
+    def find_products(self, service_id: str, *, may_go_on: Callable[[], bool] = always) -> ProductLookup:
         return ProductLookup(LookupVerdict.ANSWERED)
 
     def list_services(self) -> ServiceLookup:

@@ -188,17 +188,24 @@ MUTANTS = (
     Mutant(
         "a pause not obeyed between two steps",
         _GROUP,
-        "        elif not standing.may_go_on or one.order.job_id in self.pauses:\n",
-        "        elif one.order.job_id in self.pauses:\n",
+        "        elif self._is_stopped(job_id):\n",
+        "        elif job_id in self.pauses:\n",
         "tests/engine/test_recording.py::test_a_pause_between_two_steps_is_obeyed[sqlite]",
     ),
     Mutant(
         "a cancel drops calls in flight",
         _GROUP,
         "            if isinstance(item, Outcome):\n                self._decide(draft, item.result)\n",
-        "            if isinstance(item, Outcome) and not self._is_stopped(one.order.job_id):\n"
+        "            if isinstance(item, Outcome) and not self._is_cancelled(one.order.job_id):\n"
         "                self._decide(draft, item.result)\n",
         f"{_ENGINE}test_cancel_ends_what_is_not_begun_and_says_what_stays_done[sqlite]",
+    ),
+    Mutant(
+        "what a cancelled job has to ask billing goes back into the queue for ever",
+        _GROUP,
+        "(job_id in self.cancelled and not one.asks_what_is_open)\n",
+        "job_id in self.cancelled\n",
+        "tests/engine/test_state_machine.py::test_a_cancelled_job_asks_once_for_what_is_open_and_ends[sqlite]",
     ),
     Mutant(
         "a scheduled change applied although its ownership has ended",

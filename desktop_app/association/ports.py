@@ -59,7 +59,7 @@ class LookupVerdict(StrEnum):
 
     ANSWERED = "answered"  #: the complete list (all pages) is there
     RETRY = "retry"  #: 429, 5xx, time-out: ask again later
-    ENVIRONMENT = "environment"  #: no server reached, or the credential refused
+    ENVIRONMENT = "environment"  #: no server reached, the credential refused, or its quota used up in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +150,17 @@ class ProductOrder:
     generate_proration: bool = True
 
 
+def always() -> bool:
+    """Nothing speaks against it."""
+    return True
+
+
 class BillingPort(Protocol):
     """One login at the billing company. Thread-safe; each thread has its own connection.
 
     No call raises for what the network or the server does: that is in the answer's verdict. Every call ends within the
-    wall-clock deadline over connect, send and read. No call is repeated inside.
+    wall-clock deadline over connect, send and read; a list of several pages is a call for each. No call is repeated
+    inside. ``may_go_on`` is asked before each further page: False ends the search without an answer.
     """
 
     @property
@@ -167,13 +173,20 @@ class BillingPort(Protocol):
     def add_product(self, order: ProductOrder, may_send: Callable[[], bool]) -> PostResult:
         """POST one product onto a service. ``may_send`` as above."""
 
-    def find_services(self, billing_customer_id: str, *, reference: str = "", number: str = "") -> ServiceLookup:
+    def find_services(
+        self,
+        billing_customer_id: str,
+        *,
+        reference: str = "",
+        number: str = "",
+        may_go_on: Callable[[], bool] = always,
+    ) -> ServiceLookup:
         """Services of the customer that carry the reference or the number, active or not, matched on our side."""
 
     def customer_services(self, billing_customer_id: str) -> ServiceLookup:
         """Every service of the customer (all pages), active or not."""
 
-    def find_products(self, service_id: str) -> ProductLookup:
+    def find_products(self, service_id: str, *, may_go_on: Callable[[], bool] = always) -> ProductLookup:
         """All products on the service, active or not."""
 
     def list_services(self) -> ServiceLookup:

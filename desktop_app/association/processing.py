@@ -7,7 +7,7 @@ than one candidate, is a person's decision.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -26,7 +26,7 @@ from desktop_app.association.ports import (
 )
 from desktop_app.association.retry import GiveUp, RetryAt, RetryRules, ask_again_at, decide
 from desktop_app.association.states import Step, StepState, WorkOrderState
-from desktop_app.association.steps import PRODUCT_STEPS, BillingTerms, NextCall
+from desktop_app.association.steps import PRODUCT_STEPS, BillingTerms, NextCall, Written
 
 CallResult = PostResult | ServiceLookup | ProductLookup
 
@@ -132,19 +132,52 @@ def released(attempt: Attempt) -> Decision:
     )
 
 
-def cancelled_between_steps(made: str | None) -> Decision:
+class Made(NamedTuple):
+    """What a work order made at billing before it ended, in words.
+
+    Attributes:
+        what: such as ``billing service 4711``.
+        verb: ``was`` or ``were``.
+    """
+
+    what: str
+    verb: str
+
+
+def made_at_billing(steps: Mapping[Step, Written]) -> Made | None:
+    """What stays at billing of these steps; None: nothing was made, at most something kept.
+
+    A service that was made is named alone: whatever is on it ends with it.
+    """
+    service = steps.get(Step.BILLING_SERVICE)
+    if service is not None and service.state is StepState.DONE:
+        return Made(f"billing service {service.billing_id}", "was")
+    products = [
+        str(record.billing_id)
+        for step in PRODUCT_STEPS
+        if (record := steps.get(step)) is not None and record.state is StepState.DONE
+    ]
+    if not products:
+        return None
+    kept = "" if service is None else f" on billing service {service.billing_id}"
+    if len(products) == 1:
+        return Made(f"plan product {products[0]}{kept}", "was")
+    return Made(f"plan products {' and '.join(products)}{kept}", "were")
+
+
+def cancelled_between_steps(made: Made | None) -> Decision:
     """A work order of a cancelled job that would need a further POST: it ends here, and says what stays done.
 
     Args:
-        made: billing's id of the service that it made before; None: nothing was made.
+        made: what it made at billing before; None: nothing.
     """
     if made is None:
         problem = Problem("CANCELLED", "Cancelled before anything was made at billing.", "Retry the job to do it.")
     else:
         problem = Problem(
             "CANCELLED",
-            f"Cancelled after billing service {made} was made; the service stays, the device was not associated.",
-            f"Retry the job to go on from there, or end service {made} at billing.",
+            f"Cancelled after {made.what} {made.verb} made; that stays, the device was not associated.",
+            f"Retry the job to go on from there, or end {made.what} at billing.",
         )
     return Decision(work_order_state=WorkOrderState.CANCELLED, problem=problem, counts=False)
 

@@ -18,6 +18,7 @@ from desktop_app.association.ports import (
     ProductOrder,
     ServiceLookup,
     ServiceOrder,
+    always,
 )
 from desktop_app.billing import shapes
 from desktop_app.billing.redaction import Redactor, login_secrets
@@ -50,8 +51,13 @@ KINDS: Mapping[str, BillingKind] = {
 }
 
 
-def _no_pause() -> None:
-    pass
+#: Waits for the right to one further call, while the function given says so; the seconds until it is worth asking
+#: again where it was not given, else 0.
+BeforeFurtherPage = Callable[[Callable[[], bool]], float]
+
+
+def _no_pause(_may_go_on: Callable[[], bool]) -> float:
+    return 0.0
 
 
 class BillingClient:
@@ -66,7 +72,7 @@ class BillingClient:
         timeout_s: float,
         references: ReferenceFields | None = None,
         number_filter: bool | None = None,
-        before_further_page: Callable[[], None] = _no_pause,
+        before_further_page: BeforeFurtherPage = _no_pause,
         transport: Transport | None = None,
     ) -> None:
         """Connects to nothing yet.
@@ -79,7 +85,7 @@ class BillingClient:
             number_filter: whether lists can be filtered by number, where an installation has proven it; None: as the
                 kind says.
             before_further_page: called before each page of a list but the first; a list that has many pages makes
-                many calls, and the rate governor has to know of them.
+                many calls, and the rate governor has to know of them. See :data:`BeforeFurtherPage`.
             transport: another one than the address' own (with a TLS context of its own, say).
 
         Raises:
@@ -116,7 +122,14 @@ class BillingClient:
         """POST one product onto a service. ``may_send`` as above."""
         return self._post("/ServiceProduct", shapes.product_body(order, self._references), may_send)
 
-    def find_services(self, billing_customer_id: str, *, reference: str = "", number: str = "") -> ServiceLookup:
+    def find_services(
+        self,
+        billing_customer_id: str,
+        *,
+        reference: str = "",
+        number: str = "",
+        may_go_on: Callable[[], bool] = always,
+    ) -> ServiceLookup:
         """Services of the customer that carry the reference or the number, active or not, matched on our side.
 
         Whatever billing lists is compared here once more: a server may ignore a filter that it does not know. What
@@ -131,7 +144,7 @@ class BillingClient:
         query = {"search.customer_id": billing_customer_id}
         if number and self._number_filter:
             query["search.number"] = number
-        found = self._services(query)
+        found = self._services(query, may_go_on)
         services = []
         for service in found.services:
             is_theirs = shapes.is_same_id(service.billing_customer_id, billing_customer_id)
@@ -151,9 +164,9 @@ class BillingClient:
         )
         return replace(found, services=services)
 
-    def find_products(self, service_id: str) -> ProductLookup:
+    def find_products(self, service_id: str, *, may_go_on: Callable[[], bool] = always) -> ProductLookup:
         """All products on the service, active or not."""
-        listed = self._list("/ServiceProduct", {"search.service_id": service_id}, "service_product_id")
+        listed = self._list("/ServiceProduct", {"search.service_id": service_id}, "service_product_id", may_go_on)
         now = datetime.now(UTC)
         found = [shapes.product_found(record, self._references, now) for record in listed.records]
         products = tuple(
@@ -206,14 +219,14 @@ class BillingClient:
 
     # -- lists ------------------------------------------------------------------------------------------------------
 
-    def _services(self, query: Mapping[str, str]) -> ServiceLookup:
-        listed = self._list("/Services", query, "service_id")
+    def _services(self, query: Mapping[str, str], may_go_on: Callable[[], bool] = always) -> ServiceLookup:
+        listed = self._list("/Services", query, "service_id", may_go_on)
         now = datetime.now(UTC)
         found = [shapes.service_found(record, self._references, now) for record in listed.records]
         services = tuple(service for service in found if service is not None)
         return ServiceLookup(listed.verdict, services, listed.reason, listed.retry_after_s)
 
-    def _list(self, path: str, query: Mapping[str, str], id_field: str) -> _Listed:
+    def _list(self, path: str, query: Mapping[str, str], id_field: str, may_go_on: Callable[[], bool]) -> _Listed:
         """All pages of a list, or why it could not be read to its end. Each page has a deadline of its own."""
         records: list[dict[str, Any]] = []
         seen: set[str] = set()
@@ -221,7 +234,11 @@ class BillingClient:
         while True:
             number += 1
             if number > 1:
-                self._before_further_page()
+                wait_s = self._before_further_page(may_go_on)
+                if not may_go_on():
+                    return _Listed(LookupVerdict.RETRY, (), self._sentence("was not asked for the rest of its list"))
+                if wait_s > 0:  # whoever asks has to wait for the quota, as all others do
+                    return _Listed(LookupVerdict.ENVIRONMENT, (), "The quota of the billing credential is used up.")
             got = self._get(path, {**query, "page": number, "page_size": PAGE_SIZE})
             if got.page is None:
                 return _Listed(got.verdict, (), got.reason, got.retry_after_s)

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from desktop_app.association.ports import RateGovernor
+from desktop_app.association.ports import RateGovernor, always
 
 Clock = Callable[[], float]
 
@@ -20,6 +20,9 @@ _MARGIN = 0.01
 _CATCH_UP_S = 0.25
 #: A call is never promised later than this: the clock may have jumped, or the limit may have been raised.
 _LONGEST_WAIT_S = 3_600.0
+#: Between two pages of a list nobody waits longer than this; and seconds between two looks whether to wait on.
+_LONGEST_PAUSE_S = 120.0
+_LOOK_UP_S = 0.5
 
 
 class PacedGovernor:
@@ -107,7 +110,25 @@ class PacedGovernor:
         return 0.0
 
 
-def take(governor: RateGovernor, calls: int = 1, *, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Waits until the calls are taken; for the further pages of a list, which belong to a call that has begun."""
+def take(
+    governor: RateGovernor,
+    may_go_on: Callable[[], bool] = always,
+    calls: int = 1,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> float:
+    """Waits until the calls are taken; for the further pages of a list, which belong to a call that has begun.
+
+    Args:
+        may_go_on: asked again and again while it waits.
+        sleep: of so many seconds.
+
+    Returns:
+        0.0: they are taken. Else the seconds until it is worth asking again, where that is too long, or where nobody
+        wants to wait any more.
+    """
     while (wait := governor.try_take(calls)) > 0:
-        sleep(wait)
+        if wait > _LONGEST_PAUSE_S or not may_go_on():
+            return wait
+        sleep(min(wait, _LOOK_UP_S))
+    return 0.0

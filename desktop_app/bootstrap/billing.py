@@ -113,7 +113,7 @@ class Billing:
             self.url(),
             open_login(kind, credential.code, is_default=credential.is_default),
             timeout_s=self._settings.billing_timeout_s,
-            before_further_page=lambda: take(governor),
+            before_further_page=lambda may_go_on: take(governor, may_go_on),
         )
 
     def require(self, tracking_number: str) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
+from db.work import Held
 from desktop_app.association.ports import RateGovernor
+from desktop_app.association.steps import POSTS
+from desktop_app.engine.leases import Lease
 from desktop_app.engine.orders import OrderInHand
 
 #: Seconds after which a thread that waits for the quota asks again at the latest: somebody else may have more room.
@@ -36,6 +39,8 @@ class Calls:
         self._somebody_waits_for_quota = False
         self._closed = False
         self._waits: dict[int, float] = {}
+        #: The leases of searches that were handed out and are not answered yet: one of many pages outlasts its lease.
+        self._searches: dict[Held, Lease] = {}
         #: Called by a thread that finds no call to make; waits for nothing.
         self.on_dry: Callable[[], None] = lambda: None
 
@@ -69,6 +74,12 @@ class Calls:
         with self._lock:
             return self._next()[0]
 
+    def answered(self, order: OrderInHand) -> None:
+        """Its call is over, and its outcome is about to be brought."""
+        if order.call is not None and order.call.kind not in POSTS:
+            with self._lock:
+                self._searches.pop(order.held, None)
+
     def _next(self) -> tuple[OrderInHand | None, float | None]:
         """A work order, or how long to wait for the quota; neither: there is nothing to call."""
         shortest: float | None = None
@@ -88,6 +99,8 @@ class Calls:
                 order = orders.popleft()
                 if orders:
                     jobs[job_id] = orders
+                if order.call is not None and order.call.kind not in POSTS:
+                    self._searches[order.held] = order.lease
                 return order, None
             self._waits[credential_id] = wait_s
             shortest = wait_s if shortest is None else min(shortest, wait_s)
@@ -109,20 +122,44 @@ class Calls:
                 self._count += len(some)
                 self._changed.notify(len(some))
 
-    def take_back(self, which: Callable[[OrderInHand], bool]) -> list[OrderInHand]:
-        """Takes out the work orders that are not handed out and fulfil the condition."""
+    def take_back(
+        self, which: Callable[[OrderInHand], bool], job_ids: Collection[int] | None = None
+    ) -> list[OrderInHand]:  # fmt: skip
+        """Takes out the work orders that are not handed out and fulfil the condition.
+
+        Args:
+            job_ids: handles of the jobs that are looked at; None: all.
+        """
         taken: list[OrderInHand] = []
         with self._lock:
-            for jobs in self._orders.values():
-                for job_id, orders in list(jobs.items()):
+            for credential_id, jobs in self._orders.items():
+                for job_id in list(jobs) if job_ids is None else jobs.keys() & job_ids:
+                    orders = jobs[job_id]
                     out = [order for order in orders if which(order)]
                     if out:
                         taken += out
                         del jobs[job_id]
                     if out and (left := deque(order for order in orders if not which(order))):
                         jobs[job_id] = left
+                if not jobs:  # nobody asks any more: what was said would grow old, and be believed of the next ones
+                    self._waits.pop(credential_id, None)
             self._count -= len(taken)
         return taken
+
+    def searches(self, renew_below_s: float) -> list[Held]:
+        """Searches that are being made, of whose lease no more than that is left.
+
+        Never a POST: it ends within its deadline, which its lease outlives, or it is not begun.
+        """
+        with self._lock:
+            return [held for held, lease in self._searches.items() if not lease.outlives(renew_below_s)]
+
+    def renewed(self, asked: Iterable[Held], leases: Mapping[Held, Lease]) -> None:
+        """Of these searches the leases are renewed now; those that are without have lost theirs."""
+        with self._lock:
+            for held in asked:
+                if self._searches.pop(held, None) is not None and held in leases:
+                    self._searches[held] = leases[held]
 
     def jobs(self) -> set[int]:
         """Handles of the jobs whose calls wait here."""

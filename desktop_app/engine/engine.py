@@ -143,7 +143,8 @@ class Engine:
     def stop(self) -> None:
         """Ends in order: nothing new is begun, calls in flight are waited for and recorded. Nothing is lost.
 
-        It lasts as long as one call to billing may take, at the most. May be called again, and without a start.
+        It lasts as long as one call to billing may take, at the most; a search of many calls ends after the one that
+        it is at. May be called again, and without a start.
         """
         if self._stopping.is_set() or not self._threads:
             return
@@ -186,7 +187,9 @@ class Engine:
     def _call_all(self) -> None:
         """What each thread of the pool does: call after call, until there will be no more."""
         while (order := self._calls.get()) is not None:
-            self._rounds.outcomes.put(self._call(order))
+            outcome = self._call(order)
+            self._calls.answered(order)
+            self._rounds.outcomes.put(outcome)
 
     def _call(self, order: OrderInHand) -> Outcome:
         credential_id = order.job.billing_credential_id

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -16,14 +16,16 @@ from random import Random
 from db import effects, steering, work
 from db.counters import Counters
 from db.unit_of_work import UnitOfWork
-from db.work import DueJob, JobStanding, OrderWrite, StepRow, StepWrite
+from db.work import DueJob, Held, JobStanding, OrderWrite, StepRow, StepWrite
 from desktop_app.association.errors import NUMBER_TAKEN, Problem
 from desktop_app.association.model import BillingAction
 from desktop_app.association.processing import (
     CallResult,
     Decision,
+    Made,
     ProcessingRules,
     cancelled_between_steps,
+    made_at_billing,
     released,
     settle,
 )
@@ -39,7 +41,7 @@ from desktop_app.association.steps import (
     settled_without_call,
 )
 from desktop_app.engine.leases import Lease
-from desktop_app.engine.orders import JobInHand, OrderInHand
+from desktop_app.engine.orders import JobInHand, OrderInHand, is_open
 from desktop_app.engine.runner import NotCalled, Outcome
 
 _log = logging.getLogger(__name__)
@@ -75,20 +77,24 @@ class Recorded:
         settled: claimed work orders that need no call any more; they go into the next group.
         bulk: handles of jobs that have due work orders without billing.
         stopped: of the jobs that were looked at, those of which no further call may be made.
+        cancelled: those of which only what is open may still be asked for.
         claimed: how many work orders came into this engine's hand.
         is_full: as many were claimed as there was room for; there may be more.
         ended: how many work orders left it.
         to_finish: how many jobs have no open work order any more.
+        renewed: the leases of searches that are being made, and go on.
     """
 
     to_call: tuple[OrderInHand, ...] = ()
     settled: tuple[OrderInHand, ...] = ()
     bulk: tuple[int, ...] = ()
     stopped: frozenset[int] = frozenset()
+    cancelled: frozenset[int] = frozenset()
     claimed: int = 0
     is_full: bool = False
     ended: int = 0
     to_finish: int = 0
+    renewed: Mapping[Held, Lease] = field(default_factory=dict)
 
     def __add__(self, other: Recorded) -> Recorded:
         return Recorded(
@@ -96,11 +102,18 @@ class Recorded:
             self.settled + other.settled,
             self.bulk + other.bulk,
             self.stopped | other.stopped,
+            self.cancelled | other.cancelled,
             self.claimed + other.claimed,
             self.is_full or other.is_full,
             self.ended + other.ended,
             self.to_finish + other.to_finish,
+            {**self.renewed, **other.renewed},
         )
+
+    def must_not_call(self, one: OrderInHand) -> bool:
+        """Whether the call of this work order may not be made any more, as its job stands."""
+        job_id = one.order.job_id
+        return job_id in self.stopped or (job_id in self.cancelled and not one.asks_what_is_open)
 
 
 @dataclass(slots=True)
@@ -156,6 +169,7 @@ class Group:
         self.pauses: dict[int, _Pause] = {}
         self.ended = self.claimed = 0
         self.is_full = False
+        self.renewed: dict[Held, Lease] = {}
 
     # --- what became of calls ----------------------------------------------------------------------------------------
 
@@ -164,6 +178,11 @@ class Group:
         missing = {job_id for job_id in job_ids if job_id not in self.standings}
         if missing:
             self.standings.update(work.standings(self.uow, missing))
+
+    def renew(self, searches: Sequence[Held]) -> None:
+        """The leases of searches that are being made, and last for longer than they would."""
+        held = work.hold(self.uow, self.engine_id, searches, self.lease_until)
+        self.renewed = dict.fromkeys(held, self.lease)
 
     def record(self, items: Sequence[Item]) -> None:
         """What became of work orders in hand.
@@ -189,14 +208,20 @@ class Group:
                 self._decide(draft, item.result)
             elif one.call is None:
                 self.to_apply.append(draft)
-            elif self._is_stopped(one.order.job_id):
+            elif self._must_not_call(one):
                 self._decide(draft, NotCalled())
             else:
                 self.to_call.append((draft, one.call))
 
     def _is_stopped(self, job_id: int) -> bool:
-        standing = self.standings[job_id]
-        return standing.cancel_requested or not standing.may_go_on or job_id in self.pauses
+        return not self.standings[job_id].may_go_on or job_id in self.pauses
+
+    def _is_cancelled(self, job_id: int) -> bool:
+        return self.standings[job_id].cancel_requested
+
+    def _must_not_call(self, one: OrderInHand) -> bool:
+        job_id = one.order.job_id
+        return self._is_stopped(job_id) or (self._is_cancelled(job_id) and not one.asks_what_is_open)
 
     def _decide(self, draft: Draft, result: CallResult | NotCalled) -> None:
         one = draft.in_hand
@@ -266,13 +291,11 @@ class Group:
         if call is None:
             self.to_apply.append(draft)
             return
-        standing = self.standings[one.order.job_id]
+        job_id = one.order.job_id
         is_post = call.kind in POSTS
-        if standing.cancel_requested and (is_post or not _is_open(draft.steps.get(call.step))):
-            row = draft.steps.get(Step.BILLING_SERVICE)
-            made = row.billing_id if row is not None and row.state is StepState.DONE else None
-            self._end(draft, cancelled_between_steps(made))
-        elif not standing.may_go_on or one.order.job_id in self.pauses:
+        if self._is_cancelled(job_id) and (is_post or not is_open(draft.steps.get(call.step))):
+            self._end(draft, cancelled_between_steps(made_at_billing(draft.steps)))
+        elif self._is_stopped(job_id):
             self._end(draft, released(one.going_on(draft.steps, call, one.lease).attempt()))
         else:
             if is_post:
@@ -337,8 +360,10 @@ class Group:
         for index, due in enumerate(due_jobs):
             try:
                 job = job_in_hand(self.uow, due)
-            except ValueError as error:
-                self.pauses[due.job_id] = _Pause(f"{error} Run it with a newer program.")
+            except ValueError as error:  # this job waits; all others go on
+                _log.warning("Job %s cannot be worked on: %s", due.tracking_number, error)
+                what_to_do = "Run it with a newer program, or cancel it and submit its devices again."
+                self.pauses[due.job_id] = _Pause(f"{error} {what_to_do}")
                 continue
             if job.instructions.billing is None:
                 self.bulk.append(due.job_id)
@@ -403,10 +428,12 @@ class Group:
             settled=tuple(self.settled),
             bulk=tuple(self.bulk),
             stopped=frozenset(job_id for job_id in self.standings if self._is_stopped(job_id)),
+            cancelled=frozenset(job_id for job_id in self.standings if self._is_cancelled(job_id)),
             claimed=self.claimed,
             is_full=self.is_full,
             ended=self.ended,
             to_finish=to_finish,
+            renewed=self.renewed,
         )
 
     def _step_writes(self) -> Iterable[StepWrite]:
@@ -433,10 +460,7 @@ class Group:
             self._fail(by_id[refused.work_order_id], refused.reason)
 
     def _fail(self, draft: Draft, reason: str) -> None:
-        one = draft.in_hand
-        row = draft.steps.get(Step.BILLING_SERVICE)
-        service_id = row.billing_id if row is not None and row.state is StepState.DONE else None
-        problem = not_associated(one.order.iccid, reason, service_id)
+        problem = not_associated(draft.in_hand.order.iccid, reason, made_at_billing(draft.steps))
         self._end(draft, Decision(work_order_state=WorkOrderState.FAILED, problem=problem))
 
     def _pause(self, job_id: int) -> None:
@@ -453,20 +477,17 @@ def _is_only_found(one: OrderInHand, decision: Decision) -> bool:
     return one.open_since is None and decision.problem is not None and decision.problem.code == NUMBER_TAKEN
 
 
-def _is_open(row: StepRow | None) -> bool:
-    return row is not None and row.state in {StepState.INTENT, StepState.UNKNOWN}
-
-
-def not_associated(device: str, reason: str, service_id: str | None = None) -> Problem:
-    """The local effects of a work order could not be applied."""
-    if service_id is None:
+def not_associated(device: str, reason: str, made: Made | None = None) -> Problem:
+    """The local effects of a work order could not be applied; ``made``: what it made at billing."""
+    if made is None:
         return Problem(
             "NOT_ASSOCIATED",
             f"Device {device} was not associated: {reason}.",
             "Look at the device, then retry the job: it is checked again.",
         )
+    what = made.what[0].upper() + made.what[1:]
     return Problem(
         "BILLED_NOT_ASSOCIATED",
-        f"Billing service {service_id} was made for device {device}, but it was not associated: {reason}.",
-        "Look at the device, then retry the job: it goes on from there and makes no second service.",
+        f"{what} {made.verb} made for device {device}, but it was not associated: {reason}.",
+        "Look at the device, then retry the job: it goes on from there and makes nothing twice.",
     )

@@ -42,16 +42,17 @@ class JobInHand:
         """Of a due job and the document of its instructions.
 
         Raises:
-            ValueError: the instructions are of another version.
+            ValueError: the instructions are of another version, or cannot be read.
         """
+        try:
+            instructions = Instructions.from_document(document)
+        except (LookupError, TypeError, AttributeError) as error:  # a key is missing, a value is of another kind
+            raise ValueError(
+                f"The instructions of this job cannot be read ({type(error).__name__}: {error})."
+            ) from error
         return cls(
-            due.job_id,
-            due.tracking_number,
-            due.run_no,
-            due.billing_credential_id,
-            Instructions.from_document(document),
-            lookup_first,
-        )
+            due.job_id, due.tracking_number, due.run_no, due.billing_credential_id, instructions, lookup_first
+        )  # fmt: skip
 
     def terms(self, order: ClaimedOrder) -> BillingTerms:
         """What the work order asks of billing.
@@ -137,6 +138,11 @@ class OrderInHand(NamedTuple):
         return row.intent_at if row is not None and row.state is StepState.UNKNOWN else None
 
     @property
+    def asks_what_is_open(self) -> bool:
+        """Whether its call asks for what billing may have made: that is asked even if nothing more may be posted."""
+        return self.call is not None and self.call.kind not in POSTS and is_open(self.steps.get(self.call.step))
+
+    @property
     def not_sent_before(self) -> frozenset[Step]:
         """Steps that were not sent before this run of the job; nothing was tried in it yet.
 
@@ -164,3 +170,8 @@ class OrderInHand(NamedTuple):
     def going_on(self, steps: Mapping[Step, StepRow], call: NextCall | None, lease: Lease) -> OrderInHand:
         """The same work order after a commit: with these steps, this call and the renewed lease."""
         return OrderInHand(self.job, self.order, self.terms, steps, lease, call, self.tries)
+
+
+def is_open(row: StepRow | None) -> bool:
+    """Whether billing may have made what the step makes, and nobody knows yet."""
+    return row is not None and row.state in {StepState.INTENT, StepState.UNKNOWN}

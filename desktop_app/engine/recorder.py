@@ -16,7 +16,7 @@ from db import effects, steering, work
 from db.counters import Counters
 from db.engines import is_data_error
 from db.unit_of_work import Store, UnitOfWork
-from db.work import DueJob, OrderWrite
+from db.work import DueJob, Held, OrderWrite
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.states import WorkOrderState
 from desktop_app.engine.crash_points import commit
@@ -80,6 +80,7 @@ class Recorder:
         *,
         newcomers: int = 0,
         at_quota: Collection[int] = (),
+        searches: Sequence[Held] = (),
     ) -> Recorded:
         """One group.
 
@@ -94,19 +95,24 @@ class Recorder:
             newcomers: how many work orders may be claimed of each job of which none is in hand, room or not.
             at_quota: handles of the billing credentials for which enough calls wait already: of their jobs none but
                 those of newcomers are claimed.
+            searches: leases that are renewed, of searches that are being made.
 
         Raises:
             EnvironmentFault: the database cannot be used; nothing of the group is written, it may come again whole.
         """
         try:
-            return self._write(items, room, unopened, watched, newcomers=newcomers, at_quota=at_quota)
+            return self._write(
+                items, room, unopened, watched, newcomers=newcomers, at_quota=at_quota, searches=searches
+            )  # fmt: skip
         except Exception as error:
             if not is_data_error(error) or not items:
                 raise
             _log.warning("A group of %d outcomes broke a rule of the data: %s", len(items), type(error).__name__)
         recorded = self._halved(items)
         left = room - len(recorded.to_call)
-        return recorded + self._write((), left, unopened, watched, newcomers=newcomers, at_quota=at_quota)
+        return recorded + self._write(
+            (), left, unopened, watched, newcomers=newcomers, at_quota=at_quota, searches=searches
+        )  # fmt: skip
 
     def _halved(self, items: Sequence[Item]) -> Recorded:
         if len(items) > 1:
@@ -129,6 +135,7 @@ class Recorder:
         *,
         newcomers: int = 0,
         at_quota: Collection[int] = (),
+        searches: Sequence[Held] = (),
         with_effects: bool = True,
         with_service: bool = True,
     ) -> Recorded:
@@ -144,6 +151,8 @@ class Recorder:
             uow.go_by_indexes()
             group = Group(conditions, uow, with_effects=with_effects, with_service=with_service)
             group.look_at(watched)
+            if searches:
+                group.renew(searches)
             if items:
                 group.record(items)
             if room > 0 or newcomers:

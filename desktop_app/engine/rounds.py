@@ -13,15 +13,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from db.work import Held
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.engine.calls import Calls
 from desktop_app.engine.gateway import BillingGateway
 from desktop_app.engine.group import Item
+from desktop_app.engine.hand import Hand
 from desktop_app.engine.interpreter import share_the_interpreter
-from desktop_app.engine.orders import OrderInHand
 from desktop_app.engine.outcomes import Outcomes
 from desktop_app.engine.recorder import BULK, Recorder
-from desktop_app.engine.runner import NotCalled, Outcome
+from desktop_app.engine.runner import NotCalled
 
 _log = logging.getLogger(__name__)
 
@@ -81,11 +82,11 @@ class Rounds:
         self._calls = calls
         self._gateway = gateway
         self._size = size
-        self._renew_below_s = (lease_s + timeout_s) / 2
         self._on_ended = on_ended
-        self._pending: list[Item] = []
+        self._renew_below_s = (lease_s + timeout_s) / 2
+        self._hand = Hand(calls, self._renew_below_s)
+        self._searches: list[Held] = []  # whose leases the next group renews
         self._bulk: deque[int] = deque()
-        self._out = 0  # handed to the calls, not back yet
         self._pace = 4.0 * size  # calls that are handed out from one group to the next
         self._left = 0  # calls that were to be handed out when the last group was written, its own included
         self._more = True
@@ -98,7 +99,7 @@ class Rounds:
     @property
     def held(self) -> int:
         """How many work orders this engine holds."""
-        return self._out + len(self._pending)
+        return len(self._hand)
 
     def run(self, stopping: threading.Event) -> None:
         """Rounds until ``stopping`` is set and everything that was begun is recorded. Never raises."""
@@ -107,7 +108,7 @@ class Rounds:
             try:
                 self._gather(is_stopping=stopping.is_set())
                 if stopping.is_set():
-                    self._give_back()
+                    self._hand.give_back()
                     if not self.held:
                         return
                 self._write(stopping)
@@ -117,11 +118,11 @@ class Rounds:
                 _log.error("The database cannot be used: %s", fault.message)
                 if stopping.is_set():
                     # What was called cannot be recorded: the leases end, and the next engine asks billing.
-                    self._pending.clear()
+                    self._hand.pending.clear()
                 self._wait_longer(stopping)
             except Exception:  # noqa: BLE001 - the thread must outlive a bug; the leases save the work
                 _log.exception("The recorder failed; what it held is taken back when its leases end")
-                self._pending.clear()
+                self._hand.pending.clear()
                 self._bulk.clear()
                 self._wait_longer(stopping)
             finally:
@@ -139,8 +140,8 @@ class Rounds:
         self._take()
         linger_until = time.monotonic() + LINGER_S
         # Nobody waits for company while the pool has nothing to call.
-        while self._pending and not self._bulk and len(self._calls):
-            missing, wait_s = MOST_IN_GROUP - len(self._pending), linger_until - time.monotonic()
+        while self._hand.pending and not self._bulk and len(self._calls):
+            missing, wait_s = MOST_IN_GROUP - len(self._hand.pending), linger_until - time.monotonic()
             if missing <= 0 or wait_s <= 0:
                 break
             self.outcomes.wait(missing, wait_s)
@@ -148,18 +149,16 @@ class Rounds:
 
     def _longest_wait_s(self, *, is_stopping: bool) -> float:
         """Seconds until there is something to do at the latest."""
-        if self._pending:
+        if self._hand.pending:
             return 0.0
         if is_stopping:  # only calls in flight are waited for; what was not handed out is given back first
-            return POLL_S if self._out and not len(self._calls) else 0.0
+            return POLL_S if self._hand.out and not len(self._calls) else 0.0
         has_work = self._bulk or (self._more and self._room(sum(self._calls.at_quota().values())) > 0)
         return 0.0 if has_work else max(0.0, self._poll_at - time.monotonic())
 
     def _take(self) -> None:
         self._more = self.outcomes.was_woken() or self._more
-        brought = self.outcomes.take()
-        self._out -= len(brought)
-        self._pending += brought
+        self._hand.bring(self.outcomes.take())
 
     def _room(self, at_quota: int) -> int:
         """For how many more work orders there is room in hand.
@@ -179,8 +178,8 @@ class Rounds:
         is_due = not stopping.is_set() and (self._more or time.monotonic() >= self._poll_at)
         if is_due:
             self._poll_at = time.monotonic() + POLL_S
-        items = tuple(self._pending[:MOST_IN_GROUP])
-        if items or (is_due and self._is_anything_due()):
+        items = tuple(self._hand.pending[:MOST_IN_GROUP])
+        if items or self._searches or (is_due and self._is_anything_due()):
             self._write_group(items, claim=is_due)
         elif is_due:
             self._more = False
@@ -200,16 +199,15 @@ class Rounds:
         newcomers = FOR_NEWCOMERS if claim else 0
         recorded = self._recorder.record(
             items, room, unopened, self._calls.jobs(), newcomers=newcomers,
-            at_quota={one for one, waiting in at_quota.items() if waiting > LEAST_RESERVE},
+            at_quota={one for one, waiting in at_quota.items() if waiting > LEAST_RESERVE}, searches=self._searches,
         )  # fmt: skip
+        if self._searches:
+            self._calls.renewed(self._searches, recorded.renewed)
+            self._searches = []
         self._fit_reserve(left=len(self._calls), more=len(recorded.to_call))
-        self._pending = [*recorded.settled, *self._pending[len(items) :]]
-        self._out += len(recorded.to_call)
-        self._calls.put(recorded.to_call)
+        self._left -= self._hand.follow(recorded, len(items))  # nobody called them
         if claim:
             self._more = recorded.is_full or not room
-        if recorded.stopped:
-            self._take_back(recorded.stopped)
         self._bulk.extend(job_id for job_id in recorded.bulk if job_id not in self._bulk)
         if recorded.to_finish:
             self._on_ended()
@@ -224,44 +222,27 @@ class Rounds:
 
     def _write_bulk(self) -> None:
         job_id = self._bulk.popleft()
-        if self._recorder.apply_bulk(job_id, SMALL_BULK if self._out else BULK):
+        if self._recorder.apply_bulk(job_id, SMALL_BULK if self._hand.out else BULK):
             self._bulk.append(job_id)
             self._on_ended()
 
     # --- what waits to be called -------------------------------------------------------------------------------------
 
     def _look_at_waiting(self) -> None:
-        """Renews leases before they end, and gives back what the quota lets nobody call for long."""
+        """Leases are renewed before they end, and what the quota lets nobody call for long is given back.
+
+        Searches that are being made are among them: such a one may have many pages, and wait for the quota at each.
+        """
         now = time.monotonic()
         if now < self._renew_at:
             return
         self._renew_at = now + RENEW_S
+        back = 0
         for credential_id, wait_s in self._calls.waits().items():
             if wait_s > QUOTA_PAUSE_S:
-                back = self._taken_back(
-                    lambda one, used_up=credential_id: one.job.billing_credential_id == used_up  # type: ignore[misc]
+                back += self._hand.give_up(
+                    lambda one, used_up=credential_id: one.job.billing_credential_id == used_up,  # type: ignore[misc]
+                    NotCalled(wait_s),
                 )
-                self._pending += [Outcome(one, NotCalled(wait_s)) for one in back]
-        self._pending += self._taken_back(lambda one: not one.lease.outlives(self._renew_below_s))
-
-    def _taken_back(self, which: Callable[[OrderInHand], bool]) -> list[OrderInHand]:
-        back = self._calls.take_back(which)
-        self._out -= len(back)
-        self._left -= len(back)  # nobody called them
-        return back
-
-    def _take_back(self, job_ids: frozenset[int]) -> None:
-        """Of these jobs nothing more may be called: their work orders go back into the queue."""
-        self._pending += self._taken_back(lambda one: one.order.job_id in job_ids)
-
-    def _give_back(self) -> None:
-        """This engine stops: whatever was not called yet goes back into the queue."""
-        self._calls.close()
-        back = self._taken_back(lambda _one: True)
-        self._pending = [self._uncalled(item) for item in [*self._pending, *back]]
-
-    @staticmethod
-    def _uncalled(item: Item) -> Item:
-        if isinstance(item, Outcome) or item.call is None:
-            return item
-        return Outcome(item, NotCalled())
+        self._left -= back + self._hand.renew()  # nobody called them
+        self._searches = self._calls.searches(self._renew_below_s)

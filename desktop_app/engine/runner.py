@@ -46,7 +46,7 @@ def run(in_hand: OrderInHand, billing: BillingPort, timeout_s: float, is_stoppin
 
     Args:
         timeout_s: wall-clock deadline of one call; a POST begins only if the lease outlives it.
-        is_stopping: no further call is begun.
+        is_stopping: no further call is begun, and a search asks for no further page.
     """
     refused_here = False
 
@@ -57,12 +57,17 @@ def run(in_hand: OrderInHand, billing: BillingPort, timeout_s: float, is_stoppin
             reached("before-post")
         return not refused_here
 
+    def may_go_on() -> bool:
+        nonlocal refused_here
+        refused_here = is_stopping()
+        return not refused_here
+
     call = in_hand.call
     assert call is not None
     if is_stopping() or not in_hand.lease.outlives(timeout_s):
         return Outcome(in_hand, NotCalled())
     try:
-        result = _call(in_hand, billing, may_send)
+        result = _call(in_hand, billing, may_send, may_go_on)
     except Exception:  # noqa: BLE001 - nothing may leave a pool's thread; a broken POST is an unknown outcome
         # The type says enough for the log; a message might hold what was sent.
         _log.exception("A call to billing for device %s broke", in_hand.order.iccid)
@@ -74,7 +79,9 @@ def run(in_hand: OrderInHand, billing: BillingPort, timeout_s: float, is_stoppin
     return Outcome(in_hand, result)
 
 
-def _call(in_hand: OrderInHand, billing: BillingPort, may_send: Callable[[], bool]) -> CallResult:
+def _call(
+    in_hand: OrderInHand, billing: BillingPort, may_send: Callable[[], bool], may_go_on: Callable[[], bool]
+) -> CallResult:  # fmt: skip
     terms, call, service_id = in_hand.terms, in_hand.call, in_hand.service_id
     assert call is not None
     match call.kind:
@@ -82,14 +89,15 @@ def _call(in_hand: OrderInHand, billing: BillingPort, may_send: Callable[[], boo
             return billing.create_service(terms.service_order(), may_send)
         case CallKind.FIND_SERVICE:
             return billing.find_services(
-                terms.billing_customer_id, reference=terms.step_reference(call.step), number=terms.number
-            )
+                terms.billing_customer_id, reference=terms.step_reference(call.step), number=terms.number,
+                may_go_on=may_go_on,
+            )  # fmt: skip
         case CallKind.POST_PRODUCT:
             assert service_id is not None
             return billing.add_product(terms.product_order(call.step, service_id), may_send)
         case CallKind.FIND_PRODUCT:
             assert service_id is not None
-            return billing.find_products(service_id)
+            return billing.find_products(service_id, may_go_on=may_go_on)
         case _:
             raise ValueError(f"{call.kind} is no call of a work order")
 

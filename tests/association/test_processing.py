@@ -26,12 +26,13 @@ from desktop_app.association.processing import (
     Decision,
     ProcessingRules,
     cancelled_between_steps,
+    made_at_billing,
     released,
     settle,
 )
 from desktop_app.association.retry import RetryRules
 from desktop_app.association.states import Step, StepState, WorkOrderState
-from desktop_app.association.steps import BillingTerms, CallKind, NextCall, PlanAtBilling
+from desktop_app.association.steps import BillingTerms, CallKind, NextCall, PlanAtBilling, StepRecord
 
 S = StepState
 W = WorkOrderState
@@ -174,14 +175,45 @@ def test_an_open_question_that_was_not_asked_stays_open_and_says_why() -> None:
     assert problem_of(decision).code == "BILLING_OUTCOME_UNKNOWN"
 
 
-def test_a_cancelled_device_says_what_stays_at_billing() -> None:
-    nothing, made = cancelled_between_steps(None), cancelled_between_steps("S1")
-    assert nothing.work_order_state is made.work_order_state is W.CANCELLED
-    assert nothing.problem is not None
-    assert made.problem is not None
-    assert "before anything was made" in nothing.problem.message
-    assert "S1" in made.problem.message
-    assert "S1" in made.problem.what_to_do
+MADE_BEFORE = [
+    ({}, None),
+    ({SERVICE: StepRecord(S.KEPT, "S1")}, None),
+    ({SERVICE: StepRecord(S.NOT_SENT)}, None),
+    ({SERVICE: StepRecord(S.DONE, "S1")}, "billing service S1 was"),
+    (
+        {SERVICE: StepRecord(S.DONE, "S1"), CARRIER: StepRecord(S.DONE, "P1")},
+        "billing service S1 was",
+    ),
+    (
+        {
+            SERVICE: StepRecord(S.KEPT, "S1"),
+            CARRIER: StepRecord(S.KEPT, "P1"),
+            CUSTOMER: StepRecord(S.DONE, "P2"),
+        },
+        "plan product P2 on billing service S1 was",
+    ),
+    (
+        {
+            SERVICE: StepRecord(S.KEPT, "S1"),
+            CARRIER: StepRecord(S.DONE, "P1"),
+            CUSTOMER: StepRecord(S.DONE, "P2"),
+        },
+        "plan products P1 and P2 on billing service S1 were",
+    ),
+]
+
+
+@pytest.mark.parametrize(("steps", "made"), MADE_BEFORE)
+def test_a_cancelled_device_says_what_stays_at_billing(steps: dict[Step, StepRecord], made: str | None) -> None:
+    decision = cancelled_between_steps(made_at_billing(steps))
+    assert decision.work_order_state is W.CANCELLED
+    problem = decision.problem
+    assert problem is not None
+    if made is None:
+        assert "before anything was made" in problem.message
+    else:
+        assert f"Cancelled after {made} made;" in problem.message
+        assert f"end {made.rsplit(' ', 1)[0]} at billing" in problem.what_to_do
 
 
 # --- what billing has: services --------------------------------------------------------------------------------------

@@ -379,7 +379,12 @@ def test_products_of_a_service(client: BillingClient) -> None:
 
 def test_all_pages_are_read(sandbox: SandboxAddress, make_client: MakeClient) -> None:
     pauses: list[None] = []
-    client = make_client(sandbox.url, before_further_page=lambda: pauses.append(None))
+
+    def before_further_page(_may_go_on: Callable[[], bool]) -> float:
+        pauses.append(None)
+        return 0.0
+
+    client = make_client(sandbox.url, before_further_page=before_further_page)
     ids = {client.create_service(service_order(billing_customer_id="77"), yes).billing_id for _ in range(501)}
     listed = client.list_services()
     assert listed.verdict is LookupVerdict.ANSWERED
@@ -430,6 +435,23 @@ def test_a_list_is_complete_or_no_answer(
     assert (found.verdict, [service.service_id for service in found.services]) == (verdict, ids)
     assert bool(found.reason) == (verdict is not LookupVerdict.ANSWERED)
     assert server.requests == len(pages)
+
+
+TWO_PAGES = [page_of(1, has_more=True), page_of(2, has_more=False)]
+
+
+def test_a_search_that_may_not_go_on_asks_for_no_further_page(server: RawServer, make_client: MakeClient) -> None:
+    server.use(server.answers(*TWO_PAGES))
+    found = make_client(server.url).find_services("17", reference="R", may_go_on=lambda: False)
+    assert (found.verdict, found.services, server.requests) == (LookupVerdict.RETRY, (), 1)
+    assert "was not asked for the rest of its list" in found.reason
+
+
+def test_a_quota_that_is_used_up_between_two_pages_is_no_answer(server: RawServer, make_client: MakeClient) -> None:
+    server.use(server.answers(*TWO_PAGES))
+    found = make_client(server.url, before_further_page=lambda _may_go_on: 3_600.0).find_services("17", reference="R")
+    assert (found.verdict, found.services, server.requests) == (LookupVerdict.ENVIRONMENT, (), 1)
+    assert "quota" in found.reason
 
 
 def test_a_lookup_that_gets_429_says_when_to_ask_again(client: BillingClient, sandbox: SandboxAddress) -> None:

@@ -161,8 +161,20 @@ def test_take_waits_until_it_has_them() -> None:
     clock = Clock()
     governor = PacedGovernor(per_minute=6, clock=clock)
     for _ in range(7):
-        take(governor, sleep=clock.sleep)
+        assert take(governor, sleep=clock.sleep) == 0.0
     assert 1060.0 < clock.now <= 1062.0
+
+
+def test_take_gives_up_what_would_last_too_long_and_what_nobody_waits_for_any_more() -> None:
+    clock = Clock()
+    governor = PacedGovernor(clock=clock)
+    governor.backed_off(3_000)
+    assert take(governor, sleep=clock.sleep) == 3_000
+    clock.now += 2_900
+    begun, looks = clock.now, iter([True] * 10)
+    assert 90 < take(governor, lambda: next(looks, False), sleep=clock.sleep) < 100
+    assert 0 < clock.now - begun < 10, "it was asked in between"
+    assert take(governor, sleep=clock.sleep) == 0.0
 
 
 @given(

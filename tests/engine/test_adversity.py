@@ -215,22 +215,36 @@ def test_a_small_job_does_not_wait_for_a_large_one(world: World, calls_in_a_grou
     assert world.job(large).job.counts.succeeded < 100, "the six were done before half of the large job was"
 
 
-def test_instructions_of_a_newer_program_pause_their_job_and_no_other(world: World) -> None:
-    request = world.request(4)
+def test_instructions_that_cannot_be_read_pause_their_job_and_no_other(world: World) -> None:
+    request = world.request(6)
     lines = request.devices.lines  # type: ignore[union-attr]
-    strange = world.submit(only(lines[:2], request), "strange")
-    plain = world.submit(only(lines[2:], request), "plain")
+    strange = [world.submit(only((line,), request), f"strange {line}") for line in lines[:4]]
+    plain = world.submit(only(lines[4:], request), "plain")
     with world.store.begin() as uow:
-        uow.connection.execute(update(job).where(job.c.tracking_number == strange).values(instructions={"version": 99}))
+        document = uow.connection.scalars(select(job.c.instructions).where(job.c.tracking_number == plain)).one()
+        without_reason = {name: value for name, value in document.items() if name != "reason"}
+        kinds = [
+            {"version": 99},
+            without_reason,
+            {**document, "customer": None},
+            {**document, "carrier_rate_plans": []},
+        ]
+        for number, instructions in zip(strange, kinds, strict=True):
+            uow.connection.execute(
+                update(job).where(job.c.tracking_number == number).values(instructions=instructions)
+            )  # fmt: skip
         uow.commit()
+    paused: list[Any] = []
 
-    def is_paused() -> bool:
+    def are_all_paused() -> bool:  # they try again by themselves, now and then
         with world.store.read() as uow:
-            state, cause, reason = uow.connection.execute(
-                select(job.c.state, job.c.pause_cause, job.c.pause_reason).where(job.c.tracking_number == strange)
-            ).one()
-        return (state, cause) == (JobState.PAUSED, PauseCause.ENVIRONMENT) and "newer program" in reason
+            columns = select(job.c.state, job.c.pause_cause, job.c.pause_reason)
+            paused[:] = uow.connection.execute(columns.where(job.c.tracking_number.in_(strange))).all()
+        return {row.state for row in paused} == {JobState.PAUSED}
 
     with running(world.engine()):
         wait_for(lambda: world.job(plain).job.state is JobState.COMPLETED)
-        wait_for(is_paused)  # again and again: each time that it looks whether it may go on
+        wait_for(are_all_paused)
+    assert {row.pause_cause for row in paused} == {PauseCause.ENVIRONMENT}
+    assert all("newer program" in row.pause_reason for row in paused)
+    assert sum("cannot be read" in row.pause_reason for row in paused) == 3

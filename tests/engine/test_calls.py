@@ -7,6 +7,9 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+from db.work import Held
+from desktop_app.association.states import Step
+from desktop_app.association.steps import CallKind, NextCall
 from desktop_app.engine.calls import Calls
 from desktop_app.engine.leases import Lease, lease_clock
 
@@ -32,11 +35,21 @@ class Limits:
         return 0.0
 
 
-def order(name: str, *, credential: int = 1, job: int = 1, lease_s: float = 60.0) -> Any:
-    lease = Lease(lease_s, lease_s, lambda: 0.0, lambda: 0.0)
+def order(
+    name: str, *, credential: int = 1, job: int = 1, lease_s: float = 60.0, kind: CallKind = CallKind.POST_SERVICE
+) -> Any:
     return SimpleNamespace(
-        name=name, lease=lease, job=SimpleNamespace(billing_credential_id=credential), order=SimpleNamespace(job_id=job)
+        name=name,
+        lease=lease_of(lease_s),
+        held=Held(len(name), job, 1),
+        job=SimpleNamespace(billing_credential_id=credential),
+        order=SimpleNamespace(job_id=job),
+        call=NextCall(kind, Step.BILLING_SERVICE),
     )
+
+
+def lease_of(seconds: float) -> Lease:
+    return Lease(seconds, seconds, lambda: 0.0, lambda: 0.0)
 
 
 def names(calls: Calls) -> list[str]:
@@ -108,6 +121,37 @@ def test_what_was_not_handed_out_can_be_taken_back() -> None:
     assert sorted(one.name for one in back) == ["back", "back too"]  # type: ignore[attr-defined]
     assert (len(calls), calls.jobs()) == (1, {1})
     assert names(calls) == ["stays"]
+
+
+def test_how_long_a_quota_was_used_up_is_forgotten_with_the_last_that_waited_for_it() -> None:
+    """Else it was said of the next ones too, for as long as every thread of the pool was busy."""
+    limits = Limits(c1=0, c2=0)
+    calls = Calls(limits, TIMEOUT_S)
+    calls.put([order("one"), order("other job", job=2), order("other credential", credential=2)])
+    assert calls.get_nowait() is None
+    calls.take_back(lambda one: one.order.job_id == 1 and one.job.billing_credential_id == 1)
+    assert calls.waits() == {1: 60.0, 2: 60.0}
+    calls.take_back(lambda one: one.job.billing_credential_id == 1)
+    calls.put([order("after the pause")])
+    assert calls.waits() == {2: 60.0}
+    assert calls.at_quota() == {2: 1}
+
+
+def test_leases_of_searches_that_are_made_are_renewed_and_those_of_posts_never() -> None:
+    calls = Calls(Limits(), TIMEOUT_S)
+    search, post = order("search", kind=CallKind.FIND_SERVICE), order("post")
+    products = order("products", kind=CallKind.FIND_PRODUCT)
+    calls.put([search, post, products])
+    assert calls.searches(100.0) == [], "none is made yet"
+    assert names(calls) == ["search", "post", "products"]
+    assert calls.searches(100.0) == [search.held, products.held]
+    assert calls.searches(30.0) == [], "none is too short"
+    calls.renewed([search.held, products.held], {search.held: lease_of(200.0)})
+    assert calls.searches(100.0) == [], "one is renewed, and one is lost"
+    assert calls.searches(300.0) == [search.held]
+    calls.answered(search)
+    calls.renewed([search.held], {search.held: lease_of(200.0)})
+    assert calls.searches(300.0) == []
 
 
 class Waiters:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from db.schema import job, work_order
 from desktop_app.association.model import AskedLines, Proof
 from desktop_app.association.ports import LookupVerdict
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.states import JobState, PauseCause, StepState, WorkOrderState
+from desktop_app.engine import crash_points
 from desktop_app.engine.engine import Engine, EngineConfig
 from desktop_app.engine.leases import Lease
 from desktop_app.engine.outbox import Sent
@@ -171,6 +176,46 @@ def test_cancel_ends_what_is_not_begun_and_says_what_stays_done(world: World) ->
     world.work()
     assert world.job(number).job.state is JobState.COMPLETED
     world.assert_sound()
+
+
+def test_a_cancelled_job_asks_for_what_is_open_as_soon_as_the_quota_lets_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its searches wait for their turn in the engine's hand: they are not put back into the queue with all else."""
+    number = world.submit(world.request(3))
+    world.ledger.faults.extend([CUT_AFTER] * 3)
+
+    begun, groups = itertools.count(1), Counter[str]()
+
+    def close_the_quota() -> None:
+        if next(begun) == 3:
+            world.gateway.limit.wait_s = 0.05
+
+    world.ledger.on_post = close_the_quota
+    monkeypatch.setattr(crash_points, "on_reached", lambda point: groups.update([point]))
+    engine = world.engine(settle_s=0.0)
+    engine.start()
+    try:
+        wait_for(lambda: {row.lease_epoch for row in _rows(world, number)} == {2})  # claimed once more, to be asked for
+        world.desk.cancel(number)
+        engine.wake()
+        seen = groups["after-commit:record"]
+        wait_for(lambda: groups["after-commit:record"] >= seen + 3)
+        assert {(row.state, row.lease_epoch) for row in _rows(world, number)} == {("running", 2)}
+        world.gateway.limit.wait_s = 0.0
+        wait_for(lambda: world.job(number).job.state is JobState.CANCELLED)
+    finally:
+        engine.stop()
+    assert world.ledger.searches == 3
+    assert len(world.ledger.services) == world.ledger.posts == 3
+    assert all("was made" in row.error.message for row in world.orders(number) if row.error is not None)
+    world.assert_sound()
+
+
+def _rows(world: World, number: str) -> list[Any]:
+    with world.store.read() as uow:
+        rows = select(work_order.c.state, work_order.c.lease_epoch).join(job, job.c.id == work_order.c.job_id)
+        return list(uow.connection.execute(rows.where(job.c.tracking_number == number)))
 
 
 def test_a_job_without_billing_is_done_in_sets(world: World) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from db.schema import work_order, work_order_step
-from desktop_app.association.ports import PostResult, ServiceOrder
+from db.schema import job, work_order, work_order_step
+from desktop_app.association.ports import LookupVerdict, PostResult, ServiceLookup, ServiceOrder, always
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.states import JobState, WorkOrderState
 from desktop_app.engine.group import Item
@@ -20,8 +21,8 @@ from desktop_app.engine.housekeeping import Housekeeping
 from desktop_app.engine.leases import Lease
 from desktop_app.engine.recorder import Recorder
 from desktop_app.engine.runner import NotCalled, run
-from tests.engine.conftest import World
-from tests.helpers.billing_ledger import CUT_BEFORE, BillingLedger
+from tests.engine.conftest import World, wait_for
+from tests.helpers.billing_ledger import CUT_AFTER, CUT_BEFORE, BillingLedger, OneLedger
 
 LEASE_S, TIMEOUT_S = 30.0, 2.0
 RULES = ProcessingRules(timedelta(seconds=5))
@@ -212,4 +213,90 @@ def test_a_dead_engines_work_is_taken_over_after_the_wall_clock_was_set_back(wor
     assert world.job(number).job.counts.running == 2
     clocks.pass_by(HOUR_S + LEASE_S + 1)
     live(world, clocks, "another", number)
+    world.assert_sound()
+
+
+# --- searches that last for longer than a lease ----------------------------------------------------------------------
+
+
+class LongSearches(BillingLedger):
+    """A billing company whose lists have more and more pages until a test ends them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.last_page = threading.Event(), threading.Event()
+
+    def find_services(
+        self,
+        billing_customer_id: str,
+        *,
+        reference: str = "",
+        number: str = "",
+        may_go_on: Callable[[], bool] = always,
+    ) -> ServiceLookup:
+        self.begun.set()
+        while not self.last_page.wait(0.01):
+            if not may_go_on():
+                return ServiceLookup(LookupVerdict.RETRY, reason="It was not asked for the rest.")
+        return super().find_services(billing_customer_id, reference=reference, number=number)
+
+
+def order_of(world: World, number: str) -> Any:
+    """The only work order of the job, as it is written."""
+    rows = select(work_order).join(job, job.c.id == work_order.c.job_id).where(job.c.tracking_number == number)
+    with world.store.read() as uow:
+        return uow.connection.execute(rows).one()
+
+
+@pytest.fixture
+def searches(world: World) -> Iterator[LongSearches]:
+    """A billing company to ask for the one device of the job whose POST got no answer."""
+    ledger = LongSearches()
+    world.ledger, world.gateway = ledger, OneLedger(ledger)
+    ledger.faults.append(CUT_AFTER)
+    yield ledger
+    ledger.last_page.set()
+
+
+def test_a_search_that_outlasts_its_lease_is_recorded(world: World, clocks: Clocks, searches: LongSearches) -> None:
+    number = world.submit(world.request(1))
+    engine = world.engine(settle_s=0.0, lease_s=LEASE_S, new_lease=clocks.new_lease)
+    engine.start()
+    try:
+        assert searches.begun.wait(60)
+        for _ in range(4):
+            clocks.pass_by(LEASE_S / 2)
+            wait_for(lambda: order_of(world, number).lease_until > clocks.now() + timedelta(seconds=LEASE_S * 0.9))
+        searches.last_page.set()
+        wait_for(lambda: world.job(number).job.state is JobState.COMPLETED)
+    finally:
+        searches.last_page.set()
+        engine.stop()
+    order = order_of(world, number)
+    assert (order.lease_epoch, searches.searches) == (2, 1), "it was not taken back, and asked once"
+    world.assert_sound()
+
+
+def test_an_engine_that_stops_does_not_wait_for_the_further_pages_of_a_search(
+    world: World, clocks: Clocks, searches: LongSearches
+) -> None:
+    number = world.submit(world.request(1))
+    options = {"settle_s": 0.0, "lease_s": LEASE_S, "new_lease": clocks.new_lease}
+    engine = world.engine(**options)  # type: ignore[arg-type]
+    engine.start()
+    try:
+        assert searches.begun.wait(60)
+        stops = threading.Thread(target=engine.stop)
+        stops.start()
+        stops.join(60)
+        is_waiting = stops.is_alive()
+    finally:
+        searches.last_page.set()
+        engine.stop()
+    assert not is_waiting
+    order = order_of(world, number)
+    assert (order.state, order.engine_id) == (WorkOrderState.OUTCOME_UNKNOWN, None)
+    assert order.check_at <= clocks.now(), "the next engine asks at once"
+    world.work(**options)
+    assert world.job(number).job.state is JobState.COMPLETED
     world.assert_sound()

@@ -8,13 +8,14 @@ from datetime import timedelta
 from random import Random
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from db import steering, unit_of_work
 from db.integrity import check
 from db.schema import job, work_order, work_order_step
 from db.taking_back import take_back
 from desktop_app.association.errors import Problem
+from desktop_app.association.model import CarrierPlanChoice
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.retry import RetryRules
 from desktop_app.desk.requests import retry_job
@@ -184,3 +185,36 @@ def test_a_pause_between_two_steps_is_obeyed(world: World) -> None:
     assert [row.state for row in world.rows(work_order)] == ["succeeded"]
     assert (len(ledger.services), len(ledger.products)) == (1, 1)
     assert check(world.store) == ()
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("ends", ["cancelled", "failed"])
+def test_what_was_made_on_a_service_that_is_kept_is_told_where_it_ends_there(world: World, ends: str) -> None:
+    time, ledger = Time(), BillingLedger()
+    device_id = world.device()
+    world.own(device_id)
+    world.service(device_id, service_id="S1")
+    carrier = (CarrierPlanChoice("IOT5", "NORTHSTAR"),)
+    submit(
+        world, device_id, create_billing_service=True, carrier_rate_plans=carrier, customer_rate_plan="FLEET"
+    )  # fmt: skip
+    number = world.rows(job)[0].tracking_number
+    recorder = recorder_on(world, time)
+    searches = recorder.record((), 1).to_call  # whether the first product is there already
+    (posted,) = recorder.record([run(one, ledger, TIMEOUT_S, lambda: False) for one in searches], 0).to_call
+    if ends == "cancelled":
+        world.store.run(lambda uow: steering.cancel_job(uow, number, "ada"))
+    else:
+        with world.store.begin() as uow:
+            refuse = "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            uow.connection.execute(text(f"CREATE TRIGGER refuse BEFORE UPDATE ON device_ownership {refuse}"))
+            uow.commit()
+    work_off(recorder, ledger, [posted])
+    (order,) = world.rows(work_order)
+    first, *others = ledger.products
+    made = f"roduct {first} " if ends == "cancelled" else f"roducts {first} and {others[0]} "
+    assert len(others) == (ends == "failed")
+    assert order.state == ends
+    assert order.error_code == ("CANCELLED" if ends == "cancelled" else "BILLED_NOT_ASSOCIATED")
+    assert f"{made}on billing service S1" in order.error_message
+    assert ("at billing" if ends == "cancelled" else "makes nothing twice") in order.what_to_do

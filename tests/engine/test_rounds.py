@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from desktop_app.association.processing import ProcessingRules
+from desktop_app.association.states import Step
+from desktop_app.association.steps import CallKind, NextCall
 from desktop_app.engine.calls import Calls
 from desktop_app.engine.group import Recorded
 from desktop_app.engine.interpreter import SWITCH_S
@@ -42,7 +44,8 @@ class EndlessQueue:
         return True
 
     def record(
-        self, items: tuple[Any, ...], room: int, unopened: object, watched: object, *, newcomers: int, at_quota: object
+        self, items: tuple[Any, ...], room: int, unopened: object, watched: object, *, newcomers: int, at_quota: object,
+        searches: object,
     ) -> Recorded:  # fmt: skip
         if self.stopping.is_set():
             return Recorded(ended=len(items))
@@ -56,7 +59,10 @@ class EndlessQueue:
 def an_order() -> Any:
     lease = SimpleNamespace(outlives=lambda _seconds: True)
     return SimpleNamespace(
-        job=SimpleNamespace(billing_credential_id=1), order=SimpleNamespace(job_id=1), lease=lease, call=object()
+        job=SimpleNamespace(billing_credential_id=1),
+        order=SimpleNamespace(job_id=1),
+        lease=lease,
+        call=NextCall(CallKind.POST_SERVICE, Step.BILLING_SERVICE),
     )
 
 
@@ -135,7 +141,7 @@ def test_a_call_that_is_waited_for_at_the_end_is_not_waited_for_in_a_hurry() -> 
 
     def first_group() -> None:
         calls.put([an_order()])
-        rounds._out += 1
+        rounds._hand.out += 1
         assert rounds._longest_wait_s(is_stopping=True) == 0, "what nobody calls is waited for"
         handed_out.append(calls.get_nowait())
 
@@ -186,10 +192,10 @@ def test_calls_that_wait_for_a_quota_take_no_room() -> None:
     gateway = OneLedger(BillingLedger())
     nobody: Any = EndlessQueue(1, lambda: None)
     rounds = Rounds(nobody, Calls(gateway.governor, timeout_s=1.0), gateway, size=SIZE, lease_s=60.0)
-    rounds._out = 100
+    rounds._hand.out = 100
     assert rounds._room(at_quota=0) < 0
     assert rounds._room(at_quota=100 - SIZE) > 0
-    rounds._out = MOST_HELD
+    rounds._hand.out = MOST_HELD
     assert rounds._room(at_quota=MOST_HELD) == 0
 
 

@@ -420,6 +420,39 @@ class EngineMachine(RuleBasedStateMachine):
             self.histogram[what] += times
 
 
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_a_cancelled_job_asks_once_for_what_is_open_and_ends(ground: Ground) -> None:
+    machine = EngineMachine(ground)
+    machine.submit_a_first_job(2)
+    machine.work("first", 3, ["cut after", "cut before"], None)
+    machine.work("first", 3, [], None)
+    machine.cancel(0)
+    machine.wait(SETTLE_S + 0.1)
+    machine.work("first", 3, ["201", "201"], None)
+    machine.work("first", 3, [], None)
+    assert (machine.ledger.searches, machine.ledger.posts, len(machine.ledger.services)) == (2, 2, 1)
+    assert {(row.state, row.lease_epoch) for row in machine.world.rows(work_order)} == {("cancelled", 2)}
+    machine.promises.look()
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_a_cancelled_job_asks_for_nothing_that_is_not_open(ground: Ground) -> None:
+    """On a service that is kept it would be looked what is there already; nothing is posted after that any more."""
+    machine = EngineMachine(ground)
+    machine.world.own(1001)
+    machine.world.service(1001, service_id="S1")
+    machine.submit_a_first_job(1)
+    machine.work("first", 3, [], None)
+    assert len(machine.engine("first").to_call) == 1
+    machine.cancel(0)
+    machine.work("first", 3, ["201"], None)
+    for _ in range(2):
+        machine.work("first", 3, ["201"], None)
+    assert (machine.ledger.searches, machine.ledger.posts) == (0, 0)
+    (order,) = machine.world.rows(work_order)
+    assert (order.state, order.error_message) == ("cancelled", "Cancelled before anything was made at billing.")
+
+
 def run_machine(ground: Ground, examples: int, steps: int, *, derandomize: bool = True) -> Counter[str]:
     """Runs the machine; what it met."""
     EngineMachine.histogram.clear()

@@ -20,6 +20,7 @@ from desktop_app.association.ports import (
     ProductOrder,
     ServiceLookup,
     ServiceOrder,
+    always,
 )
 
 
@@ -137,7 +138,14 @@ class BillingLedger:
         answer = "" if fault.http_status is None else '{"ok":false}'
         return PostResult(fault.verdict, None, fault.http_status, answer, "As the test asked.", fault.retry_after_s)
 
-    def find_services(self, billing_customer_id: str, *, reference: str = "", number: str = "") -> ServiceLookup:
+    def find_services(
+        self,
+        billing_customer_id: str,
+        *,
+        reference: str = "",
+        number: str = "",
+        may_go_on: Callable[[], bool] = always,
+    ) -> ServiceLookup:
         assert reference or number
 
         def fits(found: BillingServiceFound, order: ServiceOrder) -> bool:
@@ -167,7 +175,7 @@ class BillingLedger:
         is_active = made not in self.disconnected
         return BillingServiceFound(made, order.billing_customer_id, order.number, reference, is_active=is_active)
 
-    def find_products(self, service_id: str) -> ProductLookup:
+    def find_products(self, service_id: str, *, may_go_on: Callable[[], bool] = always) -> ProductLookup:
         with self._lock:
             self.searches += 1
             return ProductLookup(

@@ -20,6 +20,7 @@ from desktop_app.association.ports import (
     PostResult,
     ProductLookup,
     ServiceLookup,
+    always,
 )
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.retry import RetryRules
@@ -84,12 +85,19 @@ class LaggingLedger(BillingLedger):
     def _shows(self, made: str) -> bool:
         return self.time.now - self.made_at[made] >= timedelta(seconds=self.lag_s)
 
-    def find_services(self, billing_customer_id: str, *, reference: str = "", number: str = "") -> ServiceLookup:
+    def find_services(
+        self,
+        billing_customer_id: str,
+        *,
+        reference: str = "",
+        number: str = "",
+        may_go_on: Callable[[], bool] = always,
+    ) -> ServiceLookup:
         found = super().find_services(billing_customer_id, reference=reference, number=number)
         services: Sequence[BillingServiceFound] = found.services
         return ServiceLookup(found.verdict, tuple(one for one in services if self._shows(one.service_id)))
 
-    def find_products(self, service_id: str) -> ProductLookup:
+    def find_products(self, service_id: str, *, may_go_on: Callable[[], bool] = always) -> ProductLookup:
         found = super().find_products(service_id)
         products: Sequence[BillingProductFound] = found.products
         return ProductLookup(found.verdict, tuple(one for one in products if self._shows(one.service_product_id)))
