@@ -24,7 +24,7 @@ from desktop_app.association.ports import (
     ProductLookup,
     ServiceLookup,
 )
-from desktop_app.association.retry import GiveUp, RetryAt, RetryRules, ask_again_at, decide
+from desktop_app.association.retry import GiveUp, RetryAt, RetryRules, ask_again_at, decide, limit_reached
 from desktop_app.association.states import Step, StepState, WorkOrderState
 from desktop_app.association.steps import PRODUCT_STEPS, BillingTerms, NextCall
 
@@ -114,8 +114,10 @@ def settle(attempt: Attempt, result: CallResult, now: datetime, rules: Processin
         return _settle_post(attempt, result, now, rules, rng)
     if result.verdict is LookupVerdict.ANSWERED:
         if isinstance(result, ServiceLookup):
-            return resolve_service(attempt, result.services)
-        return resolve_product(attempt, result.products)
+            decision = resolve_service(attempt, result.services)
+        else:
+            decision = resolve_product(attempt, result.products)
+        return _within_limits(decision, attempt, now, rules) if decision.post_again else decision
     return _settle_unanswered_lookup(attempt, result, now, rules, rng)
 
 
@@ -129,6 +131,21 @@ def released(attempt: Attempt) -> Decision:
         check_at=attempt.unknown_since,
         problem=outcome_unknown(attempt.device, "It has not been asked yet.") if posted else None,
         counts=False,
+    )
+
+
+def not_answering(decision: Decision, reason: str, devices: int) -> Decision:
+    """The same where it is the billing company that gives nobody a clear answer: its job pauses.
+
+    It stays a try of the device: with one device at a time in ever longer pauses, its limits last for hours, and a job
+    of which only such devices are left still ends.
+
+    Args:
+        reason: what became of the last call.
+        devices: so many got no clear answer, one after the other.
+    """
+    return decision._replace(
+        pause_reason=_cut(f"Billing gave no clear answer for {devices} devices in a row. {reason}".strip())
     )
 
 
@@ -243,7 +260,7 @@ def _given_up(code: str, what: str, attempt: Attempt, verdict: GiveUp) -> Proble
     made = "" if attempt.service_id is None else f" Billing service {attempt.service_id} stays."
     return Problem(
         code,
-        _cut(f"{what} for device {attempt.device}, {verdict.reason}.{made}"),
+        _cut(f"{what} for device {attempt.device} {verdict.reason}.{made}"),
         "Retry the job when billing is less busy; it goes on where it stood.",
         ErrorKind.TRANSIENT,
     )
@@ -355,6 +372,30 @@ def _absent(attempt: Attempt) -> Decision:
     """Billing does not have it: the intent is renewed and it is posted."""
     state = None if attempt.unknown_since is None else StepState.NOT_SENT
     return Decision(step_state=state, post_again=True, counts=False)
+
+
+def _within_limits(absent: Decision, attempt: Attempt, now: datetime, rules: ProcessingRules) -> Decision:
+    """Posted again is what billing does not have, unless that was done too often, or for too long.
+
+    It was asked when what was sent could not come into being any more: to give up here loses nothing.
+    """
+    if attempt.unknown_since is None:
+        return absent
+    limit = limit_reached(attempt.tries - 1, attempt.first_at, now, rules.retry)  # this one only asked
+    if limit is None:
+        return absent
+    made = "" if attempt.service_id is None else f" Billing service {attempt.service_id} stays."
+    return absent._replace(
+        work_order_state=WorkOrderState.FAILED,
+        post_again=False,
+        problem=Problem(
+            "BILLING_UNCLEAR",
+            f"Billing gave no clear answer for device {attempt.device} {limit.reason}; it was asked each time and does "
+            f"not have it.{made}",
+            "Have billing look at what is wrong with this order, then retry the job: it goes on where it stood.",
+            ErrorKind.TRANSIENT,
+        ),
+    )
 
 
 def _for_a_person(code: str, message: str) -> Decision:

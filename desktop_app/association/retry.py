@@ -20,13 +20,13 @@ class RetryRules:
     """Limits of trying again.
 
     Attributes:
-        max_attempts: tries of a work order in one run of its job.
+        max_attempts: tries of a work order in one run of its job; None: as many as its age allows.
         max_age: from the first try of the run, or since its job went on after a pause; later than that nothing is tried
             again.
         first_wait_s: upper bound of the first wait in seconds; doubled with each further try.
     """
 
-    max_attempts: int = 8
+    max_attempts: int | None = 8
     max_age: timedelta = timedelta(hours=24)
     first_wait_s: float = 1.0
 
@@ -79,12 +79,17 @@ def decide(
         return GiveUp("and trying again would not help")
     rules = rules or RetryRules()
     at = now + _wait(attempt, rules.first_wait_s, rng) + timedelta(seconds=max(0.0, retry_after_s or 0.0))
-    if kind is ErrorKind.TRANSIENT:
-        if attempt >= rules.max_attempts:
-            return GiveUp(f"{attempt} times in a row")
-        if at - first_at > rules.max_age:
-            return GiveUp(f"for longer than {_hours(rules.max_age)}")
-    return RetryAt(at)
+    limit = limit_reached(attempt, first_at, at, rules) if kind is ErrorKind.TRANSIENT else None
+    return RetryAt(at) if limit is None else limit
+
+
+def limit_reached(attempts: int, first_at: datetime, at: datetime, rules: RetryRules) -> GiveUp | None:
+    """Why nothing is tried again at ``at`` after so many tries; None: it may be."""
+    if rules.max_attempts is not None and attempts >= rules.max_attempts:
+        return GiveUp("in one try" if attempts == 1 else f"in {attempts:,} tries")
+    if at - first_at > rules.max_age:
+        return GiveUp(f"for longer than {_hours(rules.max_age)}")
+    return None
 
 
 def ask_again_at(

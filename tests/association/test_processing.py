@@ -130,7 +130,7 @@ def test_what_was_not_sent_is_tried_again_until_its_limit(tries: int, state: W) 
         assert decision.next_attempt_at >= NOW + timedelta(seconds=60), "a Retry-After is obeyed"
     else:
         assert decision.next_attempt_at is None
-        assert "3 times in a row" in problem_of(decision).message
+        assert "in 3 tries" in problem_of(decision).message
 
 
 def test_what_did_not_reach_billing_says_so_and_what_stays() -> None:
@@ -319,6 +319,52 @@ def test_what_is_on_a_kept_service_before_any_post_is_kept(
 ) -> None:
     at = AFTER_POST._replace(terms=terms, unknown_since=None)
     assert verdict_of(decide(at, ProductLookup(LookupVerdict.ANSWERED, found))) == verdict
+
+
+# --- what is absent is not posted for ever ---------------------------------------------------------------------------
+
+DAY = timedelta(hours=24)
+
+
+@pytest.mark.parametrize(
+    ("tried", "age", "why"),
+    [
+        (1, timedelta(), None),
+        (2, timedelta(), None),
+        (3, timedelta(), "in 3 tries"),
+        (4, timedelta(), "in 4 tries"),
+        (1, DAY, None),
+        (1, DAY + timedelta(microseconds=1), "for longer than 24 hours"),
+    ],
+)
+@pytest.mark.parametrize("kind", [CallKind.FIND_SERVICE, CallKind.FIND_PRODUCT])
+def test_what_never_gets_a_clear_answer_is_given_up_at_the_limits(
+    kind: CallKind, tried: int, age: timedelta, why: str | None
+) -> None:
+    found, at = (ServiceLookup(LookupVerdict.ANSWERED), FIND) if kind is CallKind.FIND_SERVICE else (
+        ProductLookup(LookupVerdict.ANSWERED), AFTER_POST,
+    )  # fmt: skip
+    decision = decide(at._replace(tries=tried + 1, first_at=NOW - age), found)
+    assert (decision.step_state, decision.counts) == (S.NOT_SENT, False)
+    assert decision.post_again == (why is None)
+    if why is None:
+        assert (decision.work_order_state, decision.problem) == (None, None)
+        return
+    assert decision.work_order_state is W.FAILED
+    problem = problem_of(decision)
+    assert problem.code == "BILLING_UNCLEAR"
+    assert why in problem.message
+    assert ("Billing service S1 stays" in problem.message) == (kind is CallKind.FIND_PRODUCT)
+
+
+def test_what_is_there_is_adopted_past_every_limit() -> None:
+    late = FIND._replace(tries=1_000, first_at=NOW - 300 * DAY)
+    assert verdict_of(decide(late, ServiceLookup(LookupVerdict.ANSWERED, (service(),)))) == "adopt S1"
+
+
+def test_a_look_before_the_first_post_has_no_such_limit() -> None:
+    """Nothing was sent for the step so far: what was tried was another one's."""
+    assert decide(LOOK_FIRST._replace(tries=1_000), ServiceLookup(LookupVerdict.ANSWERED)).post_again
 
 
 # --- billing could not be asked --------------------------------------------------------------------------------------

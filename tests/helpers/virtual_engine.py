@@ -63,13 +63,15 @@ class VirtualEngine:
         pending: what has to be recorded.
     """
 
-    def __init__(self, world: World, time: Time, ledger: LaggingLedger, name: str) -> None:
+    def __init__(
+        self, world: World, time: Time, ledger: LaggingLedger, name: str, *, lookup_first: bool = False
+    ) -> None:
         self.name = name
         self.to_call: list[OrderInHand] = []
         self.pending: list[Item] = []
         self._ledger = ledger
         self.recorder = Recorder(
-            world.store, name, RULES, lease_s=LEASE_S, new_lease=time.lease, rng=Random(1)
+            world.store, name, RULES, lease_s=LEASE_S, lookup_first=lookup_first, new_lease=time.lease, rng=Random(1)
         )  # fmt: skip
         self._housekeeping = Housekeeping(
             world.store, OneLedger(ledger), RULES, engine_id=name, send=self._send, rng=Random(1)
