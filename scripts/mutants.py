@@ -160,8 +160,8 @@ MUTANTS = (
     Mutant(
         "Retry-After ignored",
         "desktop_app/association/retry.py",
-        "    at = now + _wait(attempt, rules.first_wait_s, rng) + timedelta(seconds=max(0.0, retry_after_s or 0.0))\n",
-        "    at = now + _wait(attempt, rules.first_wait_s, rng)\n",
+        "    return now + wait + timedelta(seconds=max(0.0, retry_after_s or 0.0))\n",
+        "    return now + wait\n",
         "tests/association/test_retry.py::test_a_transient_error_is_tried_again_later",
     ),
     Mutant(

@@ -78,9 +78,15 @@ def decide(
     if kind is ErrorKind.PERMANENT:
         return GiveUp("and trying again would not help")
     rules = rules or RetryRules()
-    at = now + _wait(attempt, rules.first_wait_s, rng) + timedelta(seconds=max(0.0, retry_after_s or 0.0))
+    at = later(attempt, now, rng, retry_after_s=retry_after_s, rules=rules)
     limit = limit_reached(attempt, first_at, at, rules) if kind is ErrorKind.TRANSIENT else None
     return RetryAt(at) if limit is None else limit
+
+
+def later(attempt: int, now: datetime, rng: Random, *, retry_after_s: float | None, rules: RetryRules) -> datetime:
+    """The instant of the next try, whatever the limits say; arguments as those of :func:`decide`."""
+    wait = min(LONGEST_WAIT, _doubled(rules.first_wait_s, max(attempt, 1) - 1)) * rng.random()
+    return now + wait + timedelta(seconds=max(0.0, retry_after_s or 0.0))
 
 
 def limit_reached(attempts: int, first_at: datetime, at: datetime, rules: RetryRules) -> GiveUp | None:
@@ -114,10 +120,6 @@ def probe_at(attempts: int, now: datetime, rng: Random, *, first_wait_s: float =
     """
     bound = min(LONGEST_WAIT / 2, _doubled(first_wait_s, attempts))
     return now + bound / 2 + bound / 2 * rng.random()
-
-
-def _wait(attempt: int, first_wait_s: float, rng: Random) -> timedelta:
-    return min(LONGEST_WAIT, _doubled(first_wait_s, max(attempt, 1) - 1)) * rng.random()
 
 
 def _doubled(seconds: float, times: int) -> timedelta:

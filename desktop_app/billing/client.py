@@ -198,7 +198,7 @@ class BillingClient:
             return PostResult(PostVerdict.ENVIRONMENT, None, status, said, self._credential_refused(status))
         if status == 429:
             return PostResult(
-                PostVerdict.NOT_SENT, None, status, said, self._too_many(), shapes.retry_after_s(answer.headers, _now())
+                PostVerdict.BUSY, None, status, said, self._too_many(), shapes.retry_after_s(answer.headers, _now())
             )
         if status in _REFUSED:
             return PostResult(PostVerdict.REFUSED, None, status, said, self._sentence(f"refused it: {said or status}"))
@@ -253,7 +253,7 @@ class BillingClient:
             return _Got(LookupVerdict.ENVIRONMENT, reason=self._credential_refused(answer.status))
         if answer.status == 429:
             wait = shapes.retry_after_s(answer.headers, _now())
-            return _Got(LookupVerdict.RETRY, reason=self._too_many(), retry_after_s=wait)
+            return _Got(LookupVerdict.BUSY, reason=self._too_many(), retry_after_s=wait)
         said = self._said(answer)
         return _Got(LookupVerdict.RETRY, reason=self._sentence(_unclear(answer) + (f": {said}" if said else "")))
 

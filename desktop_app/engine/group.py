@@ -20,6 +20,7 @@ from db.work import DueJob, JobStanding, OrderWrite, StepRow, StepWrite
 from desktop_app.association.errors import Problem
 from desktop_app.association.model import BillingAction
 from desktop_app.association.processing import (
+    QUOTA_USED_UP,
     CallResult,
     Decision,
     ProcessingRules,
@@ -211,8 +212,7 @@ class Group:
         if isinstance(result, NotCalled):
             self.breakers.not_tried(credential_id)
             if result.wait_s is not None:
-                reason = "The quota of the billing credential is used up."
-                self.pauses[one.order.job_id] = _Pause(reason, PauseCause.QUOTA, result.wait_s)
+                self.pauses[one.order.job_id] = _Pause(QUOTA_USED_UP, PauseCause.QUOTA, result.wait_s)
             decision = released(one.attempt())
         else:
             decision = settle(one.attempt(), result, self.now, self.conditions.rules, self.conditions.rng)
@@ -226,7 +226,8 @@ class Group:
         if decision.answer:
             draft.answer = decision.answer
         if decision.pause_reason is not None:
-            self.pauses.setdefault(one.order.job_id, _Pause(decision.pause_reason))
+            cause = PauseCause.ENVIRONMENT if decision.quota_wait_s is None else PauseCause.QUOTA
+            self.pauses.setdefault(one.order.job_id, _Pause(decision.pause_reason, cause, decision.quota_wait_s))
         if decision.work_order_state is not None:
             self._end(draft, decision)
         elif decision.post_again:

@@ -51,7 +51,7 @@ def made_in_the_end(sandbox: SandboxAddress, reference: str, kind: str, count: i
 FAULTS = [
     # fault, verdict, status, made
     ("", PostVerdict.CREATED, 201, 1),
-    ("429", PostVerdict.NOT_SENT, 429, 0),
+    ("429", PostVerdict.BUSY, 429, 0),
     ("500-before", PostVerdict.UNKNOWN, 500, 0),
     ("500-after", PostVerdict.UNKNOWN, 500, 1),
     ("cut-before", PostVerdict.UNKNOWN, None, 0),
@@ -364,7 +364,7 @@ LISTS = [
     ([page_of(1, has_more=True), page_of(1, has_more=True)], LookupVerdict.RETRY, []),
     # what is incomplete is no answer: the missing page could hold our service
     ([page_of(1, has_more=True), answer("500 Oops")], LookupVerdict.RETRY, []),
-    ([page_of(1, has_more=True), answer("429 Too Many")], LookupVerdict.RETRY, []),
+    ([page_of(1, has_more=True), answer("429 Too Many")], LookupVerdict.BUSY, []),
     ([page_of(1, has_more=True), b""], LookupVerdict.RETRY, []),
     ([page_of(1, has_more=True), answer("401 Unauthorized")], LookupVerdict.ENVIRONMENT, []),
     ([answer("200 OK", b'{"ok": true, "records": []}')], LookupVerdict.RETRY, []),
@@ -393,7 +393,7 @@ def test_a_list_is_complete_or_no_answer(
 def test_a_lookup_that_gets_429_says_when_to_ask_again(client: BillingClient, sandbox: SandboxAddress) -> None:
     set_faults(sandbox, get_rates={"429": 1}, retry_after_s=7)
     found = client.find_services("17", reference="R")
-    assert (found.verdict, found.retry_after_s) == (LookupVerdict.RETRY, 7.0)
+    assert (found.verdict, found.retry_after_s) == (LookupVerdict.BUSY, 7.0)
 
 
 def test_a_lookup_keeps_its_deadline(server: RawServer, make_client: MakeClient) -> None:
@@ -511,4 +511,4 @@ def test_no_verdict_is_ever_a_lie(sandbox: SandboxAddress, make_client: MakeClie
             case _:
                 assert ids == []
     verdicts = Counter(result.verdict for result in results)
-    assert set(verdicts) == {PostVerdict.CREATED, PostVerdict.UNKNOWN, PostVerdict.NOT_SENT, PostVerdict.REFUSED}
+    assert set(verdicts) == {PostVerdict.CREATED, PostVerdict.UNKNOWN, PostVerdict.BUSY, PostVerdict.REFUSED}
