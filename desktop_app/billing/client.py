@@ -27,6 +27,7 @@ from desktop_app.billing.transport import Answer, CallFailed, Stage, Transport, 
 
 PAGE_SIZE = 500  # the most that Rev.io gives
 _REFUSED = frozenset({400, 404, 405, 409, 422})
+_SERVICES, _SERVICE_ID = "/Services", "service_id"
 _NOT_AUTHORISED = frozenset({401, 403})
 
 
@@ -110,7 +111,7 @@ class BillingClient:
 
     def create_service(self, order: ServiceOrder, may_send: Callable[[], bool]) -> PostResult:
         """POST one service. ``may_send`` is asked right before the first byte; False gives ``NOT_SENT``."""
-        return self._post("/Services", shapes.service_body(order, self._references), may_send)
+        return self._post(_SERVICES, shapes.service_body(order, self._references), may_send)
 
     def add_product(self, order: ProductOrder, may_send: Callable[[], bool]) -> PostResult:
         """POST one product onto a service. ``may_send`` as above."""
@@ -121,7 +122,8 @@ class BillingClient:
 
         Whatever billing lists is compared here once more: a server may ignore a filter that it does not know. What
         carries our reference is ours and is shown even if billing says that it is another customer's: to leave it out
-        would be to say that it is not there.
+        would be to say that it is not there. A list of several pages that has nothing of ours is read once more, from
+        its end: what leaves a list while it is read forwards hides the first entry of the next page.
 
         Raises:
             ValueError: neither reference nor number is given.
@@ -131,19 +133,27 @@ class BillingClient:
         query = {"search.customer_id": billing_customer_id}
         if number and self._number_filter:
             query["search.number"] = number
-        found = self._services(query)
-        services = []
-        for service in found.services:
-            is_theirs = shapes.is_same_id(service.billing_customer_id, billing_customer_id)
-            has_reference = bool(reference) and service.reference == reference
-            has_number = bool(number) and service.number == number
-            if has_reference or (has_number and is_theirs):
-                services.append(replace(service, billing_customer_id=billing_customer_id) if is_theirs else service)
-        return ServiceLookup(found.verdict, tuple(services), found.reason, found.retry_after_s)
+
+        def matched(listed: _Listed) -> ServiceLookup:
+            services = []
+            found = self._services(listed)
+            for service in found.services:
+                is_theirs = shapes.is_same_id(service.billing_customer_id, billing_customer_id)
+                has_reference = bool(reference) and service.reference == reference
+                has_number = bool(number) and service.number == number
+                if has_reference or (has_number and is_theirs):
+                    services.append(replace(service, billing_customer_id=billing_customer_id) if is_theirs else service)
+            return replace(found, services=tuple(services))
+
+        listed = self._list(_SERVICES, query, _SERVICE_ID)
+        found = matched(listed)
+        if found.verdict is LookupVerdict.ANSWERED and not found.services and listed.pages > 1:
+            return matched(self._list_backwards(_SERVICES, query, listed.pages))
+        return found
 
     def customer_services(self, billing_customer_id: str) -> ServiceLookup:
         """Every service of the customer (all pages), active or not; a server may ignore the filter, we do not."""
-        found = self._services({"search.customer_id": billing_customer_id})
+        found = self._services(self._list(_SERVICES, {"search.customer_id": billing_customer_id}, _SERVICE_ID))
         services = tuple(
             replace(service, billing_customer_id=billing_customer_id)
             for service in found.services
@@ -163,7 +173,7 @@ class BillingClient:
 
     def list_services(self) -> ServiceLookup:
         """Every service of the account (all pages), for a comparison of both sides."""
-        return self._services({})
+        return self._services(self._list(_SERVICES, {}, _SERVICE_ID))
 
     def ping(self) -> LookupVerdict:
         """One cheap GET: is billing there and is the credential accepted?"""
@@ -171,7 +181,7 @@ class BillingClient:
 
     def try_out(self) -> ServiceLookup:
         """The same with the reason, for a person who sets the connection up; no service is handed out."""
-        got = self._get("/Services", {"page": 1, "page_size": 1})
+        got = self._get(_SERVICES, {"page": 1, "page_size": 1})
         return ServiceLookup(got.verdict, (), got.reason, got.retry_after_s)
 
     def close(self) -> None:
@@ -206,8 +216,7 @@ class BillingClient:
 
     # -- lists ------------------------------------------------------------------------------------------------------
 
-    def _services(self, query: Mapping[str, str]) -> ServiceLookup:
-        listed = self._list("/Services", query, "service_id")
+    def _services(self, listed: _Listed) -> ServiceLookup:
         now = datetime.now(UTC)
         found = [shapes.service_found(record, self._references, now) for record in listed.records]
         services = tuple(service for service in found if service is not None)
@@ -228,16 +237,32 @@ class BillingClient:
             ids = {shapes.id_text(record.get(id_field)) for record in got.page.records}
             if None in ids:
                 return _Listed(LookupVerdict.RETRY, (), self._sentence(f"sent a list with an entry without {id_field}"))
+            if not got.page.records and got.page.has_more and number == 1:
+                return _Listed(LookupVerdict.RETRY, (), self._sentence("sent an empty list that goes on"))
             new = {found for found in ids if found is not None} - seen
             records += got.page.records
             seen |= new
+            if not got.page.is_whole(len(records)):
+                reason = f"sent a list of {len(got.page.records)} entries and counts {got.page.record_count}"
+                return _Listed(LookupVerdict.RETRY, (), self._sentence(reason))
             # the documentation leaves open whether the last of several pages has has_more: an empty one ends it too
             if not got.page.has_more or not got.page.records:
-                return _Listed(LookupVerdict.ANSWERED, tuple(records))
+                return _Listed(LookupVerdict.ANSWERED, tuple(records), pages=number)
             if not new:
                 return _Listed(
                     LookupVerdict.RETRY, (), self._sentence("sends the same page of its list again and again")
                 )
+
+    def _list_backwards(self, path: str, query: Mapping[str, str], pages: int) -> _Listed:
+        """The pages of a list once more, the last one first; each is a further page of the same list."""
+        records: list[dict[str, Any]] = []
+        for number in range(pages, 0, -1):
+            self._before_further_page()
+            got = self._get(path, {**query, "page": number, "page_size": PAGE_SIZE})
+            if got.page is None:
+                return _Listed(got.verdict, (), got.reason, got.retry_after_s)
+            records += got.page.records
+        return _Listed(LookupVerdict.ANSWERED, tuple(records), pages=pages)
 
     def _get(self, path: str, query: Mapping[str, str | int]) -> _Got:
         try:
@@ -289,6 +314,7 @@ class _Listed:
     records: tuple[dict[str, Any], ...] = ()
     reason: str = ""
     retry_after_s: float | None = None
+    pages: int = 0
 
 
 def _unclear(answer: Answer) -> str:
