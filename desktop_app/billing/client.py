@@ -98,6 +98,8 @@ class BillingClient:
             "Ocp-Apim-Subscription-Key": login.subscription_key,
             "Accept": "application/json",
         }
+        #: Whether billing refused the credential when it last answered: its secret may have been renewed since.
+        self.is_refused = False
         self._transport = transport or Transport(url, timeout_s=timeout_s)
         self._who = f"Billing at {self._transport.host}"
 
@@ -200,6 +202,7 @@ class BillingClient:
                 Stage.SENT: PostVerdict.UNKNOWN,
             }[failed.stage]
             return PostResult(verdict, reason=self._sentence(failed.reason))
+        self.is_refused = answer.status in _NOT_AUTHORISED
         billing_id = shapes.created_id(answer.json()) if 200 <= answer.status < 300 else None
         if billing_id is not None:
             return PostResult(PostVerdict.CREATED, billing_id, answer.status, self._said(answer))
@@ -271,6 +274,7 @@ class BillingClient:
             unreached = failed.stage is Stage.UNREACHED
             verdict = LookupVerdict.ENVIRONMENT if unreached else LookupVerdict.RETRY
             return _Got(verdict, reason=self._sentence(failed.reason))
+        self.is_refused = answer.status in _NOT_AUTHORISED
         found = shapes.page(answer.json()) if answer.status == 200 else None
         if found is not None:
             return _Got(LookupVerdict.ANSWERED, found)
