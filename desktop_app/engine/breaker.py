@@ -7,17 +7,27 @@ time, until there is a clear answer.
 
 from __future__ import annotations
 
-from collections.abc import Set
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from desktop_app.association.ports import LookupVerdict, PostResult, PostVerdict
 from desktop_app.association.processing import CallResult
 
-#: Devices without a clear answer, and none with one in between, that open the breaker.
+#: Devices without a clear answer, and none with one in between, that open the breaker, if they came for so long. Errors
+#: are often answered faster than orders that work: those that were begun at the same time are waited for.
 DEVICES = 5
+FOR_S = 1.0
+#: So many open it at once: more than an engine ever calls for at the same time.
+AT_ONCE = 50
 
-_NOBODY: frozenset[int] = frozenset()
+
+@dataclass(frozen=True, slots=True)
+class _Streak:
+    """Devices without a clear answer since the last one that had one."""
+
+    since: datetime
+    devices: frozenset[int] = frozenset()
+    is_open: bool = False
 
 
 @dataclass(slots=True)
@@ -27,8 +37,8 @@ class Breakers:
     Orders and searches are told apart: a company that answers every search may still break at every order.
     """
 
-    _posts: dict[int, Set[int]] = field(default_factory=dict)
-    _searches: dict[int, Set[int]] = field(default_factory=dict)
+    _posts: dict[int, _Streak] = field(default_factory=dict)
+    _searches: dict[int, _Streak] = field(default_factory=dict)
     _trials: dict[int, datetime] = field(default_factory=dict)
 
     def copy(self) -> Breakers:
@@ -37,11 +47,15 @@ class Breakers:
 
     def is_open(self, credential_id: int) -> bool:
         """Whether only one work order of the credential is tried at a time."""
-        return bool(self._posts or self._searches) and any(
-            len(unclear.get(credential_id, _NOBODY)) >= DEVICES for unclear in (self._posts, self._searches)
-        )
+        posts, searches = self._posts.get(credential_id), self._searches.get(credential_id)
+        return (posts is not None and posts.is_open) or (searches is not None and searches.is_open)
 
-    def heard(self, credential_id: int, work_order_id: int, result: CallResult) -> bool:
+    def devices(self, credential_id: int) -> int:
+        """How many devices had no clear answer, one after the other."""
+        streaks = (self._posts.get(credential_id), self._searches.get(credential_id))
+        return max(len(streak.devices) if streak else 0 for streak in streaks)
+
+    def heard(self, credential_id: int, work_order_id: int, result: CallResult, now: datetime) -> bool:
         """What a call came to.
 
         Returns:
@@ -53,11 +67,11 @@ class Breakers:
                 self._posts.pop(credential_id, None)
                 self._searches.pop(credential_id, None)
             elif result.verdict is PostVerdict.UNKNOWN:
-                return self._unclear(self._posts, credential_id, work_order_id)
+                return self._unclear(self._posts, credential_id, work_order_id, now)
         elif result.verdict is LookupVerdict.ANSWERED:
             self._searches.pop(credential_id, None)
         elif result.verdict is LookupVerdict.RETRY:
-            return self._unclear(self._searches, credential_id, work_order_id)
+            return self._unclear(self._searches, credential_id, work_order_id, now)
         return False
 
     def may_try(self, credential_id: int, now: datetime) -> bool:
@@ -73,6 +87,11 @@ class Breakers:
         """A call of the credential was not made: if it was the one that is tried, another one may be."""
         self._trials.pop(credential_id, None)
 
-    def _unclear(self, of: dict[int, Set[int]], credential_id: int, work_order_id: int) -> bool:
-        of[credential_id] = of.get(credential_id, _NOBODY) | {work_order_id}
+    def _unclear(self, of: dict[int, _Streak], credential_id: int, work_order_id: int, now: datetime) -> bool:
+        streak = of.get(credential_id) or _Streak(now)
+        if not streak.is_open:
+            devices = streak.devices | {work_order_id}
+            lasted = len(devices) >= DEVICES and now - streak.since >= timedelta(seconds=FOR_S)
+            streak = replace(streak, devices=devices, is_open=lasted or len(devices) >= AT_ONCE)
+        of[credential_id] = streak
         return self.is_open(credential_id)

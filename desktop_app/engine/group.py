@@ -40,7 +40,7 @@ from desktop_app.association.steps import (
     refusal,
     settled_without_call,
 )
-from desktop_app.engine.breaker import DEVICES, Breakers
+from desktop_app.engine.breaker import Breakers
 from desktop_app.engine.leases import Lease
 from desktop_app.engine.orders import JobInHand, OrderInHand
 from desktop_app.engine.runner import NotCalled, Outcome
@@ -216,8 +216,8 @@ class Group:
             decision = released(one.attempt())
         else:
             decision = settle(one.attempt(), result, self.now, self.conditions.rules, self.conditions.rng)
-            if self.breakers.heard(credential_id, one.order.work_order_id, result):
-                decision = not_answering(decision, result.reason, DEVICES)
+            if self.breakers.heard(credential_id, one.order.work_order_id, result, self.now):
+                decision = not_answering(decision, result.reason, self.breakers.devices(credential_id))
         # A step that was only searched for, and was never begun, has no row to be marked as not sent: with one, it
         # would be posted at the next claim without a search.
         is_begun = call.kind in POSTS or call.step in draft.steps
