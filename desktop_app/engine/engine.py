@@ -41,6 +41,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds that the first claim may take before everything else begins, too.
 HEAD_START_S = 0.5
+#: What billing says of a call that it took.
+_TAKEN = (PostVerdict.CREATED, PostVerdict.REFUSED, LookupVerdict.ANSWERED)
 #: Seconds of one wait for a thread that ends.
 JOIN_S = 0.5
 
@@ -206,6 +208,6 @@ class Engine:
             if verdict is PostVerdict.BUSY or verdict is LookupVerdict.BUSY:
                 wait_s = self._gateway.governor(credential_id).backed_off(result.retry_after_s)
                 return Outcome(order, replace(result, retry_after_s=wait_s))
-            if verdict is PostVerdict.CREATED or verdict is LookupVerdict.ANSWERED:
+            if verdict in _TAKEN:
                 self._gateway.governor(credential_id).went_through()
         return outcome
