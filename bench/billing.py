@@ -77,7 +77,10 @@ class NoLimit:
     def try_take(self, calls: int = 1) -> float:
         return 0.0
 
-    def backed_off(self, retry_after_s: float) -> None:
+    def backed_off(self, retry_after_s: float | None) -> float:
+        return retry_after_s or 0.0
+
+    def went_through(self) -> None:
         return
 
 

@@ -125,15 +125,15 @@ MUTANTS = (
     Mutant(
         "the search's answer ignored",
         _PROCESSING,
-        "return resolve_service(attempt, result.services)",
-        "return resolve_service(attempt, ())",
+        "decision = resolve_service(attempt, result.services)",
+        "decision = resolve_service(attempt, ())",
         f"{_ENGINE}test_an_unknown_outcome_is_asked_for_before_anything_is_posted_again[sqlite-it was made]",
     ),
     Mutant(
         "the product search's answer ignored",
         _PROCESSING,
-        "return resolve_product(attempt, result.products)",
-        "return resolve_product(attempt, ())",
+        "decision = resolve_product(attempt, result.products)",
+        "decision = resolve_product(attempt, ())",
         "tests/association/test_processing.py::test_what_the_products_at_billing_say_after_a_post",
     ),
     Mutant(
@@ -158,10 +158,32 @@ MUTANTS = (
         f"{_CRASH}test_the_same_holds_later_in_a_job[2-before-post-sqlite]",
     ),
     Mutant(
+        "posted for ever without a clear answer",
+        _PROCESSING,
+        "    if limit is None:\n        return absent\n",
+        "    return absent\n",
+        "tests/association/test_processing.py::test_what_never_gets_a_clear_answer_is_given_up_at_the_limits",
+    ),
+    Mutant(
+        "a billing company that breaks at every order hammered",
+        "desktop_app/engine/breaker.py",
+        "        return self.is_open(credential_id)\n",
+        "        return False\n",
+        "tests/engine/test_breaker.py::"
+        "test_a_company_that_breaks_at_every_order_is_not_hammered_and_no_device_fails[sqlite]",
+    ),
+    Mutant(
+        "one call too many held against the device",
+        _PROCESSING,
+        "    decision = decision._replace(counts=False)\n    wait_s",
+        "    wait_s",
+        "tests/engine/test_too_many_calls.py::test_however_often_billing_takes_no_further_call_no_device_fails[sqlite]",
+    ),
+    Mutant(
         "Retry-After ignored",
         "desktop_app/association/retry.py",
-        "    at = now + _wait(attempt, rules.first_wait_s, rng) + timedelta(seconds=max(0.0, retry_after_s or 0.0))\n",
-        "    at = now + _wait(attempt, rules.first_wait_s, rng)\n",
+        "    return now + wait + timedelta(seconds=max(0.0, retry_after_s or 0.0))\n",
+        "    return now + wait\n",
         "tests/association/test_retry.py::test_a_transient_error_is_tried_again_later",
     ),
     Mutant(

@@ -28,7 +28,8 @@ class PostVerdict(StrEnum):
 
     CREATED = "created"  #: billing says that it made it, and under which id
     REFUSED = "refused"  #: billing read it and refused its data (400, 404, 405, 409, 422): nothing was made
-    NOT_SENT = "not_sent"  #: nothing was made, a later try may work: 429, the lease, no connection at the first byte
+    NOT_SENT = "not_sent"  #: nothing was made, a later try may work: the lease, no connection at the first byte
+    BUSY = "busy"  #: 429: nothing was made, and it says nothing of the device: the account made too many calls
     UNKNOWN = "unknown"  #: time-out, broken connection or any 5xx after the first byte: billing may have acted
     ENVIRONMENT = "environment"  #: no server reached, or the credential refused (401, 403): nothing was made
 
@@ -43,7 +44,7 @@ class PostResult:
         http_status: status code, or None where there was no answer.
         answer: what billing said, redacted and cut to 400 characters; "" where there was no answer.
         reason: one sentence for a person, for everything but ``CREATED``.
-        retry_after_s: seconds that billing asked to wait (429), or None.
+        retry_after_s: seconds that billing asked to wait (429), or None; from an engine: for which nobody calls.
     """
 
     verdict: PostVerdict
@@ -58,7 +59,8 @@ class LookupVerdict(StrEnum):
     """What one search at the billing company came to."""
 
     ANSWERED = "answered"  #: the complete list (all pages) is there
-    RETRY = "retry"  #: 429, 5xx, time-out: ask again later
+    RETRY = "retry"  #: 5xx, time-out: ask again later
+    BUSY = "busy"  #: 429: the account made too many calls; ask again later
     ENVIRONMENT = "environment"  #: no server reached, the credential refused, or its quota used up in between
 
 
@@ -205,8 +207,15 @@ class RateGovernor(Protocol):
     def try_take(self, calls: int = 1) -> float:
         """Take the right to make ``calls`` calls: 0.0 if taken, else the seconds until it is worth asking again."""
 
-    def backed_off(self, retry_after_s: float) -> None:
-        """Billing said 429: nobody calls for that many seconds."""
+    def backed_off(self, retry_after_s: float | None) -> float:
+        """Billing said 429: nobody calls for that many seconds; None: it does not say for how many.
+
+        Returns:
+            For how many seconds nobody calls.
+        """
+
+    def went_through(self) -> None:
+        """Billing took a call: it has room again."""
 
 
 # --- the database's side: phases 1 to 3 ------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from desktop_app.association.ports import (
     ProductLookup,
     ServiceLookup,
 )
-from desktop_app.association.retry import GiveUp, RetryAt, RetryRules, ask_again_at, decide
+from desktop_app.association.retry import RetryAt, RetryRules, ask_again_at, decide, later, limit_reached
 from desktop_app.association.states import Step, StepState, WorkOrderState
 from desktop_app.association.steps import PRODUCT_STEPS, BillingTerms, NextCall, Written
 
@@ -32,6 +32,9 @@ CallResult = PostResult | ServiceLookup | ProductLookup
 
 #: Longest text that an error's columns hold.
 TEXT_LENGTH = 400
+#: From so many seconds of waiting for the quota on, its jobs are paused and say so.
+QUOTA_PAUSE_S = 120.0
+QUOTA_USED_UP = "The quota of the billing credential is used up."
 _RESOLVE = "Look it up at billing, then settle it: it exists (with its service id), or it is absent."
 
 
@@ -83,8 +86,9 @@ class Decision(NamedTuple):
         next_attempt_at: for ``WAITING_RETRY``.
         check_at: for ``OUTCOME_UNKNOWN``: when billing is asked; None: a person decides.
         problem: what is shown of it.
-        pause_reason: the environment failed: the job pauses and says this.
-        counts: whether it was a try of the device (a call that was never made is none).
+        pause_reason: the environment failed, or the quota is used up: the job pauses and says this.
+        quota_wait_s: it is the quota, for so many seconds.
+        counts: whether it was a try of the device (a call that was never made is none, nor is one too many).
     """
 
     step_state: StepState | None = None
@@ -97,6 +101,7 @@ class Decision(NamedTuple):
     check_at: datetime | None = None
     problem: Problem | None = None
     pause_reason: str | None = None
+    quota_wait_s: float | None = None
     counts: bool = True
 
 
@@ -114,8 +119,10 @@ def settle(attempt: Attempt, result: CallResult, now: datetime, rules: Processin
         return _settle_post(attempt, result, now, rules, rng)
     if result.verdict is LookupVerdict.ANSWERED:
         if isinstance(result, ServiceLookup):
-            return resolve_service(attempt, result.services)
-        return resolve_product(attempt, result.products)
+            decision = resolve_service(attempt, result.services)
+        else:
+            decision = resolve_product(attempt, result.products)
+        return _within_limits(decision, attempt, now, rules) if decision.post_again else decision
     return _settle_unanswered_lookup(attempt, result, now, rules, rng)
 
 
@@ -165,6 +172,21 @@ def made_at_billing(steps: Mapping[Step, Written]) -> Made | None:
     return Made(f"plan products {' and '.join(products)}{kept}", "were")
 
 
+def not_answering(decision: Decision, reason: str, devices: int) -> Decision:
+    """The same where it is the billing company that gives nobody a clear answer: its job pauses.
+
+    It stays a try of the device: with one device at a time in ever longer pauses, its limits last for hours, and a job
+    of which only such devices are left still ends.
+
+    Args:
+        reason: what became of the last call.
+        devices: so many got no clear answer, one after the other.
+    """
+    return decision._replace(
+        pause_reason=_cut(f"Billing gave no clear answer for {devices} devices in a row. {reason}".strip())
+    )
+
+
 def cancelled_between_steps(made: Made | None) -> Decision:
     """A work order of a cancelled job that would need a further POST: it ends here, and says what stays done.
 
@@ -197,10 +219,9 @@ def _settle_post(attempt: Attempt, result: PostResult, now: datetime, rules: Pro
                 problem=_refused(attempt, result),
             )  # fmt: skip
         case PostVerdict.NOT_SENT:
-            return _try_again(
-                said._replace(step_state=StepState.NOT_SENT), attempt, result.http_status, result.reason,
-                result.retry_after_s, now, rules, rng,
-            )  # fmt: skip
+            return _try_again(said._replace(step_state=StepState.NOT_SENT), attempt, result.reason, now, rules, rng)
+        case PostVerdict.BUSY:
+            return _too_many_calls(said._replace(step_state=StepState.NOT_SENT), attempt, result, now, rules, rng)
         case PostVerdict.ENVIRONMENT:
             return said._replace(
                 step_state=StepState.NOT_SENT, work_order_state=WorkOrderState.QUEUED,
@@ -253,41 +274,62 @@ def _refused(attempt: Attempt, result: PostResult) -> Problem:
 
 
 def _try_again(
-    decision: Decision,
-    attempt: Attempt,
-    http_status: int | None,
-    reason: str,
-    retry_after_s: float | None,
-    now: datetime,
-    rules: ProcessingRules,
-    rng: Random,
+    decision: Decision, attempt: Attempt, reason: str, now: datetime, rules: ProcessingRules, rng: Random
 ) -> Decision:
-    busy = http_status == 429
-    code = "BILLING_BUSY" if busy else "BILLING_NOT_REACHED"
-    what = "Billing took no further call" if busy else "The call did not reach billing"
-    verdict = decide(
-        ErrorKind.TRANSIENT, attempt.tries, attempt.first_at, now, rng, retry_after_s=retry_after_s, rules=rules.retry
-    )
+    code, what = "BILLING_NOT_REACHED", "The call did not reach billing"
+    verdict = decide(ErrorKind.TRANSIENT, attempt.tries, attempt.first_at, now, rng, rules=rules.retry)
     if isinstance(verdict, RetryAt):
         return decision._replace(
             work_order_state=WorkOrderState.WAITING_RETRY,
             next_attempt_at=verdict.at,
-            problem=Problem(
-                code,
-                _cut(f"{what} for device {attempt.device}. {reason}".strip()),
-                "Nothing to do now: it is tried again by itself.",
-                ErrorKind.TRANSIENT,
-            ),
+            problem=_tried_again(code, what, attempt, reason),
         )
-    return decision._replace(work_order_state=WorkOrderState.FAILED, problem=_given_up(code, what, attempt, verdict))
-
-
-def _given_up(code: str, what: str, attempt: Attempt, verdict: GiveUp) -> Problem:
     made = "" if attempt.service_id is None else f" Billing service {attempt.service_id} stays."
+    return decision._replace(
+        work_order_state=WorkOrderState.FAILED,
+        problem=Problem(
+            code,
+            _cut(f"{what} for device {attempt.device} {verdict.reason}.{made}"),
+            "Retry the job when billing can be reached; it goes on where it stood.",
+            ErrorKind.TRANSIENT,
+        ),
+    )
+
+
+def _too_many_calls(
+    decision: Decision,
+    attempt: Attempt,
+    result: PostResult | ServiceLookup | ProductLookup,
+    now: datetime,
+    rules: ProcessingRules,
+    rng: Random,
+) -> Decision:
+    """The account made too many calls, perhaps other programs' ones: no limit of the device's is used up by it."""
+    decision = decision._replace(counts=False)
+    wait_s = _long_quota_wait(result)
+    if wait_s is not None:
+        return decision._replace(
+            work_order_state=WorkOrderState.QUEUED, pause_reason=QUOTA_USED_UP, quota_wait_s=wait_s
+        )
+    at = later(1, now, rng, retry_after_s=result.retry_after_s, rules=rules.retry)
+    return decision._replace(
+        work_order_state=WorkOrderState.WAITING_RETRY,
+        next_attempt_at=at,
+        problem=_tried_again("BILLING_BUSY", "Billing took no further call", attempt, result.reason),
+    )
+
+
+def _long_quota_wait(result: PostResult | ServiceLookup | ProductLookup) -> float | None:
+    """For how many seconds the jobs of the credential pause; None: they only wait."""
+    wait_s = result.retry_after_s or 0.0
+    return wait_s if wait_s > QUOTA_PAUSE_S else None
+
+
+def _tried_again(code: str, what: str, attempt: Attempt, reason: str) -> Problem:
     return Problem(
         code,
-        _cut(f"{what} for device {attempt.device}, {verdict.reason}.{made}"),
-        "Retry the job when billing is less busy; it goes on where it stood.",
+        _cut(f"{what} for device {attempt.device}. {reason}".strip()),
+        "Nothing to do now: it is tried again by itself.",
         ErrorKind.TRANSIENT,
     )
 
@@ -303,16 +345,17 @@ def _settle_unanswered_lookup(
     if attempt.unknown_since is None:  # it was looked up before its first POST: nothing is open
         if environment:
             return Decision(work_order_state=WorkOrderState.QUEUED, pause_reason=pause, counts=False)
-        return _try_again(
-            Decision(), attempt, 429 if result.retry_after_s else None, result.reason, result.retry_after_s, now,
-            rules, rng,
-        )  # fmt: skip
+        if result.verdict is LookupVerdict.BUSY:
+            return _too_many_calls(Decision(), attempt, result, now, rules, rng)
+        return _try_again(Decision(), attempt, result.reason, now, rules, rng)
+    quota_wait_s = _long_quota_wait(result) if result.verdict is LookupVerdict.BUSY else None
     return Decision(
         step_state=StepState.UNKNOWN,
         work_order_state=WorkOrderState.OUTCOME_UNKNOWN,
         check_at=ask_again_at(attempt.unknown_since, now, rng, settle=rules.settle, retry_after_s=result.retry_after_s),
         problem=_asked_in_vain(attempt.device, result.reason),
-        pause_reason=pause,
+        pause_reason=pause if quota_wait_s is None else QUOTA_USED_UP,
+        quota_wait_s=quota_wait_s,
         counts=False,
     )
 
@@ -398,6 +441,30 @@ def _absent(attempt: Attempt) -> Decision:
     """Billing does not have it: the intent is renewed and it is posted."""
     state = None if attempt.unknown_since is None else StepState.NOT_SENT
     return Decision(step_state=state, post_again=True, counts=False)
+
+
+def _within_limits(absent: Decision, attempt: Attempt, now: datetime, rules: ProcessingRules) -> Decision:
+    """Posted again is what billing does not have, unless that was done too often, or for too long.
+
+    It was asked when what was sent could not come into being any more: to give up here loses nothing.
+    """
+    if attempt.unknown_since is None:
+        return absent
+    limit = limit_reached(attempt.tries - 1, attempt.first_at, now, rules.retry)  # this one only asked
+    if limit is None:
+        return absent
+    made = "" if attempt.service_id is None else f" Billing service {attempt.service_id} stays."
+    return absent._replace(
+        work_order_state=WorkOrderState.FAILED,
+        post_again=False,
+        problem=Problem(
+            "BILLING_UNCLEAR",
+            f"Billing gave no clear answer for device {attempt.device} {limit.reason}; it was asked each time and does "
+            f"not have it.{made}",
+            "Have billing look at what is wrong with this order, then retry the job: it goes on where it stood.",
+            ErrorKind.TRANSIENT,
+        ),
+    )
 
 
 def _for_a_person(code: str, message: str) -> Decision:

@@ -20,13 +20,13 @@ class RetryRules:
     """Limits of trying again.
 
     Attributes:
-        max_attempts: tries of a work order in one run of its job.
+        max_attempts: tries of a work order in one run of its job; None: as many as its age allows.
         max_age: from the first try of the run, or since its job went on after a pause; later than that nothing is tried
             again.
         first_wait_s: upper bound of the first wait in seconds; doubled with each further try.
     """
 
-    max_attempts: int = 8
+    max_attempts: int | None = 8
     max_age: timedelta = timedelta(hours=24)
     first_wait_s: float = 1.0
 
@@ -78,13 +78,24 @@ def decide(
     if kind is ErrorKind.PERMANENT:
         return GiveUp("and trying again would not help")
     rules = rules or RetryRules()
-    at = now + _wait(attempt, rules.first_wait_s, rng) + timedelta(seconds=max(0.0, retry_after_s or 0.0))
-    if kind is ErrorKind.TRANSIENT:
-        if attempt >= rules.max_attempts:
-            return GiveUp(f"{attempt} times in a row")
-        if at - first_at > rules.max_age:
-            return GiveUp(f"for longer than {_hours(rules.max_age)}")
-    return RetryAt(at)
+    at = later(attempt, now, rng, retry_after_s=retry_after_s, rules=rules)
+    limit = limit_reached(attempt, first_at, at, rules) if kind is ErrorKind.TRANSIENT else None
+    return RetryAt(at) if limit is None else limit
+
+
+def later(attempt: int, now: datetime, rng: Random, *, retry_after_s: float | None, rules: RetryRules) -> datetime:
+    """The instant of the next try, whatever the limits say; arguments as those of :func:`decide`."""
+    wait = min(LONGEST_WAIT, _doubled(rules.first_wait_s, max(attempt, 1) - 1)) * rng.random()
+    return now + wait + timedelta(seconds=max(0.0, retry_after_s or 0.0))
+
+
+def limit_reached(attempts: int, first_at: datetime, at: datetime, rules: RetryRules) -> GiveUp | None:
+    """Why nothing is tried again at ``at`` after so many tries; None: it may be."""
+    if rules.max_attempts is not None and attempts >= rules.max_attempts:
+        return GiveUp("in one try" if attempts == 1 else f"in {attempts:,} tries")
+    if at - first_at > rules.max_age:
+        return GiveUp(f"for longer than {_hours(rules.max_age)}")
+    return None
 
 
 def ask_again_at(
@@ -109,10 +120,6 @@ def probe_at(attempts: int, now: datetime, rng: Random, *, first_wait_s: float =
     """
     bound = min(LONGEST_WAIT / 2, _doubled(first_wait_s, attempts))
     return now + bound / 2 + bound / 2 * rng.random()
-
-
-def _wait(attempt: int, first_wait_s: float, rng: Random) -> timedelta:
-    return min(LONGEST_WAIT, _doubled(first_wait_s, max(attempt, 1) - 1)) * rng.random()
 
 
 def _doubled(seconds: float, times: int) -> timedelta:

@@ -28,6 +28,7 @@ from desktop_app.billing.transport import Answer, CallFailed, Stage, Transport, 
 
 PAGE_SIZE = 500  # the most that Rev.io gives
 _REFUSED = frozenset({400, 404, 405, 409, 422})
+_SERVICES, _SERVICE_ID = "/Services", "service_id"
 _NOT_AUTHORISED = frozenset({401, 403})
 
 
@@ -103,6 +104,8 @@ class BillingClient:
             "Ocp-Apim-Subscription-Key": login.subscription_key,
             "Accept": "application/json",
         }
+        #: Whether billing refused the credential when it last answered: its secret may have been renewed since.
+        self.is_refused = False
         self._transport = transport or Transport(url, timeout_s=timeout_s)
         self._who = f"Billing at {self._transport.host}"
 
@@ -116,7 +119,7 @@ class BillingClient:
 
     def create_service(self, order: ServiceOrder, may_send: Callable[[], bool]) -> PostResult:
         """POST one service. ``may_send`` is asked right before the first byte; False gives ``NOT_SENT``."""
-        return self._post("/Services", shapes.service_body(order, self._references), may_send)
+        return self._post(_SERVICES, shapes.service_body(order, self._references), may_send)
 
     def add_product(self, order: ProductOrder, may_send: Callable[[], bool]) -> PostResult:
         """POST one product onto a service. ``may_send`` as above."""
@@ -134,7 +137,8 @@ class BillingClient:
 
         Whatever billing lists is compared here once more: a server may ignore a filter that it does not know. What
         carries our reference is ours and is shown even if billing says that it is another customer's: to leave it out
-        would be to say that it is not there.
+        would be to say that it is not there. A list of several pages that has nothing of ours is read once more, from
+        its end: what leaves a list while it is read forwards hides the first entry of the next page.
 
         Raises:
             ValueError: neither reference nor number is given.
@@ -144,19 +148,27 @@ class BillingClient:
         query = {"search.customer_id": billing_customer_id}
         if number and self._number_filter:
             query["search.number"] = number
-        found = self._services(query, may_go_on)
-        services = []
-        for service in found.services:
-            is_theirs = shapes.is_same_id(service.billing_customer_id, billing_customer_id)
-            has_reference = bool(reference) and service.reference == reference
-            has_number = bool(number) and service.number == number
-            if has_reference or (has_number and is_theirs):
-                services.append(replace(service, billing_customer_id=billing_customer_id) if is_theirs else service)
-        return ServiceLookup(found.verdict, tuple(services), found.reason, found.retry_after_s)
+
+        def matched(listed: _Listed) -> ServiceLookup:
+            services = []
+            found = self._services(listed)
+            for service in found.services:
+                is_theirs = shapes.is_same_id(service.billing_customer_id, billing_customer_id)
+                has_reference = bool(reference) and service.reference == reference
+                has_number = bool(number) and service.number == number
+                if has_reference or (has_number and is_theirs):
+                    services.append(replace(service, billing_customer_id=billing_customer_id) if is_theirs else service)
+            return replace(found, services=tuple(services))
+
+        listed = self._list(_SERVICES, query, _SERVICE_ID, may_go_on)
+        found = matched(listed)
+        if found.verdict is LookupVerdict.ANSWERED and not found.services and listed.pages > 1:
+            return matched(self._list_backwards(_SERVICES, query, listed.pages, may_go_on))
+        return found
 
     def customer_services(self, billing_customer_id: str) -> ServiceLookup:
         """Every service of the customer (all pages), active or not; a server may ignore the filter, we do not."""
-        found = self._services({"search.customer_id": billing_customer_id})
+        found = self._services(self._list(_SERVICES, {"search.customer_id": billing_customer_id}, _SERVICE_ID))
         services = tuple(
             replace(service, billing_customer_id=billing_customer_id)
             for service in found.services
@@ -176,7 +188,7 @@ class BillingClient:
 
     def list_services(self) -> ServiceLookup:
         """Every service of the account (all pages), for a comparison of both sides."""
-        return self._services({})
+        return self._services(self._list(_SERVICES, {}, _SERVICE_ID))
 
     def ping(self) -> LookupVerdict:
         """One cheap GET: is billing there and is the credential accepted?"""
@@ -184,7 +196,7 @@ class BillingClient:
 
     def try_out(self) -> ServiceLookup:
         """The same with the reason, for a person who sets the connection up; no service is handed out."""
-        got = self._get("/Services", {"page": 1, "page_size": 1})
+        got = self._get(_SERVICES, {"page": 1, "page_size": 1})
         return ServiceLookup(got.verdict, (), got.reason, got.retry_after_s)
 
     def close(self) -> None:
@@ -203,6 +215,7 @@ class BillingClient:
                 Stage.SENT: PostVerdict.UNKNOWN,
             }[failed.stage]
             return PostResult(verdict, reason=self._sentence(failed.reason))
+        self.is_refused = answer.status in _NOT_AUTHORISED
         billing_id = shapes.created_id(answer.json()) if 200 <= answer.status < 300 else None
         if billing_id is not None:
             return PostResult(PostVerdict.CREATED, billing_id, answer.status, self._said(answer))
@@ -211,7 +224,7 @@ class BillingClient:
             return PostResult(PostVerdict.ENVIRONMENT, None, status, said, self._credential_refused(status))
         if status == 429:
             return PostResult(
-                PostVerdict.NOT_SENT, None, status, said, self._too_many(), shapes.retry_after_s(answer.headers, _now())
+                PostVerdict.BUSY, None, status, said, self._too_many(), shapes.retry_after_s(answer.headers, _now())
             )
         if status in _REFUSED:
             return PostResult(PostVerdict.REFUSED, None, status, said, self._sentence(f"refused it: {said or status}"))
@@ -219,42 +232,67 @@ class BillingClient:
 
     # -- lists ------------------------------------------------------------------------------------------------------
 
-    def _services(self, query: Mapping[str, str], may_go_on: Callable[[], bool] = always) -> ServiceLookup:
-        listed = self._list("/Services", query, "service_id", may_go_on)
+    def _services(self, listed: _Listed) -> ServiceLookup:
         now = datetime.now(UTC)
         found = [shapes.service_found(record, self._references, now) for record in listed.records]
         services = tuple(service for service in found if service is not None)
         return ServiceLookup(listed.verdict, services, listed.reason, listed.retry_after_s)
 
-    def _list(self, path: str, query: Mapping[str, str], id_field: str, may_go_on: Callable[[], bool]) -> _Listed:
+    def _list(
+        self, path: str, query: Mapping[str, str], id_field: str, may_go_on: Callable[[], bool] = always
+    ) -> _Listed:
         """All pages of a list, or why it could not be read to its end. Each page has a deadline of its own."""
         records: list[dict[str, Any]] = []
         seen: set[str] = set()
         number = 0
         while True:
             number += 1
-            if number > 1:
-                wait_s = self._before_further_page(may_go_on)
-                if not may_go_on():
-                    return _Listed(LookupVerdict.RETRY, (), self._sentence("was not asked for the rest of its list"))
-                if wait_s > 0:  # whoever asks has to wait for the quota, as all others do
-                    return _Listed(LookupVerdict.ENVIRONMENT, (), "The quota of the billing credential is used up.")
+            if number > 1 and (ended := self._ended_early(may_go_on)) is not None:
+                return ended
             got = self._get(path, {**query, "page": number, "page_size": PAGE_SIZE})
             if got.page is None:
                 return _Listed(got.verdict, (), got.reason, got.retry_after_s)
             ids = {shapes.id_text(record.get(id_field)) for record in got.page.records}
             if None in ids:
                 return _Listed(LookupVerdict.RETRY, (), self._sentence(f"sent a list with an entry without {id_field}"))
+            if not got.page.records and got.page.has_more and number == 1:
+                return _Listed(LookupVerdict.RETRY, (), self._sentence("sent an empty list that goes on"))
             new = {found for found in ids if found is not None} - seen
             records += got.page.records
             seen |= new
+            if not got.page.is_whole(len(records)):
+                reason = f"sent a list of {len(got.page.records)} entries and counts {got.page.record_count}"
+                return _Listed(LookupVerdict.RETRY, (), self._sentence(reason))
             # the documentation leaves open whether the last of several pages has has_more: an empty one ends it too
             if not got.page.has_more or not got.page.records:
-                return _Listed(LookupVerdict.ANSWERED, tuple(records))
+                return _Listed(LookupVerdict.ANSWERED, tuple(records), pages=number)
             if not new:
                 return _Listed(
                     LookupVerdict.RETRY, (), self._sentence("sends the same page of its list again and again")
                 )
+
+    def _list_backwards(
+        self, path: str, query: Mapping[str, str], pages: int, may_go_on: Callable[[], bool]
+    ) -> _Listed:
+        """The pages of a list once more, the last one first; each is a further page of the same list."""
+        records: list[dict[str, Any]] = []
+        for number in range(pages, 0, -1):
+            if (ended := self._ended_early(may_go_on)) is not None:
+                return ended
+            got = self._get(path, {**query, "page": number, "page_size": PAGE_SIZE})
+            if got.page is None:
+                return _Listed(got.verdict, (), got.reason, got.retry_after_s)
+            records += got.page.records
+        return _Listed(LookupVerdict.ANSWERED, tuple(records), pages=pages)
+
+    def _ended_early(self, may_go_on: Callable[[], bool]) -> _Listed | None:
+        """Waits for the right to read a further page; why there is none, else None."""
+        wait_s = self._before_further_page(may_go_on)
+        if not may_go_on():
+            return _Listed(LookupVerdict.RETRY, (), self._sentence("was not asked for the rest of its list"))
+        if wait_s > 0:  # whoever asks has to wait for the quota, as all others do
+            return _Listed(LookupVerdict.ENVIRONMENT, (), "The quota of the billing credential is used up.")
+        return None
 
     def _get(self, path: str, query: Mapping[str, str | int]) -> _Got:
         try:
@@ -263,6 +301,7 @@ class BillingClient:
             unreached = failed.stage is Stage.UNREACHED
             verdict = LookupVerdict.ENVIRONMENT if unreached else LookupVerdict.RETRY
             return _Got(verdict, reason=self._sentence(failed.reason))
+        self.is_refused = answer.status in _NOT_AUTHORISED
         found = shapes.page(answer.json()) if answer.status == 200 else None
         if found is not None:
             return _Got(LookupVerdict.ANSWERED, found)
@@ -270,7 +309,7 @@ class BillingClient:
             return _Got(LookupVerdict.ENVIRONMENT, reason=self._credential_refused(answer.status))
         if answer.status == 429:
             wait = shapes.retry_after_s(answer.headers, _now())
-            return _Got(LookupVerdict.RETRY, reason=self._too_many(), retry_after_s=wait)
+            return _Got(LookupVerdict.BUSY, reason=self._too_many(), retry_after_s=wait)
         said = self._said(answer)
         return _Got(LookupVerdict.RETRY, reason=self._sentence(_unclear(answer) + (f": {said}" if said else "")))
 
@@ -306,6 +345,7 @@ class _Listed:
     records: tuple[dict[str, Any], ...] = ()
     reason: str = ""
     retry_after_s: float | None = None
+    pages: int = 0
 
 
 def _unclear(answer: Answer) -> str:

@@ -1,4 +1,10 @@
-"""How many calls one billing credential may make: evenly paced, never more than the server allows."""
+"""How many calls one billing credential may make: evenly paced, never more than the server allows.
+
+Several engines, and other vendors' programs, may share one account, and none of them knows of the others. So the limit
+that is set here is only the most: where the server says that there were too many calls, all calls stop for a while, for
+twice as long each time that it says so again, and then go on at a lower pace, which rises slowly. What the engines make
+together settles at what the account may make.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from random import Random
 
 from desktop_app.association.ports import RateGovernor, always
 
@@ -23,6 +30,19 @@ _LONGEST_WAIT_S = 3_600.0
 #: Between two pages of a list nobody waits longer than this; and seconds between two looks whether to wait on.
 _LONGEST_PAUSE_S = 120.0
 _LOOK_UP_S = 0.5
+#: What several threads are told at about the same time is said once.
+_ONCE_S = 1.0
+#: A server that says how long to wait is believed; when it has said so often in a row, the waits double all the same.
+_BELIEVED = 3
+#: So many times in a row it may be the limit of a minute that is used up.
+_A_MINUTES = 10
+#: Calls that go through so many seconds after a wait show that there is room again.
+_ROOM_S = 5.0
+#: After too many calls this share of the pace is left, once in a minute: the server counts what was in the last one.
+_SLOWER = 0.75
+#: What is added each second to the share of the pace: a twenty-fifth a minute.
+_FASTER_A_S = 0.04 / _MINUTE_S
+_LEAST_SHARE = 0.05
 
 
 class PacedGovernor:
@@ -32,13 +52,16 @@ class PacedGovernor:
     ``per_day``; between them they are spread evenly, so that the first seconds of a minute do not use it up.
     """
 
-    def __init__(self, *, per_minute: int = 0, per_day: int = 0, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, *, per_minute: int = 0, per_day: int = 0, clock: Clock = time.monotonic, rng: Random | None = None
+    ) -> None:
         """Limits of 0 are none.
 
         Args:
             per_minute: calls in any 60 s.
             per_day: calls in any 24 h; counted in steps of a minute, in favour of the server.
             clock: seconds, never running backwards.
+            rng: source of jitter: engines that were told the same at once do not come back at once.
 
         Raises:
             ValueError: a limit below 0.
@@ -55,7 +78,13 @@ class PacedGovernor:
         self._due_at = clock()  # when the next call would come if all came evenly
         self._days: deque[tuple[float, int]] = deque()  # start of a minute, calls in it
         self._in_day = 0
+        self._rng = rng or Random()
         self._blocked_until = clock()
+        self._too_many = 0  # how often the server said so since a call went through
+        self._said_until = clock()  # what it says until then is the same once more
+        self._share = 1.0  # of the pace, at the instant below
+        self._share_at = clock()
+        self._slower_at = clock() - _MINUTE_S
 
     def try_take(self, calls: int = 1) -> float:
         """Take the right to make ``calls`` calls: 0.0 if taken, else the seconds until it is worth asking again.
@@ -72,7 +101,7 @@ class PacedGovernor:
                 return min(wait, _LONGEST_WAIT_S)
             if self._per_minute:
                 self._taken.extend([now] * calls)
-                self._due_at = max(self._due_at, now - _CATCH_UP_S) + calls * self._interval_s
+                self._due_at = max(self._due_at, now - _CATCH_UP_S) + calls * self._interval_s / self._pace(now)
             if self._per_day:
                 minute = now - now % _MINUTE_S
                 if self._days and self._days[-1][0] == minute:
@@ -82,11 +111,52 @@ class PacedGovernor:
                 self._in_day += calls
             return 0.0
 
-    def backed_off(self, retry_after_s: float) -> None:
-        """Billing said 429: nobody calls for that many seconds. What is no number of seconds counts as one second."""
-        wait = retry_after_s if 0 <= retry_after_s < float("inf") else 1.0
+    def backed_off(self, retry_after_s: float | None) -> float:
+        """Billing said 429: nobody calls for as long as it asks, or, where it asks for nothing, for longer each time.
+
+        Args:
+            retry_after_s: what it asks for; None, or what is no number of seconds: it does not say.
+
+        Returns:
+            For how many seconds nobody calls.
+        """
+        is_said = retry_after_s is not None and 0 <= retry_after_s < float("inf")
+        asked = min(retry_after_s, _DAY_S) if is_said and retry_after_s is not None else 0.0
         with self._lock:
-            self._blocked_until = max(self._blocked_until, self._clock() + min(wait, _DAY_S))
+            now = self._clock()
+            own = 0.0
+            if now >= self._said_until:
+                self._too_many += 1
+                self._slow_down(now)
+                own = self._own_wait(self._too_many - (_BELIEVED if is_said else 0))
+            self._blocked_until = max(self._blocked_until, now + max(asked, own))
+            self._said_until = max(self._said_until, self._blocked_until, now + _ONCE_S)
+            return max(0.0, self._blocked_until - now)
+
+    def went_through(self) -> None:
+        """Billing took a call: it has room again."""
+        if self._too_many:
+            with self._lock:
+                # Else it was begun before billing said that it has none, or had the only room that there was.
+                if self._clock() >= self._blocked_until + _ROOM_S:
+                    self._too_many = 0
+
+    def _own_wait(self, times: int) -> float:
+        """Seconds to wait where the server said so many times in a row that there were too many calls."""
+        if times < 1:
+            return 0.0
+        # For some times it may be the limit of a minute that is used up, by others perhaps; then it is the day's.
+        wait = min(2.0 ** min(times - 1, 20), _MINUTE_S) * 2.0 ** min(max(0, times - _A_MINUTES), 20)
+        return min(wait * (1 + self._rng.random() / 2), _LONGEST_WAIT_S)
+
+    def _slow_down(self, now: float) -> None:
+        if now - self._slower_at >= _MINUTE_S:
+            self._share = max(_LEAST_SHARE, self._pace(now) * _SLOWER)
+            self._slower_at = self._share_at = now
+
+    def _pace(self, now: float) -> float:
+        """The share of the pace that may be used now."""
+        return min(1.0, self._share + (now - self._share_at) * _FASTER_A_S)
 
     def _minute_wait(self, now: float, calls: int) -> float:
         if not self._per_minute:

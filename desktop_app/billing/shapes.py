@@ -99,10 +99,21 @@ class Page:
     Attributes:
         records: as billing sent them.
         has_more: billing says that there is another page.
+        record_count: how many entries billing counts; None: it does not say.
     """
 
     records: tuple[dict[str, Any], ...]
     has_more: bool
+    record_count: int | None = None
+
+    def is_whole(self, so_far: int) -> bool:
+        """Whether the page has the entries that billing counts: its own, or (elsewhere) those of all pages.
+
+        Args:
+            so_far: entries of this page and all before it.
+        """
+        count = self.record_count
+        return count is None or count in {len(self.records), so_far} or (self.has_more and count > so_far)
 
 
 def page(body: Any) -> Page | None:
@@ -114,7 +125,8 @@ def page(body: Any) -> Page | None:
         return None
     if not all(isinstance(record, dict) for record in records):
         return None
-    return Page(tuple(records), has_more)
+    count = body.get("record_count")
+    return Page(tuple(records), has_more, count if isinstance(count, int) and not isinstance(count, bool) else None)
 
 
 def service_found(record: Mapping[str, Any], references: ReferenceFields, now: datetime) -> BillingServiceFound | None:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from db.browse_billing import CredentialRecord
     from db.unit_of_work import Store
     from desktop_app.association.ports import BillingPort
+    from desktop_app.billing.client import BillingClient
     from desktop_app.billing.governor import PacedGovernor
     from desktop_app.billing.launcher import SandboxAddress
+    from desktop_app.billing.secrets import BillingLogin
     from desktop_app.engine.outbox import Send
 
 #: Seconds between two looks whether secrets have come into the keyring, and whether the sandbox is still there.
@@ -41,7 +43,9 @@ class Billing:
         self._store = store
         self._lock = threading.RLock()
         self._sandbox: SandboxAddress | None = None
-        self._clients: dict[int, BillingPort] = {}
+        self._clients: dict[int, BillingClient] = {}
+        self._logins: dict[int, BillingLogin] = {}
+        self._replaced: list[BillingClient] = []  # calls of theirs may be in flight
         self._governors: dict[int, PacedGovernor] = {}
         self._unopened: tuple[float, frozenset[int]] = (0.0, frozenset())
         self._look_again_at = 0.0
@@ -75,19 +79,25 @@ class Billing:
         return [one.code for one in self.credentials() if one.billing_credential_id in unopened]
 
     def client(self, billing_credential_id: int) -> BillingPort:
-        """The billing company as this credential sees it.
+        """The billing company as this credential sees it; after it was refused, with the secret that is here now.
 
         Raises:
             EnvironmentFault: its secret is not here, or the sandbox does not start.
         """
         known = self._clients.get(billing_credential_id)  # asked for before every call
-        if known is not None and time.monotonic() < self._look_again_at:
+        if known is not None and not known.is_refused and time.monotonic() < self._look_again_at:
             return known
         with self._lock:
             self._see_to_sandbox()
-            if billing_credential_id not in self._clients:
-                self._clients[billing_credential_id] = self._open(billing_credential_id)
-            return self._clients[billing_credential_id]
+            known = self._clients.get(billing_credential_id)
+            if known is None or known.is_refused:
+                login = self._login(billing_credential_id)
+                if known is None or login != self._logins[billing_credential_id]:
+                    if known is not None:
+                        self._replaced.append(known)
+                    known = self._clients[billing_credential_id] = self._open(billing_credential_id, login)
+                    self._logins[billing_credential_id] = login
+            return known
 
     def _see_to_sandbox(self) -> None:
         """Looks now and then whether the sandbox is still there; a new one may listen elsewhere."""
@@ -101,17 +111,15 @@ class Billing:
             if self.sandbox().url != before.url:
                 self._clients.clear()
 
-    def _open(self, billing_credential_id: int) -> BillingPort:
+    def _open(self, billing_credential_id: int, login: BillingLogin) -> BillingClient:
         from desktop_app.billing.client import BillingClient
         from desktop_app.billing.governor import take
-        from desktop_app.billing.secrets import open_login
 
-        credential = self._credential(billing_credential_id)
-        kind, governor = self._settings.billing_kind, self.governor(billing_credential_id)
+        governor = self.governor(billing_credential_id)
         return BillingClient(
-            kind,
+            self._settings.billing_kind,
             self.url(),
-            open_login(kind, credential.code, is_default=credential.is_default),
+            login,
             timeout_s=self._settings.billing_timeout_s,
             before_further_page=lambda may_go_on: take(governor, may_go_on),
         )
@@ -135,10 +143,13 @@ class Billing:
         Raises:
             EnvironmentFault: its secret is not here.
         """
+        return self._login(billing_credential_id).login
+
+    def _login(self, billing_credential_id: int) -> BillingLogin:
         from desktop_app.billing.secrets import open_login
 
         credential = self._credential(billing_credential_id)
-        return open_login(self._settings.billing_kind, credential.code, is_default=credential.is_default).login
+        return open_login(self._settings.billing_kind, credential.code, is_default=credential.is_default)
 
     def _credential(self, billing_credential_id: int) -> CredentialRecord:
         found = [one for one in self.credentials() if one.billing_credential_id == billing_credential_id]
@@ -154,6 +165,9 @@ class Billing:
         """How many calls the credential may make from this process."""
         from desktop_app.billing.governor import PacedGovernor
 
+        known = self._governors.get(billing_credential_id)  # asked for before every call, and after it
+        if known is not None:
+            return known
         with self._lock:
             return self._governors.setdefault(
                 billing_credential_id,
@@ -187,9 +201,10 @@ class Billing:
     def close(self) -> None:
         """Closes every connection."""
         with self._lock:
-            for client in self._clients.values():
+            for client in [*self._clients.values(), *self._replaced]:
                 client.close()
             self._clients.clear()
+            self._replaced.clear()
 
 
 #: Sandboxes that this process started. They end with it; nobody waits for them.

@@ -238,6 +238,6 @@ def _tried(settings: Settings, credential: CredentialRecord) -> Verdict:
         client.close()
     if answer.verdict is LookupVerdict.ANSWERED:
         return Verdict(True, f"Billing answers and accepts the credential {credential.code!r}.")
-    if answer.verdict is LookupVerdict.RETRY:
+    if answer.verdict in (LookupVerdict.RETRY, LookupVerdict.BUSY):
         return Verdict(False, answer.reason, "Try again in a minute; if it stays so, ask the billing company.")
     return Verdict(False, answer.reason, "Look at the address, the network and the secret of the credential.")

@@ -26,6 +26,7 @@ _TITLES = {
     "BILLING_REFUSED_PRODUCT": "have a service, but billing refused a plan's product on it",
     "BILLING_BUSY": "wait since billing takes no further calls",
     "BILLING_NOT_REACHED": "could not be brought to billing",
+    "BILLING_UNCLEAR": "never had a clear answer from billing, which does not have them",
     "BILLING_OUTCOME_UNKNOWN": "had no clear answer from billing",
     ASKED_IN_VAIN: "had no clear answer from billing, which cannot be asked for it yet",
     "BILLING_SERVICE_UNUSABLE": "have a service at billing that cannot be used",

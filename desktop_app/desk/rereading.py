@@ -185,7 +185,7 @@ class _Asking:
                     f"{answer.reason or 'Billing cannot be reached.'} Nothing was changed.",
                     "Check address, network and credential, then re-read from billing again.",
                 )
-            if answer.retry_after_s is not None:
+            if answer.verdict is LookupVerdict.BUSY:
                 governor.backed_off(answer.retry_after_s)
             elif tries < _MOST_TRIES:
                 self._rest(float(tries))

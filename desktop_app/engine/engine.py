@@ -15,13 +15,14 @@ import platform
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
 
 from db import engine_rows
 from db.unit_of_work import Store
 from desktop_app.association.errors import EnvironmentFault
+from desktop_app.association.ports import LookupVerdict, PostVerdict
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.retry import RetryRules
 from desktop_app.engine.calls import Calls
@@ -40,6 +41,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds that the first claim may take before everything else begins, too.
 HEAD_START_S = 0.5
+#: What billing says of a call that it took.
+_TAKEN = (PostVerdict.CREATED, PostVerdict.REFUSED, LookupVerdict.ANSWERED)
 #: Seconds of one wait for a thread that ends.
 JOIN_S = 0.5
 
@@ -203,6 +206,11 @@ class Engine:
             return Outcome(order, unreachable(order, "The program failed while it opened billing; its log says more."))
         outcome = run(order, billing, self._config.timeout_s, self._stopping.is_set)
         result = outcome.result
-        if not isinstance(result, NotCalled) and result.retry_after_s:
-            self._gateway.governor(credential_id).backed_off(result.retry_after_s)
+        if not isinstance(result, NotCalled):
+            verdict = result.verdict
+            if verdict is PostVerdict.BUSY or verdict is LookupVerdict.BUSY:
+                wait_s = self._gateway.governor(credential_id).backed_off(result.retry_after_s)
+                return Outcome(order, replace(result, retry_after_s=wait_s))
+            if verdict in _TAKEN:
+                self._gateway.governor(credential_id).went_through()
         return outcome

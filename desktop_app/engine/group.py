@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 
@@ -20,12 +20,14 @@ from db.work import DueJob, Held, JobStanding, OrderWrite, StepRow, StepWrite
 from desktop_app.association.errors import NUMBER_TAKEN, Problem
 from desktop_app.association.model import BillingAction
 from desktop_app.association.processing import (
+    QUOTA_USED_UP,
     CallResult,
     Decision,
     Made,
     ProcessingRules,
     cancelled_between_steps,
     made_at_billing,
+    not_answering,
     released,
     settle,
 )
@@ -40,6 +42,7 @@ from desktop_app.association.steps import (
     refusal,
     settled_without_call,
 )
+from desktop_app.engine.breaker import Breakers
 from desktop_app.engine.leases import Lease
 from desktop_app.engine.orders import JobInHand, OrderInHand, is_open
 from desktop_app.engine.runner import NotCalled, Outcome
@@ -59,6 +62,7 @@ class Conditions:
         lease: how long a work order is held without renewing.
         new_lease: a lease that begins now, on this machine's clocks.
         rng: source of jitter.
+        breakers: what was heard of each billing credential so far.
     """
 
     engine_id: str
@@ -66,6 +70,7 @@ class Conditions:
     lease: timedelta
     new_lease: Callable[[], Lease]
     rng: Random
+    breakers: Breakers
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +172,7 @@ class Group:
         self.settled: list[OrderInHand] = []
         self.bulk: list[int] = []
         self.pauses: dict[int, _Pause] = {}
+        self.breakers = conditions.breakers.copy()
         self.ended = self.claimed = 0
         self.is_full = False
         self.renewed: dict[Held, Lease] = {}
@@ -225,12 +231,13 @@ class Group:
 
     def _decide(self, draft: Draft, result: CallResult | NotCalled) -> None:
         one = draft.in_hand
-        call = one.call
+        call, credential_id = one.call, one.job.billing_credential_id
         assert call is not None
+        assert credential_id is not None
         if isinstance(result, NotCalled):
+            self.breakers.not_tried(credential_id)
             if result.wait_s is not None:
-                reason = "The quota of the billing credential is used up."
-                self.pauses[one.order.job_id] = _Pause(reason, PauseCause.QUOTA, result.wait_s)
+                self.pauses[one.order.job_id] = _Pause(QUOTA_USED_UP, PauseCause.QUOTA, result.wait_s)
             decision = released(one.attempt())
         else:
             decision = settle(one.attempt(), result, self.now, self.conditions.rules, self.conditions.rng)
@@ -240,6 +247,8 @@ class Group:
                     decision = cancelled_between_steps(None)
                 elif call.step in draft.steps:
                     draft.steps[call.step] = draft.steps[call.step]._replace(intent_at=None)
+            if self.breakers.heard(credential_id, one.order.work_order_id, result, self.now):
+                decision = not_answering(decision, result.reason, self.breakers.devices(credential_id))
         # A step that was only searched for, and was never begun, has no row to be marked as not sent: with one, it
         # would be posted at the next claim without a search.
         is_begun = call.kind in POSTS or call.step in draft.steps
@@ -248,7 +257,8 @@ class Group:
         if decision.answer:
             draft.answer = decision.answer
         if decision.pause_reason is not None:
-            self.pauses.setdefault(one.order.job_id, _Pause(decision.pause_reason))
+            cause = PauseCause.ENVIRONMENT if decision.quota_wait_s is None else PauseCause.QUOTA
+            self.pauses.setdefault(one.order.job_id, _Pause(decision.pause_reason, cause, decision.quota_wait_s))
         if decision.work_order_state is not None:
             self._end(draft, decision)
         elif decision.post_again:
@@ -373,16 +383,29 @@ class Group:
                 share = 0
             if due.job_id not in in_hand:
                 share = max(share, newcomers)
+            tried = self._tried_one_by_one(due)
+            if tried is not None:
+                share = min(share, int(self.breakers.may_try(tried, self.now)))
             if share <= 0:
                 continue
-            claimed = work.claim(self.uow, self.engine_id, due, share, self.lease_until)
+            # Rather a new one is tried: it may be that only those that were tried so far get no clear answer.
+            which = due if tried is None or not due.queued else replace(due, waiting_retry=0, outcome_unknown=0)
+            claimed = work.claim(self.uow, self.engine_id, which, share, self.lease_until)
             for was, count in Counter(order.was for order in claimed).items():
                 self.counters.moved(due.job_id, was, WorkOrderState.RUNNING, count)
                 self.counters.took_turn(due.job_id)
             self.claimed += len(claimed)
+            called = len(self.to_call)
             for order in claimed:
                 self._begin(job, order)
+            if tried is not None and len(self.to_call) > called:
+                self.breakers.tries(tried, self.lease_until)
         self.is_full = self.claimed >= room
+
+    def _tried_one_by_one(self, due: DueJob) -> int | None:
+        """The job's billing credential, where its breaker is open."""
+        one = due.billing_credential_id
+        return one if one is not None and self.breakers.is_open(one) else None
 
     def _begin(self, job: JobInHand, order: work.ClaimedOrder) -> None:
         try:

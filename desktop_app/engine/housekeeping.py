@@ -18,7 +18,7 @@ from db.taking_back import TakenByAnother
 from db.unit_of_work import Store, UnitOfWork
 from desktop_app.association.errors import EnvironmentFault, ErrorKind, Problem
 from desktop_app.association.ports import LookupVerdict
-from desktop_app.association.processing import ProcessingRules
+from desktop_app.association.processing import QUOTA_USED_UP, ProcessingRules
 from desktop_app.association.retry import RetryRules, probe_at
 from desktop_app.engine.crash_points import commit
 from desktop_app.engine.finishing import finish_due
@@ -194,14 +194,19 @@ class Housekeeping:
         return len(probes)
 
     def _what_is_wrong(self, billing_credential_id: int) -> str | None:
-        if self._gateway.governor(billing_credential_id).try_take() > 0:
-            return "The quota of the billing credential is used up."
+        governor = self._gateway.governor(billing_credential_id)
+        if governor.try_take() > 0:
+            return QUOTA_USED_UP
         try:
             verdict = self._gateway.client(billing_credential_id).ping()
         except EnvironmentFault as fault:
             return fault.message
         if verdict is LookupVerdict.ANSWERED:
+            governor.went_through()
             return None
+        if verdict is LookupVerdict.BUSY:
+            governor.backed_off(None)
+            return QUOTA_USED_UP
         return "Billing cannot be reached, or refuses the credential."
 
     def _schedule(self) -> int:

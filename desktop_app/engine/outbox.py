@@ -18,8 +18,8 @@ from desktop_app.engine.crash_points import commit, reached
 
 _log = logging.getLogger(__name__)
 
-#: A notification that nobody took for three days is dead, and shown as such.
-RULES = RetryRules(max_attempts=40, max_age=timedelta(days=3), first_wait_s=2.0)
+#: A notification that nobody took for three days is dead, and shown as such; not before, however often it was sent.
+RULES = RetryRules(max_attempts=None, max_age=timedelta(days=3), first_wait_s=2.0)
 #: Longer than any send takes: until then no other engine sends the same event.
 CLAIM = timedelta(minutes=2)
 #: Seconds after which no further one is begun in one go: whatever else is due in this thread waits meanwhile.

@@ -19,6 +19,7 @@ from db.unit_of_work import Store, UnitOfWork
 from db.work import DueJob, Held, OrderWrite
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.states import WorkOrderState
+from desktop_app.engine.breaker import Breakers
 from desktop_app.engine.crash_points import commit
 from desktop_app.engine.group import Conditions, Group, Item, Recorded, not_associated
 from desktop_app.engine.leases import Lease
@@ -63,6 +64,7 @@ class Recorder:
         self._new_lease = new_lease
         self._rng = rng or Random()
         self._jobs: dict[tuple[int, int], JobInHand] = {}
+        self._breakers = Breakers()
 
     # --- groups ------------------------------------------------------------------------------------------------------
 
@@ -145,9 +147,10 @@ class Recorder:
             timedelta(seconds=self._lease_s),
             lambda: self._new_lease(self._lease_s),
             self._rng,
+            self._breakers,
         )
 
-        def write(uow: UnitOfWork) -> Recorded:
+        def write(uow: UnitOfWork) -> tuple[Recorded, Breakers]:
             uow.go_by_indexes()
             group = Group(conditions, uow, with_effects=with_effects, with_service=with_service)
             group.look_at(watched)
@@ -157,9 +160,10 @@ class Recorder:
                 group.record(items)
             if room > 0 or newcomers:
                 group.claim(room, unopened, self._job_in_hand, newcomers, at_quota)
-            return group.finish()
+            return group.finish(), group.breakers
 
-        return commit(self._store, "record", write)
+        recorded, self._breakers = commit(self._store, "record", write)
+        return recorded
 
     # --- work without billing ----------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from db.work import Held
 from desktop_app.association.errors import EnvironmentFault
+from desktop_app.association.processing import QUOTA_PAUSE_S
 from desktop_app.engine.calls import Calls
 from desktop_app.engine.gateway import BillingGateway
 from desktop_app.engine.group import Item
@@ -42,8 +43,6 @@ FOR_NEWCOMERS = 5
 POLL_S = 0.5
 #: Seconds between looks at the leases of what waits to be called.
 RENEW_S = 1.0
-#: From so many seconds of waiting for the quota on, its jobs are paused and say so.
-QUOTA_PAUSE_S = 120.0
 #: Work orders without billing that are done at a time while billing is called for others.
 SMALL_BULK = 1_000
 #: Seconds to wait after the database could not be used; doubled up to the second figure.

@@ -122,16 +122,37 @@ def test_a_refused_product_says_that_the_service_stays() -> None:
 
 @pytest.mark.parametrize(("tries", "state"), [(1, W.WAITING_RETRY), (2, W.WAITING_RETRY), (3, W.FAILED)])
 def test_what_was_not_sent_is_tried_again_until_its_limit(tries: int, state: W) -> None:
-    at = POST._replace(tries=tries)
-    decision = decide(at, PostResult(PostVerdict.NOT_SENT, http_status=429, retry_after_s=60.0))
+    decision = decide(POST._replace(tries=tries), PostResult(PostVerdict.NOT_SENT))
     assert (decision.work_order_state, decision.step_state, decision.counts) == (state, S.NOT_SENT, True)
+    assert problem_of(decision).code == "BILLING_NOT_REACHED"
+    assert (decision.next_attempt_at is not None) == (state is W.WAITING_RETRY)
+    assert ("in 3 tries" in problem_of(decision).message) == (state is W.FAILED)
+
+
+BUSY = PostResult(PostVerdict.BUSY, http_status=429, reason="Too many calls.", retry_after_s=60.0)
+LONG_AGO = NOW - timedelta(days=300)
+
+
+@pytest.mark.parametrize("tries", [1, 1_000])
+@pytest.mark.parametrize("at", [POST, POST_PRODUCT], ids=["service", "product"])
+def test_too_many_calls_say_nothing_of_the_device(at: Attempt, tries: int) -> None:
+    decision = decide(at._replace(tries=tries, first_at=LONG_AGO), BUSY)
+    assert (decision.work_order_state, decision.step_state, decision.counts) == (W.WAITING_RETRY, S.NOT_SENT, False)
+    assert decision.next_attempt_at is not None
+    assert NOW + timedelta(seconds=60) <= decision.next_attempt_at <= NOW + timedelta(seconds=68)
     assert problem_of(decision).code == "BILLING_BUSY"
-    if state is W.WAITING_RETRY:
-        assert decision.next_attempt_at is not None
-        assert decision.next_attempt_at >= NOW + timedelta(seconds=60), "a Retry-After is obeyed"
-    else:
-        assert decision.next_attempt_at is None
-        assert "3 times in a row" in problem_of(decision).message
+    assert decision.pause_reason is None
+
+
+@pytest.mark.parametrize(("wait_s", "pauses"), [(None, False), (120.0, False), (120.1, True), (86_400.0, True)])
+def test_who_has_to_wait_long_pauses_the_job_for_the_quota(wait_s: float | None, pauses: bool) -> None:
+    decision = decide(POST, replace(BUSY, retry_after_s=wait_s))
+    assert decision.work_order_state is (W.QUEUED if pauses else W.WAITING_RETRY)
+    assert (decision.quota_wait_s, decision.counts) == (wait_s if pauses else None, False)
+    assert bool(decision.pause_reason) == pauses
+    asked = decide(FIND, ServiceLookup(LookupVerdict.BUSY, retry_after_s=wait_s))
+    assert (asked.step_state, asked.work_order_state) == (S.UNKNOWN, W.OUTCOME_UNKNOWN)
+    assert (asked.quota_wait_s, bool(asked.pause_reason)) == (wait_s if pauses else None, pauses)
 
 
 def test_what_did_not_reach_billing_says_so_and_what_stays() -> None:
@@ -353,6 +374,52 @@ def test_what_is_on_a_kept_service_before_any_post_is_kept(
     assert verdict_of(decide(at, ProductLookup(LookupVerdict.ANSWERED, found))) == verdict
 
 
+# --- what is absent is not posted for ever ---------------------------------------------------------------------------
+
+DAY = timedelta(hours=24)
+
+
+@pytest.mark.parametrize(
+    ("tried", "age", "why"),
+    [
+        (1, timedelta(), None),
+        (2, timedelta(), None),
+        (3, timedelta(), "in 3 tries"),
+        (4, timedelta(), "in 4 tries"),
+        (1, DAY, None),
+        (1, DAY + timedelta(microseconds=1), "for longer than 24 hours"),
+    ],
+)
+@pytest.mark.parametrize("kind", [CallKind.FIND_SERVICE, CallKind.FIND_PRODUCT])
+def test_what_never_gets_a_clear_answer_is_given_up_at_the_limits(
+    kind: CallKind, tried: int, age: timedelta, why: str | None
+) -> None:
+    found, at = (ServiceLookup(LookupVerdict.ANSWERED), FIND) if kind is CallKind.FIND_SERVICE else (
+        ProductLookup(LookupVerdict.ANSWERED), AFTER_POST,
+    )  # fmt: skip
+    decision = decide(at._replace(tries=tried + 1, first_at=NOW - age), found)
+    assert (decision.step_state, decision.counts) == (S.NOT_SENT, False)
+    assert decision.post_again == (why is None)
+    if why is None:
+        assert (decision.work_order_state, decision.problem) == (None, None)
+        return
+    assert decision.work_order_state is W.FAILED
+    problem = problem_of(decision)
+    assert problem.code == "BILLING_UNCLEAR"
+    assert why in problem.message
+    assert ("Billing service S1 stays" in problem.message) == (kind is CallKind.FIND_PRODUCT)
+
+
+def test_what_is_there_is_adopted_past_every_limit() -> None:
+    late = FIND._replace(tries=1_000, first_at=NOW - 300 * DAY)
+    assert verdict_of(decide(late, ServiceLookup(LookupVerdict.ANSWERED, (service(),)))) == "adopt S1"
+
+
+def test_a_look_before_the_first_post_has_no_such_limit() -> None:
+    """Nothing was sent for the step so far: what was tried was another one's."""
+    assert decide(LOOK_FIRST._replace(tries=1_000), ServiceLookup(LookupVerdict.ANSWERED)).post_again
+
+
 # --- billing could not be asked --------------------------------------------------------------------------------------
 
 UNANSWERED = [
@@ -377,7 +444,7 @@ def test_an_open_question_is_asked_again_for_ever(
 
 
 def test_an_open_question_waits_as_long_as_billing_asks() -> None:
-    decision = decide(FIND, ServiceLookup(LookupVerdict.RETRY, retry_after_s=3_600.0))
+    decision = decide(FIND, ServiceLookup(LookupVerdict.BUSY, retry_after_s=3_600.0))
     assert decision.check_at == NOW + timedelta(hours=1)
 
 
@@ -392,8 +459,8 @@ def test_a_look_before_the_first_post_leaves_nothing_open() -> None:
     gone = decide(LOOK_FIRST, ServiceLookup(LookupVerdict.ENVIRONMENT, reason="No billing server."))
     assert (gone.step_state, gone.work_order_state, gone.counts) == (None, W.QUEUED, False)
     assert gone.pause_reason == "No billing server."
-    busy = decide(LOOK_FIRST, ServiceLookup(LookupVerdict.RETRY, retry_after_s=9.0))
-    assert (busy.step_state, busy.work_order_state) == (None, W.WAITING_RETRY)
+    busy = decide(LOOK_FIRST._replace(tries=1_000), ServiceLookup(LookupVerdict.BUSY, retry_after_s=9.0))
+    assert (busy.step_state, busy.work_order_state, busy.counts) == (None, W.WAITING_RETRY, False)
     assert problem_of(busy).code == "BILLING_BUSY"
     assert busy.next_attempt_at is not None
     assert busy.next_attempt_at >= NOW + timedelta(seconds=9)

@@ -62,8 +62,8 @@ def test_no_wait_of_our_own_is_longer_than_the_longest() -> None:
     ("kind", "attempt", "age", "reason"),
     [
         (ErrorKind.TRANSIENT, 3, timedelta(), None),
-        (ErrorKind.TRANSIENT, 4, timedelta(), "4 times in a row"),
-        (ErrorKind.TRANSIENT, 5, timedelta(), "5 times in a row"),
+        (ErrorKind.TRANSIENT, 4, timedelta(), "in 4 tries"),
+        (ErrorKind.TRANSIENT, 5, timedelta(), "in 5 tries"),
         (ErrorKind.TRANSIENT, 1, timedelta(hours=2), None),
         (ErrorKind.TRANSIENT, 1, timedelta(hours=2, microseconds=1), "for longer than 2 hours"),
         (ErrorKind.ENVIRONMENT, 4_000, timedelta(days=400), None),
@@ -75,6 +75,14 @@ def test_it_is_given_up_at_its_limit_and_not_before(
 ) -> None:
     verdict = decide(kind, attempt, NOW - age, NOW, Dice(0.0), rules=RULES)
     assert verdict == (RetryAt(NOW) if reason is None else GiveUp(reason))
+
+
+def test_where_tries_have_no_limit_their_age_has_one() -> None:
+    rules = RetryRules(max_attempts=None, max_age=timedelta(days=3))
+    at_last = NOW - timedelta(days=3)
+    assert decide(ErrorKind.TRANSIENT, 5_000, at_last, NOW, Dice(0.0), rules=rules) == RetryAt(NOW)
+    later = NOW + timedelta(seconds=1)
+    assert decide(ErrorKind.TRANSIENT, 1, at_last, later, Dice(0.0), rules=rules) == GiveUp("for longer than 72 hours")
 
 
 def test_a_wait_that_ends_after_the_limit_is_not_begun() -> None:

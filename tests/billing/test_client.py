@@ -21,7 +21,7 @@ from desktop_app.billing.exchange import CURRENT
 from desktop_app.billing.launcher import SandboxAddress, read_ledger, set_faults
 from desktop_app.billing.secrets import SANDBOX_LOGIN, BillingLogin
 from desktop_app.billing.shapes import ReferenceFields
-from desktop_app.billing.transport import Transport
+from desktop_app.billing.transport import Answer, Transport
 from tests.billing.conftest import a_second_each_look, product_order, service_order, stands_still, yes
 from tests.billing.raw_server import RawServer, answer
 from tests.helpers.ports import closed_port
@@ -90,7 +90,7 @@ def too_late(monkeypatch: pytest.MonkeyPatch, make_client: MakeClient, sandbox: 
 FAULTS = [
     # fault, verdict, status, made
     ("", PostVerdict.CREATED, 201, 1),
-    ("429", PostVerdict.NOT_SENT, 429, 0),
+    ("429", PostVerdict.BUSY, 429, 0),
     ("500-before", PostVerdict.UNKNOWN, 500, 0),
     ("500-after", PostVerdict.UNKNOWN, 500, 1),
     ("cut-before", PostVerdict.UNKNOWN, None, 0),
@@ -392,9 +392,10 @@ def test_all_pages_are_read(sandbox: SandboxAddress, make_client: MakeClient) ->
     assert len(pauses) == (len(listed.services) - 1) // 500
 
 
-def page_of(*ids: int, has_more: bool) -> bytes:
-    records = [{"service_id": each, "customer_id": 17, "number": "1", "number2": "R"} for each in ids]
-    return answer("200 OK", json.dumps({"ok": True, "has_more": has_more, "records": records}).encode())
+def page_of(*ids: int, has_more: bool, count: object = None, reference: str = "R") -> bytes:
+    records = [{"service_id": each, "customer_id": 17, "number": "1", "number2": reference} for each in ids]
+    counted = {} if count is None else {"record_count": count}
+    return answer("200 OK", json.dumps({"ok": True, "has_more": has_more, "records": records} | counted).encode())
 
 
 LISTS = [
@@ -407,11 +408,23 @@ LISTS = [
         LookupVerdict.ANSWERED,
         ["1", "2"],
     ),
+    # an empty first page that goes on says nothing of what is there
+    ([page_of(has_more=True)], LookupVerdict.RETRY, []),
+    # nor does one that counts what it does not have
+    ([page_of(has_more=False, count=37)], LookupVerdict.RETRY, []),
+    ([page_of(1, has_more=False, count=2)], LookupVerdict.RETRY, []),
+    ([page_of(1, has_more=True, count=1), page_of(has_more=False, count=37)], LookupVerdict.RETRY, []),
+    ([page_of(1, has_more=True, count=2), page_of(2, 3, has_more=True, count=1)], LookupVerdict.RETRY, []),
+    # counted are the entries of the page, or of all pages; what is no number counts nothing
+    ([page_of(1, 2, has_more=False, count=2)], LookupVerdict.ANSWERED, ["1", "2"]),
+    ([page_of(1, has_more=True, count=1), page_of(2, has_more=False, count=1)], LookupVerdict.ANSWERED, ["1", "2"]),
+    ([page_of(1, has_more=True, count=2), page_of(2, has_more=False, count=2)], LookupVerdict.ANSWERED, ["1", "2"]),
+    ([page_of(1, has_more=False, count="many")], LookupVerdict.ANSWERED, ["1"]),
     # a server that ignores the page would be asked for ever
     ([page_of(1, has_more=True), page_of(1, has_more=True)], LookupVerdict.RETRY, []),
     # what is incomplete is no answer: the missing page could hold our service
     ([page_of(1, has_more=True), answer("500 Oops")], LookupVerdict.RETRY, []),
-    ([page_of(1, has_more=True), answer("429 Too Many")], LookupVerdict.RETRY, []),
+    ([page_of(1, has_more=True), answer("429 Too Many")], LookupVerdict.BUSY, []),
     ([page_of(1, has_more=True), b""], LookupVerdict.RETRY, []),
     ([page_of(1, has_more=True), answer("401 Unauthorized")], LookupVerdict.ENVIRONMENT, []),
     ([answer("200 OK", b'{"ok": true, "records": []}')], LookupVerdict.RETRY, []),
@@ -454,10 +467,65 @@ def test_a_quota_that_is_used_up_between_two_pages_is_no_answer(server: RawServe
     assert "quota" in found.reason
 
 
+class Shrinking:
+    """A list of two pages, which the server gives from its records as they are at each call."""
+
+    host = "billing"
+
+    def __init__(self, *leave: str) -> None:
+        self.records = [
+            {"service_id": each, "customer_id": 17, "number": "1", "number2": f"R{each}"} for each in range(1, 502)
+        ]
+        self.leave = list(leave)
+        self.pages: list[int] = []
+
+    def call(self, _method: str, _path: str, *, query: dict[str, Any], headers: object) -> Answer:
+        number = query["page"]
+        self.pages.append(number)
+        shown = self.records[(number - 1) * 500 : number * 500]
+        body = {"ok": True, "has_more": len(self.records) > number * 500, "records": shown}
+        if self.leave:
+            gone = self.leave.pop(0)
+            self.records = [record for record in self.records if record["number2"] != gone]
+        return Answer(200, {}, json.dumps(body).encode(), is_complete=True)
+
+    def close(self) -> None:
+        return
+
+
+@pytest.mark.parametrize(
+    ("reference", "leave", "pages", "found"),
+    [
+        ("R501", ("R4",), [1, 2, 2, 1], ["501"]),  # it moved onto the first page after that had been read
+        ("R501", ("",), [1, 2], ["501"]),
+        ("R3", ("",), [1, 2], ["3"]),
+        ("other", ("",), [1, 2, 2, 1], []),
+    ],
+)
+def test_what_leaves_a_list_while_it_is_read_hides_nothing(
+    reference: str, leave: tuple[str, ...], pages: list[int], found: list[str]
+) -> None:
+    """Only where nothing of ours was found is it read a second time, and from its end."""
+    list_of_two = Shrinking(*leave)
+    asked: list[object] = []
+
+    def a_page_more(may_go_on: object) -> float:
+        asked.append(may_go_on)
+        return 0.0
+
+    client = BillingClient(
+        "revio", "https://billing/v1", SANDBOX_LOGIN, timeout_s=1.0, transport=list_of_two,  # type: ignore[arg-type]
+        before_further_page=a_page_more,
+    )  # fmt: skip
+    services = client.find_services("17", reference=reference).services
+    assert ([one.service_id for one in services], list_of_two.pages) == (found, pages)
+    assert len(asked) == len(pages) - 1, "each page but the first is taken from the quota"
+
+
 def test_a_lookup_that_gets_429_says_when_to_ask_again(client: BillingClient, sandbox: SandboxAddress) -> None:
     set_faults(sandbox, get_rates={"429": 1}, retry_after_s=7)
     found = client.find_services("17", reference="R")
-    assert (found.verdict, found.retry_after_s) == (LookupVerdict.RETRY, 7.0)
+    assert (found.verdict, found.retry_after_s) == (LookupVerdict.BUSY, 7.0)
 
 
 def test_a_lookup_keeps_its_deadline(server: RawServer, make_client: MakeClient) -> None:
@@ -577,4 +645,4 @@ def test_no_verdict_is_ever_a_lie(sandbox: SandboxAddress, make_client: MakeClie
             case _:
                 assert ids == []
     verdicts = Counter(result.verdict for result in results)
-    assert set(verdicts) == {PostVerdict.CREATED, PostVerdict.UNKNOWN, PostVerdict.NOT_SENT, PostVerdict.REFUSED}
+    assert set(verdicts) == {PostVerdict.CREATED, PostVerdict.UNKNOWN, PostVerdict.BUSY, PostVerdict.REFUSED}

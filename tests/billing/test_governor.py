@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import threading
 from collections import deque
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -130,13 +133,27 @@ def test_the_day_has_a_limit_of_its_own() -> None:
     assert governor.try_take() > 0
 
 
+class Dice(Random):
+    """Always throws the same."""
+
+    def __init__(self, share: float = 0.0) -> None:
+        super().__init__()
+        self._share = share
+
+    def random(self) -> float:
+        return self._share
+
+
+def governor_on(clock: Clock, share: float = 0.0, **limits: int) -> PacedGovernor:
+    return PacedGovernor(clock=clock, rng=Dice(share), **limits)
+
+
 @pytest.mark.parametrize(
     ("asked", "wait"),
     [(5.0, 5.0), (0.0, 0.0), (7200.0, 3600.0), (-3.0, 1.0), (float("nan"), 1.0), (float("inf"), 1.0)],
 )
 def test_retry_after_is_obeyed(asked: float, wait: float) -> None:
-    clock = Clock()
-    governor = PacedGovernor(clock=clock)
+    governor = governor_on(Clock())
     governor.backed_off(asked)
     assert governor.try_take() == wait
 
@@ -144,11 +161,118 @@ def test_retry_after_is_obeyed(asked: float, wait: float) -> None:
 def test_the_longest_retry_after_counts() -> None:
     clock = Clock()
     governor = PacedGovernor(clock=clock)
-    governor.backed_off(30)
-    governor.backed_off(2)
+    assert governor.backed_off(30) == 30
+    assert governor.backed_off(2) == 30
     assert governor.try_take() == 30
     clock.now += 30
     assert governor.try_take() == 0
+
+
+def refused_again_and_again(governor: PacedGovernor, clock: Clock, times: int, asked: float | None) -> list[float]:
+    """Calls as soon as it may, and each call is one too many; what is waited for each time."""
+    waits = []
+    for _ in range(times):
+        waits.append(governor.backed_off(asked))
+        clock.now += max(waits[-1], 1.0)
+        while (wait := governor.try_take()) > 0:
+            clock.now += wait
+    return waits
+
+
+def test_who_is_not_told_how_long_to_wait_waits_longer_each_time() -> None:
+    """First for what a minute's limit may take, and in the end as for a day's that is used up."""
+    clock = Clock()
+    waits = refused_again_and_again(governor_on(clock), clock, 17, None)
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 120, 240, 480, 960, 1920, 3600, 3600]
+    clock = Clock()
+    assert refused_again_and_again(governor_on(clock, share=1.0), clock, 3, None) == [1.5, 3, 6], "with jitter"
+
+
+def test_who_is_told_the_same_short_time_again_and_again_waits_longer_all_the_same() -> None:
+    clock = Clock()
+    assert refused_again_and_again(governor_on(clock), clock, 6, 1.0) == [1, 1, 1, 1, 2, 4]
+
+
+def test_what_many_threads_are_told_at_once_is_said_once() -> None:
+    clock = Clock()
+    governor = governor_on(clock)
+    assert [governor.backed_off(None) for _ in range(8)] == [1.0] * 8
+    clock.now += 1.0
+    assert governor.backed_off(None) == 2.0
+
+
+def test_calls_that_go_through_end_the_doubling_unless_they_began_before() -> None:
+    clock = Clock()
+    governor = governor_on(clock)
+    refused_again_and_again(governor, clock, 4, None)
+    assert governor.backed_off(None) == 16
+    governor.went_through()  # it was begun before the last refusal
+    clock.now += 16.0
+    governor.went_through()  # the only one for which there was room, perhaps
+    assert governor.backed_off(None) == 32
+    clock.now += 32.0 + 5.0
+    governor.went_through()
+    assert governor.backed_off(None) == 1
+
+
+def test_after_too_many_calls_the_pace_is_lower_and_comes_back() -> None:
+    clock = Clock()
+    governor = governor_on(clock, per_minute=600)
+
+    def in_a_minute() -> int:
+        taken, end = 0, clock.now + 60
+        while clock.now < end:
+            if wait := governor.try_take():
+                clock.sleep(wait)
+            else:
+                taken += 1
+        return taken
+
+    full = in_a_minute()
+    governor.backed_off(0.0)
+    slower = in_a_minute()
+    assert 0.65 * full <= slower <= 0.8 * full
+    assert all(in_a_minute() <= full for _ in range(10))
+    assert in_a_minute() >= 0.99 * full
+
+
+@pytest.mark.parametrize("tells", [True, False], ids=["Retry-After", "no Retry-After"])
+@pytest.mark.parametrize("engines", [2, 3, 5])
+def test_engines_that_share_an_account_find_their_shares(engines: int, tells: bool) -> None:
+    """Each is set to nearly all of it and knows of no other; half an hour of 500 calls a minute."""
+    clock, allowed, latency = Clock(), 500, 0.2
+    start = clock.now
+    governors = [PacedGovernor(per_minute=450, clock=clock, rng=Random(number)) for number in range(engines)]
+    recent: deque[float] = deque()
+    taken, refused = [0] * engines, 0
+    # Each engine calls with four threads: when, which engine, and what it was answered (its Retry-After).
+    due: list[tuple[float, int, int, float | None]] = [
+        (start + number / 100, number, number % engines, None) for number in range(4 * engines)
+    ]
+    numbers = itertools.count(len(due))
+    while due[0][0] < start + 1_800:
+        clock.now, _, engine, answer = heapq.heappop(due)
+        governor = governors[engine]
+        if answer is not None and answer >= 0:
+            governor.backed_off(answer if tells else None)
+        elif answer is not None:
+            governor.went_through()
+        if wait := governor.try_take():
+            heapq.heappush(due, (clock.now + wait, next(numbers), engine, None))
+            continue
+        while recent and recent[0] <= clock.now - 60:
+            recent.popleft()
+        answer = -1.0
+        if len(recent) < allowed:
+            recent.append(clock.now)
+            taken[engine] += 1
+        else:
+            answer = recent[0] + 60 - clock.now
+            refused += 1
+        heapq.heappush(due, (clock.now + latency, next(numbers), engine, answer))
+    assert sum(taken) >= 0.9 * allowed * 30
+    assert refused <= 0.05 * sum(taken)
+    assert min(taken) >= 0.5 * max(taken), "nobody starves"
 
 
 @pytest.mark.parametrize(("per_minute", "per_day"), [(-1, 0), (0, -1)])

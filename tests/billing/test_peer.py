@@ -131,7 +131,7 @@ class Keyless(Transport):
         (400, PostVerdict.REFUSED, LookupVerdict.RETRY),
         (401, PostVerdict.ENVIRONMENT, LookupVerdict.ENVIRONMENT),
         (403, PostVerdict.ENVIRONMENT, LookupVerdict.ENVIRONMENT),
-        (429, PostVerdict.NOT_SENT, LookupVerdict.RETRY),
+        (429, PostVerdict.BUSY, LookupVerdict.BUSY),
         (500, PostVerdict.UNKNOWN, LookupVerdict.RETRY),
     ],
 )
@@ -160,7 +160,7 @@ def test_client_and_sandbox_keep_the_contract_together(
     products = client.find_products(made.billing_id)
     assert [product.service_product_id for product in products.products] == [added.billing_id], products
     for fault, verdict in (
-        ("429", PostVerdict.NOT_SENT), ("500-before", PostVerdict.UNKNOWN), ("500-after", PostVerdict.UNKNOWN),
+        ("429", PostVerdict.BUSY), ("500-before", PostVerdict.UNKNOWN), ("500-after", PostVerdict.UNKNOWN),
         ("cut-after", PostVerdict.UNKNOWN),
     ):  # fmt: skip
         set_faults(sandbox, next=[fault])

@@ -249,10 +249,13 @@ def ask(world: World, gateway: OneLedger, device_id: int, cancelled: Callable[[]
 
 def test_a_busy_billing_is_asked_again(world: World, ledger: BillingLedger) -> None:
     device_id, service_id = billed(world, ledger)
-    ledger.no_answers += [ServiceLookup(LookupVerdict.RETRY, retry_after_s=7.0), ServiceLookup(LookupVerdict.RETRY)]
+    ledger.no_answers += [
+        ServiceLookup(LookupVerdict.BUSY, retry_after_s=7.0),
+        ServiceLookup(LookupVerdict.BUSY),
+    ]
     gateway = OneLedger(ledger)
     assert says(ask(world, gateway, device_id)) == {service_id: AtBilling.ACTIVE}
-    assert (ledger.searches, gateway.limit.back_offs) == (3, [7.0])
+    assert (ledger.searches, gateway.limit.back_offs) == (3, [7.0, None])
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ class Limits:
         self.asked = 0
 
     def __call__(self, credential_id: int) -> Any:
-        return SimpleNamespace(try_take=lambda calls=1: self._take(credential_id), backed_off=lambda _seconds: None)
+        return SimpleNamespace(try_take=lambda calls=1: self._take(credential_id))
 
     def _take(self, credential_id: int) -> float:
         self.asked += 1

@@ -25,7 +25,7 @@ from desktop_app.engine.group import Item
 from desktop_app.engine.orders import OrderInHand
 from desktop_app.engine.recorder import Recorder
 from desktop_app.engine.runner import run
-from tests.helpers.billing_ledger import BUSY, BillingLedger
+from tests.helpers.billing_ledger import BUSY, NOT_REACHED, BillingLedger
 from tests.helpers.databases import Databases
 from tests.helpers.jobs import assert_counters_equal_rows, submit
 from tests.helpers.stores import fresh_store, wait_for_a_lock
@@ -69,10 +69,10 @@ def test_a_retry_looks_again_for_services_made_outside_the_program(world: World)
     submit(world, device_id := world.device(), create_billing_service=True)
     number = world.rows(job)[0].tracking_number
     recorder = recorder_on(world, time, lookup_first=True)
-    ledger.faults.append(BUSY)
+    ledger.faults.append(NOT_REACHED)
     work_off(recorder, ledger)
     (order,) = world.rows(work_order)
-    assert (order.state, order.error_code, ledger.searches, ledger.posts) == ("failed", "BILLING_BUSY", 1, 1)
+    assert (order.state, order.error_code, ledger.searches, ledger.posts) == ("failed", "BILLING_NOT_REACHED", 1, 1)
     finish_due(world.store, notify=False)
 
     # Somebody makes the service by hand.

@@ -31,8 +31,11 @@ class Quota:
         self.left -= 1
         return 0.0
 
-    def backed_off(self, retry_after_s: float) -> None:
+    def backed_off(self, retry_after_s: float | None) -> float:
         raise AssertionError("nobody asks to wait here")
+
+    def went_through(self) -> None:
+        return
 
 
 class PacedLedger(OneLedger):

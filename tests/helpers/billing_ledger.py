@@ -52,7 +52,8 @@ FAILED_BEFORE = Fault(PostVerdict.UNKNOWN, made=False, http_status=500)
 TOO_LATE = Fault(PostVerdict.UNKNOWN, made=True, takes_s=5.0)
 #: It is not there yet when billing answers that it failed.
 APPEARS_LATE = Fault(PostVerdict.UNKNOWN, made=True, http_status=500, appears_s=0.8)
-BUSY = Fault(PostVerdict.NOT_SENT, retry_after_s=0.0, http_status=429)
+BUSY = Fault(PostVerdict.BUSY, retry_after_s=0.0, http_status=429)
+NOT_REACHED = Fault(PostVerdict.NOT_SENT)
 REFUSED = Fault(PostVerdict.REFUSED, http_status=400)
 GONE = Fault(PostVerdict.ENVIRONMENT)
 
@@ -202,13 +203,17 @@ class NoLimit:
     """A governor that lets every call through, or (with ``wait_s``) none."""
 
     wait_s: float = 0.0
-    back_offs: list[float] = field(default_factory=list)
+    back_offs: list[float | None] = field(default_factory=list)
 
     def try_take(self, calls: int = 1) -> float:
         return self.wait_s
 
-    def backed_off(self, retry_after_s: float) -> None:
+    def backed_off(self, retry_after_s: float | None) -> float:
         self.back_offs.append(retry_after_s)
+        return retry_after_s or 0.0
+
+    def went_through(self) -> None:
+        return
 
 
 class OneLedger:

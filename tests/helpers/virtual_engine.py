@@ -69,7 +69,9 @@ class SilentLedger(LaggingLedger):
 class VirtualEngine:
     """One process that works off the database."""
 
-    def __init__(self, world: World, time: Time, ledger: LaggingLedger, name: str) -> None:
+    def __init__(
+        self, world: World, time: Time, ledger: LaggingLedger, name: str, *, lookup_first: bool = False
+    ) -> None:
         self.name = name
         self._ledger = ledger
         gateway = OneLedger(ledger)
@@ -77,7 +79,7 @@ class VirtualEngine:
         self._calls = Calls(gateway.governor, timeout_s=-math.inf)
         self._hand = Hand(self._calls, (LEASE_S + TIMEOUT_S) / 2)
         self.recorder = Recorder(
-            world.store, name, RULES, lease_s=LEASE_S, new_lease=time.lease, rng=Random(1)
+            world.store, name, RULES, lease_s=LEASE_S, lookup_first=lookup_first, new_lease=time.lease, rng=Random(1)
         )  # fmt: skip
         self._housekeeping = Housekeeping(
             world.store, gateway, RULES, engine_id=name, send=self._send, rng=Random(1)
