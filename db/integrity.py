@@ -518,3 +518,13 @@ def _advice(uow: UnitOfWork) -> Iterator[Violation]:
             "ON",
             is_advice=True,
         )
+    setting = dialects.may_lose_commits(uow.connection)
+    if setting is not None:
+        yield Violation(
+            "COMMITS_MAY_BE_LOST",
+            "A crash of this database's server takes back what was committed last; a device may be billed twice then.",
+            1,
+            setting,
+            f"Have the administrator end this: {setting}",
+            is_advice=True,
+        )
