@@ -434,6 +434,7 @@ _SERVER_FAULTS: tuple[tuple[str, tuple[str, ...], frozenset[int]], ...] = (
     ("DATABASE_RIGHT_MISSING", ("42501",), frozenset({229, 230, 262, 297, 300, 916, 2760, 3704, 15247})),
     ("DISK_FULL", ("53100",), frozenset({1105, 9002})),
     ("DATABASE_READ_ONLY", ("25006",), frozenset({3906})),
+    ("DATABASE_DAMAGED", ("XX001", "XX002"), frozenset({605, 823, 824})),
     ("DATABASE_DRIVER_MISSING", ("IM002", "IM003", "IM004"), frozenset()),
     ("DATABASE_UNREACHABLE", ("08", "25P03", "57P", "53", "58", "HYT"), _LOST_NUMBERS),
 )
@@ -484,6 +485,10 @@ _SENTENCES: dict[str, tuple[str, str]] = {
     "DATABASE_READ_ONLY": (
         "The database at {where} takes no writes{reason}.",
         "Connect to the primary server, or ask its administrator to end the read-only state.",
+    ),
+    "DATABASE_DAMAGED": (
+        "The database at {where} is damaged{reason}.",
+        "Have its administrator restore the last backup; before anything else is started on that, run: db restored",
     ),
     "DISK_FULL": (
         "The disk of the database at {where} is full{reason}.",
@@ -549,6 +554,12 @@ def _sqlite_fault(error: sqlite3.Error, url: str) -> EnvironmentFault | None:
     return EnvironmentFault(code, message.format(path=path), what_to_do)
 
 
+#: What is done with a damaged file. Its log, left beside another file, would be taken for that one's and spoil it; and
+#: what a backup has in its queue may be done at billing already.
+RESTORE_FILE = (
+    "Close every program that uses it. Move it away, together with the files -wal and -shm beside it, put the last "
+    "backup in its place, and before anything else run: db restored"
+)
 _SQLITE_LOCKED = (
     "DATABASE_LOCKED",
     "The database file {path} is locked by another program.",
@@ -565,7 +576,7 @@ _SQLITE_FAULTS: dict[int, tuple[str, str, str]] = {
     sqlite3.SQLITE_CORRUPT: (
         "DATABASE_DAMAGED",
         "The database file {path} is damaged.",
-        "Do not write to it. Copy it away, put the last backup in its place and start again.",
+        RESTORE_FILE,
     ),
     sqlite3.SQLITE_NOTADB: (
         "DATABASE_NOT_A_DATABASE",

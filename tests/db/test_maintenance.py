@@ -468,6 +468,19 @@ def test_a_damaged_file_is_not_migrated(tmp_path: Path, later: None) -> None:
     assert list(tmp_path.glob("desk*.db")) == [path], "and no copy of it is taken for a backup"
 
 
+def test_a_file_is_looked_through_up_to_a_size(tmp_path: Path) -> None:
+    path = tmp_path / "desk.db"
+    _with_damage(path)
+    size = path.stat().st_size
+    with Store(f"sqlite:///{path}") as store:
+        maintenance.require_sound(store, size - 1)
+        with pytest.raises(EnvironmentFault) as caught:
+            maintenance.require_sound(store, size)
+    assert caught.value.code == "DATABASE_DAMAGED"
+    for said in ("-wal and -shm", "last backup", "db restored"):
+        assert said in caught.value.what_to_do
+
+
 def test_damage_is_told(tmp_path: Path) -> None:
     _with_damage(tmp_path / "damaged.db")
     assert maintenance.damage(tmp_path / "damaged.db")
