@@ -191,8 +191,11 @@ def backup(store: Store, to: Path) -> Path:
     return to
 
 
-def require_sound(store: Store, most_bytes: int) -> None:
-    """Refuses a damaged SQLite file, if it is not larger than so many bytes; a server sees to its own files.
+def require_sound(store: Store, most_bytes: int | None = None) -> None:
+    """Refuses a damaged SQLite file; a server sees to its own files.
+
+    Args:
+        most_bytes: a larger file is not looked at; None: any is.
 
     It reads all of the file, and does not compare indexes with tables (:func:`damage` does by default).
 
@@ -200,7 +203,7 @@ def require_sound(store: Store, most_bytes: int) -> None:
         EnvironmentFault: it is damaged, or cannot be opened.
     """
     path = sqlite_path(store.url)
-    if path is None or not path.exists() or path.stat().st_size > most_bytes:
+    if path is None or not path.exists() or (most_bytes is not None and path.stat().st_size > most_bytes):
         return
     if damage(path, most=1, quick=True):
         raise _damaged(path)

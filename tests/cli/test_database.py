@@ -223,3 +223,22 @@ def test_program_runs_as_a_process_of_its_own(demo: Program) -> None:
     assert result.code == 0
     assert result.json["jobs"]
     assert result.err == ""
+
+
+def test_a_restored_backup_is_said_and_what_was_done_is_told(demo: Program, tmp_path: Path) -> None:
+    with demo.store as store:
+        open_jobs = _open_jobs(store)
+    said = demo("db", "restored", "--json").json
+    assert set(said) == {"jobs", "asked", "waits", "last_number"}
+    assert said["jobs"] == open_jobs
+    assert said["asked"] > 0
+    assert said["last_number"].endswith("-10000")
+    assert demo("db", "check").code == 0
+    again = demo("db", "restored")
+    assert again.code == 0
+    for word in (open_jobs[0], "billing is asked", "-20000", "reconcile", "BILLING_LOOKUP_FIRST"):
+        assert word in again.out
+    refused = demo("db", "restored", "--operator", "viewer", "--json")
+    assert (refused.code, refused.error["code"]) == (2, "NOT_PERMITTED")
+    missing = demo("db", "restored", "--data-dir", tmp_path / "mistyped", "--json")
+    assert (missing.code, missing.error["code"]) == (3, "DATABASE_MISSING")
