@@ -330,11 +330,14 @@ def _migrating(store: Store) -> Iterator[Connection]:
             with store.waiting():
                 connection = opened.enter_context(store.engines.write.connect())
                 opened.enter_context(foreign_keys_at_rest(connection))
-                opened.enter_context(connection.begin())
+                transaction = opened.enter_context(connection.begin())
                 wait_for_migrations(connection)
             yield connection
             left = rows_without_parent(connection)
             assert not left, f"the migration leaves a row without its parent: {left[0]}"
+            store.on_commit("before")
+            transaction.commit()
+            store.on_commit("after")
     except DBAPIError as error:
         raise as_environment_fault(error, store.url) or error from error
 

@@ -32,6 +32,7 @@ from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.model import InstallationSettings
 from tests.helpers.databases import Databases
 from tests.helpers.stores import demo_store
+from tests.helpers.virtual_time import Crashed, crash
 
 ROOT = Path(__file__).parents[2]
 
@@ -437,6 +438,29 @@ def test_a_place_where_no_file_can_be_made_is_named(tmp_path: Path) -> None:
         upgrade(store)
     assert caught.value.code == "DATABASE_NOT_MADE"
     assert str(tmp_path / "file" / "desk.db") in caught.value.message
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_process_that_ends_around_the_commit_of_a_migration_leaves_all_of_it_or_nothing(
+    empty_store: Store, side: str
+) -> None:
+    migrate(empty_store, "0001")
+    _fill(empty_store)
+    catalogue, rows = _catalogue(empty_store), _rows(empty_store)
+    nothing, empty_store.on_commit = empty_store.on_commit, crash(side, 1)
+    with pytest.raises(Crashed):
+        upgrade(empty_store)
+    empty_store.on_commit = nothing
+    if side == "before":
+        assert state(empty_store) == DatabaseState(Standing.OLD, "0001")
+        assert (_catalogue(empty_store), _rows(empty_store)) == (catalogue, rows)
+    else:
+        assert state(empty_store) == DatabaseState(Standing.CURRENT, HEAD)
+    assert upgrade(empty_store).after == HEAD
+    assert check(empty_store) == ()
+    path = sqlite_path(empty_store.url)
+    if path is not None:
+        assert maintenance.damage(path) == ()
 
 
 # --- damage and backups ----------------------------------------------------------------------------------------------
