@@ -381,6 +381,23 @@ def may_lose_commits(connection: Connection) -> str | None:
     return None
 
 
+#: What a copy that this program has made says of itself in its header; nobody has told it yet that it is in use.
+BACKUP_MARK = 1
+
+
+def is_untold_backup(connection: Connection) -> bool:
+    """Whether this is a copy of a SQLite file that the program itself made, put in its place without ``db restored``."""
+    if connection.dialect.name != "sqlite":
+        return False
+    return bool(connection.exec_driver_sql("PRAGMA user_version").scalar_one() == BACKUP_MARK)
+
+
+def backup_is_told(connection: Connection) -> None:
+    """Whether it was a copy or not: it is the database now."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA user_version=0")
+
+
 def may_create_tables(connection: Connection) -> bool:
     """Whether the login may make tables where it is."""
     if connection.dialect.name == "postgresql":

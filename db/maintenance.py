@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from db.dialects import foreign_keys_at_rest, is_shared_with_others, rows_without_parent, wait_for_migrations
+from db.dialects import (
+    BACKUP_MARK,
+    foreign_keys_at_rest,
+    is_shared_with_others,
+    is_untold_backup,
+    rows_without_parent,
+    wait_for_migrations,
+)
 from db.engines import RESTORE_FILE, as_environment_fault, shown, sqlite_path
 from db.schema import metadata
 from db.unit_of_work import Store
@@ -175,6 +182,7 @@ def backup(store: Store, to: Path) -> Path:
             source.backup(target)
             # A copy of its own, without a log beside it: one file that can be carried away.
             target.execute("PRAGMA journal_mode=DELETE")
+            target.execute(f"PRAGMA user_version={BACKUP_MARK}")
             sound = target.execute("PRAGMA quick_check").fetchone() == ("ok",)
         if sound:
             part.replace(to)
@@ -189,6 +197,25 @@ def backup(store: Store, to: Path) -> Path:
     if not sound:
         raise _damaged(path)
     return to
+
+
+def refuse_untold_backup(store: Store) -> None:
+    """Refuses to work on a copy that this program made, before it was told what that means.
+
+    Copies that were made otherwise cannot be told from the database itself.
+
+    Raises:
+        EnvironmentFault: it is one; says what to do.
+    """
+    with store.read() as uow:
+        if not is_untold_backup(uow.connection):
+            return
+    raise EnvironmentFault(
+        "DATABASE_RESTORED",
+        f"The database {shown(store.url)} is a backup that was put in its place. What was ordered at billing since it "
+        "was made would be ordered again. Nothing was changed.",
+        "Close every program that uses it, then run: db restored",
+    )
 
 
 def require_sound(store: Store, most_bytes: int | None = None) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, exists, func, insert, literal, not_, select, update
 
 from db.counters import Counters
+from db.dialects import backup_is_told
 from db.finishing import write_log
 from db.open_jobs import IS_OPEN
 from db.schema import installation_setting, job, work_order, work_order_step
@@ -85,6 +86,7 @@ def after_restore(uow: UnitOfWork, settle: timedelta, by: str) -> AfterRestore:
         by: who does it, for the jobs' logs.
     """
     counters = Counters()
+    backup_is_told(uow.connection)
     _open_what_is_next(uow)
     at = uow.now() + settle
     is_unknown = _has_step(_step.state == StepState.UNKNOWN)

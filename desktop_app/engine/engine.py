@@ -134,8 +134,10 @@ class Engine:
         """Begins to work.
 
         Raises:
-            EnvironmentFault: the database cannot be used, or is damaged; nothing was started.
+            EnvironmentFault: the database cannot be used, is damaged, or is a backup that was not told so; nothing was
+                started.
         """
+        maintenance.refuse_untold_backup(self._store)
         self._refuse_damaged()
         host, kind = platform.node(), self._config.kind
         commit(self._store, "start", lambda uow: engine_rows.register(uow, self.engine_id, host, os.getpid(), kind))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select
 
 from db.engines import sqlite_path
+from db.maintenance import backup
 from db.schema import engine as engine_table
 from db.schema import job, work_order
 from db.unit_of_work import Store
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.desk.local import LocalDesk
+from desktop_app.desk.restoring import after_restore
 from desktop_app.desk.seat import Seat
 from desktop_app.engine import engine as engine_module
 from desktop_app.engine.engine import Engine, EngineConfig
@@ -55,6 +58,24 @@ def test_no_engine_starts_on_a_damaged_file(world: World) -> None:
     assert world.ledger.posts == 0
     with world.store.read() as uow:
         assert uow.connection.execute(select(engine_table)).all() == []
+
+
+def test_no_engine_starts_on_a_backup_before_it_was_told_so(world: World, tmp_path: Path) -> None:
+    number = world.submit(world.request(4))
+    copy = backup(world.store, tmp_path / "copy.db")
+    with Store(f"sqlite:///{copy}") as store:
+        config = EngineConfig("work", timeout_s=2.0, settle_s=0.2, lease_s=30.0)
+        with pytest.raises(EnvironmentFault) as caught:
+            Engine(store, world.gateway, ThreadPool(1), config).start()
+        assert caught.value.code == "DATABASE_RESTORED"
+        assert "db restored" in caught.value.what_to_do
+        assert states(store, number) == {"queued"}
+        after_restore(Seat(store, ADMINISTRATOR), 0.2)
+        engine = Engine(store, world.gateway, ThreadPool(1), config)
+        engine.start()
+        engine.stop()
+    world.work()  # the database itself is none
+    assert states(world.store, number) == {"succeeded"}
 
 
 @pytest.mark.parametrize(
