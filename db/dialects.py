@@ -386,7 +386,7 @@ BACKUP_MARK = 1
 
 
 def is_untold_backup(connection: Connection) -> bool:
-    """Whether this is a copy of a SQLite file that the program itself made, put in its place without ``db restored``."""
+    """Whether this is a copy of a SQLite file that the program made, put in its place without ``db restored``."""
     if connection.dialect.name != "sqlite":
         return False
     return bool(connection.exec_driver_sql("PRAGMA user_version").scalar_one() == BACKUP_MARK)
