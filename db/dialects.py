@@ -309,6 +309,12 @@ def go_by_indexes(connection: Connection) -> None:
     connection.execute(text(f"SELECT {_BY_INDEX}"))
 
 
+def may_be_idle(connection: Connection) -> None:
+    """Until the transaction ends, its session is not ended for saying nothing; only PostgreSQL would."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+
+
 def plans_by_itself(connection: Connection) -> bool:
     """Whether a table that was just filled is planned for as it is; PostgreSQL takes it for a handful of rows."""
     return connection.dialect.name != "postgresql"
@@ -358,6 +364,38 @@ def readers_wait_for_writers(connection: Connection) -> bool:
         return False
     is_on = "SELECT is_read_committed_snapshot_on FROM sys.databases WHERE database_id = DB_ID()"
     return not connection.scalar(text(is_on))
+
+
+def may_lose_commits(connection: Connection) -> str | None:
+    """The setting with which the server takes back what it has committed when it crashes; None: it does not.
+
+    What a session can set for itself is set in each of ours (:mod:`db.engines`); this is what none can.
+    """
+    if connection.dialect.name == "postgresql" and connection.scalar(text("SHOW fsync")) == "off":
+        return "fsync = off"
+    if connection.dialect.name == "mssql":
+        # ALLOWED is no matter: it must be asked for at each commit.
+        asked = "SELECT delayed_durability_desc FROM sys.databases WHERE database_id = DB_ID()"
+        if connection.scalar(text(asked)) == "FORCED":
+            return "DELAYED_DURABILITY = FORCED"
+    return None
+
+
+#: What a copy that this program has made says of itself in its header; nobody has told it yet that it is in use.
+BACKUP_MARK = 1
+
+
+def is_untold_backup(connection: Connection) -> bool:
+    """Whether this is a copy of a SQLite file that the program made, put in its place without ``db restored``."""
+    if connection.dialect.name != "sqlite":
+        return False
+    return bool(connection.exec_driver_sql("PRAGMA user_version").scalar_one() == BACKUP_MARK)
+
+
+def backup_is_told(connection: Connection) -> None:
+    """Whether it was a copy or not: it is the database now."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA user_version=0")
 
 
 def may_create_tables(connection: Connection) -> bool:

@@ -32,6 +32,13 @@ def seen(uow: UnitOfWork, engine_id: str, *, stopped: bool = False) -> None:
     uow.connection.execute(update(engine).where(engine.c.id == engine_id).values(**values))
 
 
+def was_left_running(uow: UnitOfWork) -> bool:
+    """Whether the engine that was seen last has not stopped in order: it runs now, or its process crashed."""
+    last = select(engine.c.stopped_at).order_by(engine.c.seen_at.desc()).limit(1)
+    row = uow.connection.execute(last).first()
+    return row is not None and row.stopped_at is None
+
+
 def is_idle(uow: UnitOfWork, *, announces: bool = True) -> bool:
     """Whether no job has anything left that an engine could do, now or later, and no notification has yet to be tried.
 

@@ -30,6 +30,10 @@ from desktop_app.association.errors import EnvironmentFault
 
 #: Seconds that a statement waits for somebody else's lock. Writes here are short; a longer wait means a hung process.
 LOCK_TIMEOUT_S = 30.0
+#: Seconds that a transaction may say nothing before PostgreSQL ends its session: who was stopped inside one (a laptop
+#: that sleeps, a process that hangs) keeps what it locked from everybody else. Far longer than what is computed between
+#: two statements; what reads somewhere else in between says so, see `UnitOfWork.may_be_idle`.
+IDLE_TIMEOUT_S = 300.0
 
 _RETRYABLE_STATES = frozenset({"40001", "40P01", "55P03"})  # serialisation failure, deadlock, lock not available
 _RETRYABLE_NUMBERS = frozenset({1205, 1222, 3960, 3961})  # deadlock, lock time-out, snapshot conflicts
@@ -75,13 +79,16 @@ class Engines:
         self.write.dispose()
 
 
-def open_engines(url: str, *, pool_size: int = 8, lock_timeout_s: float = LOCK_TIMEOUT_S) -> Engines:
+def open_engines(
+    url: str, *, pool_size: int = 8, lock_timeout_s: float = LOCK_TIMEOUT_S, idle_timeout_s: float = IDLE_TIMEOUT_S
+) -> Engines:
     """Engines for a database URL; nothing is connected yet, and no file is ever made.
 
     Args:
         url: ``sqlite:///PATH``, ``postgresql+psycopg://…`` or ``mssql+pyodbc://…``.
         pool_size: connections that are kept open.
         lock_timeout_s: seconds that a statement waits for somebody else's lock.
+        idle_timeout_s: seconds that a transaction may say nothing; PostgreSQL alone can tell.
 
     Raises:
         EnvironmentFault: the URL cannot be read, or names another kind of database.
@@ -94,7 +101,7 @@ def open_engines(url: str, *, pool_size: int = 8, lock_timeout_s: float = LOCK_T
             read=_sqlite(parsed, "ro", "DEFERRED", pool_size, lock_timeout_s),
         )
     if backend == "postgresql":
-        engine = _postgresql(parsed, pool_size, lock_timeout_s)
+        engine = _postgresql(parsed, pool_size, lock_timeout_s, idle_timeout_s)
         return Engines(write=engine, read=engine.execution_options(isolation_level="REPEATABLE READ"))
     engine = _mssql(parsed, pool_size, lock_timeout_s)
     return Engines(write=engine, read=engine)
@@ -225,7 +232,19 @@ def _keep_a_log(connection: sqlite3.Connection, patience_s: float) -> None:
             time.sleep(0.01)
 
 
-def _postgresql(url: URL, pool_size: int, lock_timeout_s: float) -> Engine:
+#: What a session is told once. Of a server, a database or a role that gives up commits for speed, a crash of the server
+#: takes back committed intents, hence a device is billed twice; and a stricter limit of its own stays.
+_POSTGRESQL_SESSION = (
+    "SET lock_timeout = {lock_ms}",
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+    (
+        "SELECT set_config('idle_in_transaction_session_timeout', '{idle_ms}', false) WHERE current_setting("
+        "'idle_in_transaction_session_timeout')::interval NOT BETWEEN interval '1 ms' AND interval '{idle_ms} ms'"
+    ),
+)
+
+
+def _postgresql(url: URL, pool_size: int, lock_timeout_s: float, idle_timeout_s: float) -> Engine:
     defaults: dict[str, Any] = {
         "application_name": "association-desk",
         "connect_timeout": 10,
@@ -249,7 +268,10 @@ def _postgresql(url: URL, pool_size: int, lock_timeout_s: float) -> Engine:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(f"SET lock_timeout = {round(lock_timeout_s * 1000)}")
+            for statement in _POSTGRESQL_SESSION:
+                cursor.execute(
+                    statement.format(lock_ms=round(lock_timeout_s * 1000), idle_ms=round(idle_timeout_s * 1000))
+                )
         connection.commit()
 
     return engine
@@ -412,8 +434,9 @@ _SERVER_FAULTS: tuple[tuple[str, tuple[str, ...], frozenset[int]], ...] = (
     ("DATABASE_RIGHT_MISSING", ("42501",), frozenset({229, 230, 262, 297, 300, 916, 2760, 3704, 15247})),
     ("DISK_FULL", ("53100",), frozenset({1105, 9002})),
     ("DATABASE_READ_ONLY", ("25006",), frozenset({3906})),
+    ("DATABASE_DAMAGED", ("XX001", "XX002"), frozenset({605, 823, 824})),
     ("DATABASE_DRIVER_MISSING", ("IM002", "IM003", "IM004"), frozenset()),
-    ("DATABASE_UNREACHABLE", ("08", "57P", "53", "58", "HYT"), _LOST_NUMBERS),
+    ("DATABASE_UNREACHABLE", ("08", "25P03", "57P", "53", "58", "HYT"), _LOST_NUMBERS),
 )
 #: Where the code says no more than that there is no connection.
 _WORDS_BEFORE_CODE: dict[str, tuple[str, ...]] = {
@@ -462,6 +485,10 @@ _SENTENCES: dict[str, tuple[str, str]] = {
     "DATABASE_READ_ONLY": (
         "The database at {where} takes no writes{reason}.",
         "Connect to the primary server, or ask its administrator to end the read-only state.",
+    ),
+    "DATABASE_DAMAGED": (
+        "The database at {where} is damaged{reason}.",
+        "Have its administrator restore the last backup; before anything else is started on that, run: db restored",
     ),
     "DISK_FULL": (
         "The disk of the database at {where} is full{reason}.",
@@ -527,6 +554,12 @@ def _sqlite_fault(error: sqlite3.Error, url: str) -> EnvironmentFault | None:
     return EnvironmentFault(code, message.format(path=path), what_to_do)
 
 
+#: What is done with a damaged file. Its log, left beside another file, would be taken for that one's and spoil it; and
+#: what a backup has in its queue may be done at billing already.
+RESTORE_FILE = (
+    "Close every program that uses it. Move it away, together with the files -wal and -shm beside it, put the last "
+    "backup in its place, and before anything else run: db restored"
+)
 _SQLITE_LOCKED = (
     "DATABASE_LOCKED",
     "The database file {path} is locked by another program.",
@@ -543,7 +576,7 @@ _SQLITE_FAULTS: dict[int, tuple[str, str, str]] = {
     sqlite3.SQLITE_CORRUPT: (
         "DATABASE_DAMAGED",
         "The database file {path} is damaged.",
-        "Do not write to it. Copy it away, put the last backup in its place and start again.",
+        RESTORE_FILE,
     ),
     sqlite3.SQLITE_NOTADB: (
         "DATABASE_NOT_A_DATABASE",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Select, and_, case, exists, false, func, inspect, not_, or_, select, true
 
 from db import dialects, maintenance
-from db.engines import sqlite_path
+from db.engines import RESTORE_FILE, sqlite_path
 from db.maintenance import Standing
 from db.schema import (
     billing_service,
@@ -86,7 +86,7 @@ def check(store: Store) -> tuple[Violation, ...]:
                 f"The database file {path} is damaged.",
                 len(damage),
                 damage[0],
-                "Stop every program that uses it, copy it away, and put the last backup in its place.",
+                RESTORE_FILE,
             ),
         )
     with store.read() as uow:
@@ -146,7 +146,8 @@ def _foreign_keys(uow: UnitOfWork) -> Iterator[Violation]:
             "There are rows that refer to rows that do not exist.",
             len(rows),
             rows[0],
-            "Another program wrote to the file: put the last backup in its place, or delete these rows.",
+            "Another program wrote to the file: delete these rows, or put the last backup in its place (not the files "
+            "-wal and -shm) and run: db restored",
         )
 
 
@@ -518,5 +519,15 @@ def _advice(uow: UnitOfWork) -> Iterator[Violation]:
             "READ_COMMITTED_SNAPSHOT",
             "Have the administrator run, while nobody is connected: ALTER DATABASE CURRENT SET READ_COMMITTED_SNAPSHOT "
             "ON",
+            is_advice=True,
+        )
+    setting = dialects.may_lose_commits(uow.connection)
+    if setting is not None:
+        yield Violation(
+            "COMMITS_MAY_BE_LOST",
+            "A crash of this database's server takes back what was committed last; a device may be billed twice then.",
+            1,
+            setting,
+            f"Have the administrator end this: {setting}",
             is_advice=True,
         )

@@ -18,8 +18,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from db.dialects import foreign_keys_at_rest, is_shared_with_others, rows_without_parent, wait_for_migrations
-from db.engines import as_environment_fault, shown, sqlite_path
+from db.dialects import (
+    BACKUP_MARK,
+    foreign_keys_at_rest,
+    is_shared_with_others,
+    is_untold_backup,
+    rows_without_parent,
+    wait_for_migrations,
+)
+from db.engines import RESTORE_FILE, as_environment_fault, shown, sqlite_path
 from db.schema import metadata
 from db.unit_of_work import Store
 from desktop_app.association.errors import EnvironmentFault
@@ -175,6 +182,7 @@ def backup(store: Store, to: Path) -> Path:
             source.backup(target)
             # A copy of its own, without a log beside it: one file that can be carried away.
             target.execute("PRAGMA journal_mode=DELETE")
+            target.execute(f"PRAGMA user_version={BACKUP_MARK}")
             sound = target.execute("PRAGMA quick_check").fetchone() == ("ok",)
         if sound:
             part.replace(to)
@@ -191,19 +199,60 @@ def backup(store: Store, to: Path) -> Path:
     return to
 
 
-def damage(path: Path, most: int = 20) -> tuple[str, ...]:
+def refuse_untold_backup(store: Store) -> None:
+    """Refuses to work on a copy that this program made, before it was told what that means.
+
+    Copies that were made otherwise cannot be told from the database itself.
+
+    Raises:
+        EnvironmentFault: it is one; says what to do.
+    """
+    with store.read() as uow:
+        if not is_untold_backup(uow.connection):
+            return
+    raise EnvironmentFault(
+        "DATABASE_RESTORED",
+        f"The database {shown(store.url)} is a backup that was put in its place. What was ordered at billing since it "
+        "was made would be ordered again. Nothing was changed.",
+        "Close every program that uses it, then run: db restored",
+    )
+
+
+def require_sound(store: Store, most_bytes: int | None = None) -> None:
+    """Refuses a damaged SQLite file; a server sees to its own files.
+
+    Args:
+        most_bytes: a larger file is not looked at; None: any is.
+
+    It reads all of the file, and does not compare indexes with tables (:func:`damage` does by default).
+
+    Raises:
+        EnvironmentFault: it is damaged, or cannot be opened.
+    """
+    path = sqlite_path(store.url)
+    if path is None or not path.exists() or (most_bytes is not None and path.stat().st_size > most_bytes):
+        return
+    if damage(path, most=1, quick=True):
+        raise _damaged(path)
+
+
+def damage(path: Path, most: int = 20, *, quick: bool = False) -> tuple[str, ...]:
     """What is wrong inside a SQLite file, in SQLite's own words, at most so many lines; empty where it is sound.
+
+    Args:
+        quick: indexes are not compared with their tables: a fifth of the time.
 
     Raises:
         EnvironmentFault: it cannot be opened or is locked.
     """
+    question = "quick_check" if quick else "integrity_check"
     try:
         with closing(_plain(path, "ro")) as connection:
-            lines = tuple(str(row[0]) for row in connection.execute(f"PRAGMA integrity_check({most})"))
+            lines = tuple(str(row[0]) for row in connection.execute(f"PRAGMA {question}({most})"))
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             return (str(error),)
-        wrapped = DBAPIError("PRAGMA integrity_check", None, error)
+        wrapped = DBAPIError(f"PRAGMA {question}", None, error)
         raise as_environment_fault(wrapped, f"sqlite:///{path}") or error from error
     return () if lines == ("ok",) else lines
 
@@ -269,7 +318,7 @@ def _damaged(path: Path) -> EnvironmentFault:
     return EnvironmentFault(
         "DATABASE_DAMAGED",
         f"The database file {path} is damaged. Nothing was changed.",
-        "Copy it away, put the last backup in its place and start again.",
+        RESTORE_FILE,
     )
 
 
@@ -308,11 +357,14 @@ def _migrating(store: Store) -> Iterator[Connection]:
             with store.waiting():
                 connection = opened.enter_context(store.engines.write.connect())
                 opened.enter_context(foreign_keys_at_rest(connection))
-                opened.enter_context(connection.begin())
+                transaction = opened.enter_context(connection.begin())
                 wait_for_migrations(connection)
             yield connection
             left = rows_without_parent(connection)
             assert not left, f"the migration leaves a row without its parent: {left[0]}"
+            store.on_commit("before")
+            transaction.commit()
+            store.on_commit("after")
     except DBAPIError as error:
         raise as_environment_fault(error, store.url) or error from error
 

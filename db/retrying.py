@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeEngine
 
 from db.counters import Counters
+from db.restoring import next_run
 from db.schema import job, work_order, work_order_step
 from db.submission import refuse_ended_services
 from db.temporary import lines_table
@@ -263,7 +264,7 @@ def reopen(
     Raises:
         DeviceIsTaken: somebody else was faster; the unit of work has to be rolled back.
     """
-    run_no = retried.run_no + 1
+    run_no = next_run(uow, retried.run_no)
     count = uow.connection.execute(
         update(job)
         .where(job.c.id == retried.job_id, job.c.state == retried.state.value, job.c.run_no == retried.run_no)

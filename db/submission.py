@@ -65,6 +65,18 @@ class Submission:
         number = self._uow.connection.execute(select(table.c.value).where(table.c.name == f"{_COUNTER}{day}"))
         return f"AJ-{day}-{int(number.scalar_one()):04}"
 
+    def move_on_tracking_numbers(self, step: int) -> str:
+        """The last number that is taken for given today: the next multiple of ``step``. Others go on behind it."""
+        day = f"{self._uow.today():%Y%m%d}"
+        table = installation_setting
+        is_counter = table.c.name == f"{_COUNTER}{day}"
+        known = self._uow.connection.scalar(select(table.c.value).where(is_counter))
+        last = (int(known or 0) // step + 1) * step
+        values = {"value": str(last), "changed_at": self._uow.now()}
+        if not self._uow.connection.execute(update(table).where(is_counter).values(values)).rowcount:
+            self._uow.connection.execute(insert(table).values(name=f"{_COUNTER}{day}", **values))
+        return f"AJ-{day}-{last:04}"
+
     def register(self, draft: JobDraft) -> Submitted:
         """Writes the job, its work orders and the first line of its log.
 

@@ -20,8 +20,8 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from db import installation
-from db.dialects import database_clock, drop_temporary, go_by_indexes, keeps_temporary_tables
-from db.engines import LOCK_TIMEOUT_S, Engines, as_environment_fault, is_retryable, open_engines
+from db.dialects import database_clock, drop_temporary, go_by_indexes, keeps_temporary_tables, may_be_idle
+from db.engines import IDLE_TIMEOUT_S, LOCK_TIMEOUT_S, Engines, as_environment_fault, is_retryable, open_engines
 from desktop_app.association.model import InstallationSettings
 
 T = TypeVar("T")
@@ -90,6 +90,14 @@ class UnitOfWork:
         """
         go_by_indexes(self.connection)
 
+    def may_be_idle(self) -> None:
+        """To be called first where something else is read, or much is computed, between two statements: minutes of it.
+
+        Else PostgreSQL ends the session (:data:`db.engines.IDLE_TIMEOUT_S`). Nobody but a person who sits before it may
+        need this: whatever is locked in such a unit of work stays locked if its process is stopped.
+        """
+        may_be_idle(self.connection)
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """What is done inside is undone alone if it raises; the unit of work goes on."""
@@ -126,19 +134,29 @@ class Store:
             replace it, to end the process there.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 8, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 8,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+    ) -> None:
         """Opens nothing yet.
 
         Args:
             url: ``sqlite:///PATH``, ``postgresql+psycopg://…`` or ``mssql+pyodbc://…``.
             pool_size: connections that are kept open.
             lock_timeout_s: seconds that a write waits for another one.
+            idle_timeout_s: seconds that a transaction may say nothing before PostgreSQL ends it.
 
         Raises:
             EnvironmentFault: the URL cannot be read, or names another kind of database.
         """
         self.url = url
-        self.engines: Engines = open_engines(url, pool_size=pool_size, lock_timeout_s=lock_timeout_s)
+        self.engines: Engines = open_engines(
+            url, pool_size=pool_size, lock_timeout_s=lock_timeout_s, idle_timeout_s=idle_timeout_s
+        )
         self.clock: Callable[[Connection], datetime] = database_clock
         self.on_wait: Callable[[], None] | None = None
         self.on_commit: Callable[[str], None] = _nothing

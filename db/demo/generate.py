@@ -56,6 +56,7 @@ def generate(
 
     def work(uow: UnitOfWork) -> Generated:
         _refuse_used(uow)
+        uow.may_be_idle()  # millions of devices are made up before the first is written
         rng = Random(seed)
         day = today or uow.today()
         master = write_master_data(uow, rng, how_many, day)

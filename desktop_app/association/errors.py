@@ -74,5 +74,9 @@ class EnvironmentFault(AssociationError):
     exit_code = 3
 
 
+#: Codes of faults that do not pass by themselves: nothing that is read from the database can be trusted any more.
+DAMAGED = frozenset({"DATABASE_DAMAGED", "DATABASE_NOT_A_DATABASE"})
+
+
 class Cancelled(Exception):
     """A desk call was cancelled by its caller; nothing was changed."""

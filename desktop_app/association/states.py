@@ -92,13 +92,14 @@ FINAL_JOBS: frozenset[JobState] = frozenset(
 _W = WorkOrderState
 WORK_ORDER_TRANSITIONS: dict[WorkOrderState, frozenset[WorkOrderState]] = {
     _W.REJECTED: frozenset({_W.QUEUED}),  # a retry that passes the check now
-    # to succeeded or failed at once: work without billing is claimed and done in one transaction
-    _W.QUEUED: frozenset({_W.RUNNING, _W.CANCELLED, _W.SUCCEEDED, _W.FAILED}),
+    # to succeeded or failed at once: work without billing is claimed and done in one transaction; to waiting or unknown
+    # (and from waiting to unknown): the database is a restored backup, which knows nothing of what came after it
+    _W.QUEUED: frozenset({_W.RUNNING, _W.CANCELLED, _W.SUCCEEDED, _W.FAILED, _W.WAITING_RETRY, _W.OUTCOME_UNKNOWN}),
     _W.RUNNING: frozenset(
         # back to queued: the lease ended with no intent open, or the environment failed before anything was sent
         {_W.QUEUED, _W.WAITING_RETRY, _W.OUTCOME_UNKNOWN, _W.SUCCEEDED, _W.FAILED, _W.CANCELLED}
     ),
-    _W.WAITING_RETRY: frozenset({_W.RUNNING, _W.CANCELLED, _W.FAILED}),
+    _W.WAITING_RETRY: frozenset({_W.RUNNING, _W.CANCELLED, _W.FAILED, _W.OUTCOME_UNKNOWN}),
     _W.OUTCOME_UNKNOWN: frozenset({_W.RUNNING, _W.QUEUED, _W.FAILED}),  # queued: a person resolved it
     _W.SUCCEEDED: frozenset(),
     _W.FAILED: frozenset({_W.QUEUED}),

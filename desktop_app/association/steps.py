@@ -101,6 +101,7 @@ class BillingTerms(NamedTuple):
         plans: of the two plan steps those that were asked for.
         kept_service_id: billing's id of the service that is kept.
         lookup_first: search number and customer before the first POST, for services made outside this program.
+        ask_first: look every step up before its first POST: the job comes from a restored backup.
         description: a sentence for the bill.
     """
 
@@ -115,6 +116,7 @@ class BillingTerms(NamedTuple):
     plans: Mapping[Step, PlanAtBilling] = MappingProxyType({})
     kept_service_id: str | None = None
     lookup_first: bool = False
+    ask_first: bool = False
     description: str = ""
 
     @property
@@ -246,8 +248,9 @@ def next_call(
 ) -> NextCall | None:
     """The next call; None where every billing step is settled and only the local effects are left.
 
-    A step with an open intent or an unknown outcome is asked for, never posted. On a kept service, and where services
-    may have been made outside this program, a step that was never sent is looked up before its first POST.
+    A step with an open intent or an unknown outcome is asked for, never posted. On a kept service, where services may
+    have been made outside this program, and in a restored backup, a step that was never sent is looked up before its
+    first POST.
 
     Args:
         records: what is written so far, :func:`settled_without_call` included.
@@ -264,7 +267,7 @@ def next_call(
             return NextCall(find, step)
         never_sent = record is None or record.state is StepState.REFUSED or step in anew
         look_first = terms.lookup_first if is_service else terms.action is BillingAction.KEEP
-        if never_sent and look_first:
+        if never_sent and (look_first or terms.ask_first):
             return NextCall(find, step)
         return NextCall(CallKind.POST_SERVICE if is_service else CallKind.POST_PRODUCT, step)
     return None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from db.demo.generate import Generated
     from db.integrity import Violation
     from db.maintenance import Upgraded
+    from db.restoring import AfterRestore
     from db.unit_of_work import Store, UnitOfWork
     from desktop_app.desk.seat import Seat
     from desktop_app.settings import Settings
@@ -128,6 +129,21 @@ def check_database(settings: Settings) -> tuple[Violation, ...]:
 
     with Store(connect_url(settings)) as store:
         return integrity.check(store)
+
+
+def restored_database(settings: Settings, operator: str | None) -> AfterRestore:
+    """Tells the database that it is a restored backup, see :func:`desktop_app.desk.restoring.after_restore`.
+
+    Raises:
+        RequestRefused: the operator is no administrator.
+        EnvironmentFault: the database cannot be used, or the backup is damaged too.
+    """
+    from db import maintenance
+    from desktop_app.desk.restoring import after_restore
+
+    with open_store(settings, [], makes_one=False) as store:
+        maintenance.require_sound(store)
+        return after_restore(take_seat(store, operator), settings.billing_settle_s)
 
 
 def _see_to_administrator(store: Store, notices: list[str]) -> None:

@@ -14,6 +14,7 @@ from desktop_app.settings import BillingKind, Settings
 
 if TYPE_CHECKING:
     from db.unit_of_work import Store
+    from desktop_app.association.errors import EnvironmentFault
     from desktop_app.desk.administration import Installation
     from desktop_app.desk.seat import Seat
     from desktop_app.engine.engine import Engine
@@ -48,7 +49,9 @@ class Opened:
         self._engine: Engine | None = None
         self._collector = ExitStack()
         installation = _installation(settings, runs_engine=engine_kind is not None)
-        self.desk = LocalDesk(seat, installation, billing=self.billing, wake=self._wake, close=self.close)
+        self.desk = LocalDesk(
+            seat, installation, billing=self.billing, wake=self._wake, close=self.close, damage=self._damage
+        )  # fmt: skip
 
     def start_engine(self) -> None:
         """Starts the engine of this process.
@@ -99,6 +102,10 @@ class Opened:
         """Stops the engine and closes every connection to billing."""
         self.stop_engine()
         self.billing.close()
+
+    def _damage(self) -> EnvironmentFault | None:
+        engine = self._engine
+        return None if engine is None else engine.damage
 
     def _wake(self) -> None:
         engine = self._engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -9,6 +10,9 @@ import typer
 from desktop_app.cli.call import Call, command
 from desktop_app.cli.importing import import_
 from desktop_app.cli.procedures import procedures, roles
+
+#: Jobs that are named in a sentence.
+_MOST_NAMED = 10
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +22,7 @@ def register(app: typer.Typer) -> None:
     command(db)(upgrade)
     command(db)(demo)
     command(db)(check)
+    command(db)(restored)
     command(db, "import")(import_)
     command(db)(procedures)
     command(db)(roles)
@@ -84,3 +89,32 @@ def check(call: Call) -> int:
     if not broken:
         call.out.line("The database is sound: every rule holds.", "green")
     return 1 if broken else 0
+
+
+def restored(call: Call) -> int:
+    """After a backup was put in the place of the database, before anything else is started on it.
+
+    Whatever is open in the backup may have been ordered since it was made: billing is asked before anything more is
+    ordered. Tracking numbers and runs go on where none was given. Only an administrator may do this; doing it again
+    does no harm.
+    """
+    from desktop_app.bootstrap import database
+
+    done = database.restored_database(call.settings, call.flags.operator)
+    call.out.document(done)
+    out = call.out
+    out.line(f"{len(done.jobs):,} jobs are open in this backup{_named(done.jobs)}.")
+    out.line(f"  {done.asked:,} devices: billing is asked whether it has what was to be ordered next.")
+    out.line(f"  {done.waits:,} devices: what comes next is looked up at billing first.")
+    out.line(f"Tracking numbers of today go on behind {done.last_number}.")
+    out.line("What was submitted after the backup is gone, but for what it made at billing:", "yellow")
+    out.line(
+        "  List that with: reconcile. Until it is settled, set BILLING_LOOKUP_FIRST before devices are submitted anew."
+    )
+    return 0
+
+
+def _named(numbers: Sequence[str]) -> str:
+    shown = ", ".join(numbers[:_MOST_NAMED])
+    more = f" and {len(numbers) - _MOST_NAMED:,} more" if len(numbers) > _MOST_NAMED else ""
+    return f": {shown}{more}" if numbers else ""

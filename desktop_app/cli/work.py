@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from desktop_app.association.errors import EnvironmentFault
+from desktop_app.association.errors import DAMAGED, EnvironmentFault
 from desktop_app.association.states import FINAL_JOBS, JobState
 from desktop_app.cli.call import Call, command
 from desktop_app.cli.watching import exit_code, show_result
@@ -86,7 +86,7 @@ class _Seen:
             changes = self._desk.changes(self._cursor)
             ended = [self._desk.job(job.tracking_number) for job in changes.jobs if self._is_news(job)]
         except EnvironmentFault as fault:
-            if not patiently:
+            if not patiently or fault.code in DAMAGED:  # waiting does not mend it
                 raise
             if not self._lost:
                 self._out.line(f"{fault.message} Waiting for it.", "yellow")

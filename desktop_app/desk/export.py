@@ -49,6 +49,7 @@ class LocalExport:
         """
         kind = _kind(path)
         with self._seat.store.read() as uow:
+            uow.may_be_idle()  # the file may lie on a drive that is slow
             job = find_job(self._seat, uow, tracking_number)
             if kind == ".xlsx" and job.counts[0] >= _MOST_SHEET_ROWS:
                 raise RequestRefused(
@@ -65,6 +66,7 @@ class LocalExport:
         Returns, Raises: as :meth:`export`.
         """
         with self._seat.store.read() as uow:
+            uow.may_be_idle()  # the file may lie on a drive that is slow
             rights = self._seat.rights(uow)
 
             def rows() -> Iterator[Sequence[str | int]]:
@@ -81,6 +83,7 @@ class LocalExport:
         Returns, Raises: as :meth:`export`.
         """
         with self._seat.store.read() as uow:
+            uow.may_be_idle()  # the file may lie on a drive that is slow
             rights = self._seat.rights(uow)
 
             def rows() -> Iterator[Sequence[str | int]]:

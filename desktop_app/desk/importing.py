@@ -152,6 +152,7 @@ def _transactions(seat: Seat, *, dry_run: bool) -> Iterator[Run]:
         yield seat.store.run
         return
     with seat.store.begin() as uow:
+        uow.may_be_idle()  # the source is read in between, and may be another database that thinks
 
         def on_trial(work: Callable[[UnitOfWork], BatchOutcome]) -> BatchOutcome:
             with uow.savepoint():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.model import AssociationRequest, CheckReport, DeviceSelection, Reread, Submitted
 from desktop_app.desk.administration import Installation, LocalAdministration
 from desktop_app.desk.choices import LocalChoices
@@ -12,7 +13,7 @@ from desktop_app.desk.drafts import LocalDrafts
 from desktop_app.desk.export import LocalExport
 from desktop_app.desk.history import LocalHistory
 from desktop_app.desk.jobs import LocalJobs
-from desktop_app.desk.protocol import IsCancelled, Retried, never
+from desktop_app.desk.protocol import Changes, IsCancelled, Retried, never
 from desktop_app.desk.requests import check_request, retry_job, submit_request
 from desktop_app.desk.rereading import reread_billing
 from desktop_app.desk.seat import Seat
@@ -40,6 +41,7 @@ class LocalDesk(
         billing: BillingGateway,
         wake: Callable[[], None],
         close: Callable[[], None],
+        damage: Callable[[], EnvironmentFault | None] = lambda: None,
     ) -> None:
         """Starts nothing.
 
@@ -49,12 +51,14 @@ class LocalDesk(
             billing: the billing companies, for what is re-read from them.
             wake: makes the engine of this process, if there is one, look for work at once.
             close: ends what was started for this desk.
+            damage: that the engine of this process found the database damaged, and does nothing more.
         """
         LocalDevices.__init__(self, seat)
         LocalSteering.__init__(self, seat, wake)
         LocalAdministration.__init__(self, seat, installation)
         self._billing = billing
         self._close = close
+        self._damage = damage
 
     def check(self, request: AssociationRequest, cancelled: IsCancelled = never) -> CheckReport:
         """Every rule on every device, all findings at once; changes nothing."""
@@ -75,6 +79,16 @@ class LocalDesk(
     def reread_billing(self, devices: DeviceSelection, cancelled: IsCancelled = never) -> Reread:
         """Asks billing for the devices' active billing services and ends here those that were ended there."""
         return reread_billing(self._seat, self._billing, devices, cancelled)
+
+    def changes(self, cursor: str = "") -> Changes:
+        """What changed since the cursor.
+
+        Raises:
+            EnvironmentFault: the engine of this process has given up a damaged database, whatever can be read of it.
+        """
+        if (damage := self._damage()) is not None:
+            raise EnvironmentFault(damage.code, damage.message, damage.what_to_do)
+        return super().changes(cursor)
 
     def close(self) -> None:
         """Ends what the desk runs. Nothing is lost: the database is the queue."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
 
-from db import engine_rows
+from db import engine_rows, maintenance
 from db.unit_of_work import Store
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.ports import LookupVerdict, PostVerdict
@@ -27,6 +27,7 @@ from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.retry import RetryRules
 from desktop_app.engine.calls import Calls
 from desktop_app.engine.crash_points import commit
+from desktop_app.engine.damage import Damage
 from desktop_app.engine.gateway import BillingGateway
 from desktop_app.engine.housekeeping import Housekeeping
 from desktop_app.engine.leases import Lease
@@ -39,6 +40,10 @@ from desktop_app.engine.runner import NotCalled, Outcome, run, unreachable
 
 _log = logging.getLogger(__name__)
 
+#: The largest SQLite file that each start looks through (about a second), and the largest where the last engine has not
+#: ended in order (some seconds). ``db check`` looks through any.
+LOOKED_AT_BYTES = 64 * 1024**2
+LOOKED_AT_AFTER_CRASH_BYTES = 512 * 1024**2
 #: Seconds that the first claim may take before everything else begins, too.
 HEAD_START_S = 0.5
 #: What billing says of a call that it took.
@@ -111,15 +116,16 @@ class Engine:
             new_lease=new_lease,
             rng=rng,
         )
+        self._damage = Damage()
         self._calls = Calls(gateway.governor, config.timeout_s)
         self._housekeeping = Housekeeping(
             store, gateway, own, engine_id=self.engine_id, send=send, on_found=self._wake_recorder,
-            on_rules=self._use_rules, rng=Random(rng.random()),
+            on_rules=self._use_rules, rng=Random(rng.random()), damage=self._damage,
         )  # fmt: skip
         self._rounds = Rounds(
             self._recorder, self._calls, gateway, size=pool.size, lease_s=config.lease_s,
             timeout_s=config.timeout_s,
-            on_ended=self._housekeeping.wake,
+            on_ended=self._housekeeping.wake, damage=self._damage,
         )  # fmt: skip
         self._calls.on_dry = self._rounds.outcomes.ring
         self._stopping = threading.Event()
@@ -131,8 +137,11 @@ class Engine:
         """Begins to work.
 
         Raises:
-            EnvironmentFault: the database cannot be used; nothing was started.
+            EnvironmentFault: the database cannot be used, is damaged, or is a backup that was not told so; nothing was
+                started.
         """
+        maintenance.refuse_untold_backup(self._store)
+        self._refuse_damaged()
         host, kind = platform.node(), self._config.kind
         commit(self._store, "start", lambda uow: engine_rows.register(uow, self.engine_id, host, os.getpid(), kind))
         self._use_rules(self._housekeeping.rules())
@@ -159,6 +168,8 @@ class Engine:
             while thread.is_alive():
                 thread.join(JOIN_S)
         self._pool.wait()
+        if self._damage.fault is not None:
+            return
         try:
             commit(self._store, "stop", lambda uow: engine_rows.seen(uow, self.engine_id, stopped=True))
         except EnvironmentFault:
@@ -170,9 +181,23 @@ class Engine:
         self._housekeeping.wake()
 
     @property
+    def damage(self) -> EnvironmentFault | None:
+        """That the database is damaged: this engine does nothing more; None: nothing of that was seen."""
+        return self._damage.fault
+
+    @property
     def fault(self) -> EnvironmentFault | None:
         """Why the database cannot be used now; None: it can."""
         return self._rounds.fault or self._housekeeping.fault
+
+    def _refuse_damaged(self) -> None:
+        """Looks at a file before anything is billed on it; the larger it is, the less without a cause."""
+        most = LOOKED_AT_BYTES
+        if self._config.kind != "wait":  # a command does not wait for a long look
+            with self._store.read() as uow:
+                if engine_rows.was_left_running(uow):
+                    most = LOOKED_AT_AFTER_CRASH_BYTES
+        maintenance.require_sound(self._store, most)
 
     # --- between the threads -----------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from desktop_app.association.ports import LookupVerdict
 from desktop_app.association.processing import QUOTA_USED_UP, ProcessingRules
 from desktop_app.association.retry import RetryRules, probe_at
 from desktop_app.engine.crash_points import commit
+from desktop_app.engine.damage import Damage
 from desktop_app.engine.finishing import finish_due
 from desktop_app.engine.gateway import BillingGateway
 from desktop_app.engine.outbox import Send, send_due
@@ -57,6 +58,7 @@ class Housekeeping:
         on_found: Callable[[], None] = lambda: None,
         on_rules: Callable[[ProcessingRules], None] = lambda _rules: None,
         rng: Random | None = None,
+        damage: Damage | None = None,
     ) -> None:
         """
         Args:
@@ -65,10 +67,12 @@ class Housekeeping:
             send: announces finished jobs; None: nobody wants to know.
             on_found: called when there may be new work to claim.
             on_rules: called with the rules in force whenever they were read again.
+            damage: of the database; once it is found, by whichever thread, nothing more is done.
         """
         #: Why the database cannot be used now; None: it can.
         self.fault: EnvironmentFault | None = None
         self._engine_id = engine_id
+        self._damage = damage or Damage()
         self._on_rules = on_rules
         self._due = threading.Event()
         self._store = store
@@ -103,7 +107,7 @@ class Housekeeping:
         # Who has just started has read the rules, and has given a sign of life.
         seen_at = time.monotonic() + SEEN_S
         failures = 0
-        while not stopping.is_set():
+        while not stopping.is_set() and self._damage.fault is None:
             try:
                 if failures or self._rules is None or time.monotonic() >= seen_at:
                     self._on_rules(self.rules())
@@ -114,6 +118,8 @@ class Housekeeping:
                 failures, self.fault = 0, None
             except EnvironmentFault as fault:
                 self.fault = fault
+                if self._damage.is_meant_by(fault):
+                    return
                 failures += 1
                 _log.error("The database cannot be used: %s", fault.message)
             except Exception:  # noqa: BLE001 - the thread must outlive a bug

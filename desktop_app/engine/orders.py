@@ -27,6 +27,7 @@ class JobInHand:
     Attributes:
         instructions: frozen at submit.
         lookup_first: search number and customer before the first POST.
+        ask_first: look every step up before its first POST: the job comes from a restored backup.
     """
 
     job_id: int
@@ -35,10 +36,13 @@ class JobInHand:
     billing_credential_id: int | None
     instructions: Instructions
     lookup_first: bool
+    ask_first: bool = False
     _plans: dict[int, Mapping[Step, PlanAtBilling]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def read(cls, due: DueJob, document: Mapping[str, Any], *, lookup_first: bool) -> JobInHand:
+    def read(
+        cls, due: DueJob, document: Mapping[str, Any], *, lookup_first: bool, ask_first: bool = False
+    ) -> JobInHand:
         """Of a due job and the document of its instructions.
 
         Raises:
@@ -51,8 +55,14 @@ class JobInHand:
                 f"The instructions of this job cannot be read ({type(error).__name__}: {error})."
             ) from error
         return cls(
-            due.job_id, due.tracking_number, due.run_no, due.billing_credential_id, instructions, lookup_first
-        )  # fmt: skip
+            due.job_id,
+            due.tracking_number,
+            due.run_no,
+            due.billing_credential_id,
+            instructions,
+            lookup_first,
+            ask_first,
+        )
 
     def terms(self, order: ClaimedOrder) -> BillingTerms:
         """What the work order asks of billing.
@@ -80,6 +90,7 @@ class JobInHand:
             plans=self._plans_on(handle),
             kept_service_id=order.kept_service_id,
             lookup_first=self.lookup_first,
+            ask_first=self.ask_first,
             description=billing.description,
         )
 

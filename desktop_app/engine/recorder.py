@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from random import Random
 
-from db import effects, steering, work
+from db import effects, restoring, steering, work
 from db.counters import Counters
 from db.engines import is_data_error
 from db.unit_of_work import Store, UnitOfWork
@@ -236,7 +236,12 @@ class Recorder:
         known = self._jobs.get(key)
         if known is None:
             lookup_first = self._lookup_first and due.total <= MOST_LOOKED_UP_FIRST
-            known = JobInHand.read(due, work.instructions(uow, due.job_id), lookup_first=lookup_first)
+            known = JobInHand.read(
+                due,
+                work.instructions(uow, due.job_id),
+                lookup_first=lookup_first,
+                ask_first=restoring.is_from_before(uow, due.job_id),
+            )
             if len(self._jobs) >= MOST_JOBS:
                 self._jobs.pop(next(iter(self._jobs)))
             self._jobs[key] = known

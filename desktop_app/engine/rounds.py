@@ -17,6 +17,7 @@ from db.work import Held
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.processing import QUOTA_PAUSE_S
 from desktop_app.engine.calls import Calls
+from desktop_app.engine.damage import Damage
 from desktop_app.engine.gateway import BillingGateway
 from desktop_app.engine.group import Item
 from desktop_app.engine.hand import Hand
@@ -62,6 +63,7 @@ class Rounds:
         lease_s: float,
         timeout_s: float = 0.0,
         on_ended: Callable[[], None] = lambda: None,
+        damage: Damage | None = None,
     ) -> None:
         """
         Args:
@@ -72,6 +74,7 @@ class Rounds:
             lease_s: how long a work order is held without renewing.
             timeout_s: wall-clock seconds of one call: a lease is renewed before it is too short for one.
             on_ended: called when a job may have to be finished.
+            damage: of the database; once it is found, by whichever thread, the rounds end.
         """
         #: What the pool's threads bring.
         self.outcomes = Outcomes()
@@ -82,6 +85,7 @@ class Rounds:
         self._gateway = gateway
         self._size = size
         self._on_ended = on_ended
+        self._damage = damage or Damage()
         self._renew_below_s = (lease_s + timeout_s) / 2
         self._hand = Hand(calls, self._renew_below_s)
         self._searches: list[Held] = []  # whose leases the next group renews
@@ -103,7 +107,7 @@ class Rounds:
     def run(self, stopping: threading.Event) -> None:
         """Rounds until ``stopping`` is set and everything that was begun is recorded. Never raises."""
         share_the_interpreter()
-        while True:
+        while self._damage.fault is None:
             try:
                 self._gather(is_stopping=stopping.is_set())
                 if stopping.is_set():
@@ -114,6 +118,8 @@ class Rounds:
                 self._failures, self.fault = 0, None
             except EnvironmentFault as fault:
                 self.fault = fault
+                if self._damage.is_meant_by(fault):
+                    break
                 _log.error("The database cannot be used: %s", fault.message)
                 if stopping.is_set():
                     # What was called cannot be recorded: the leases end, and the next engine asks billing.
@@ -126,6 +132,8 @@ class Rounds:
                 self._wait_longer(stopping)
             finally:
                 self.has_begun.set()
+        # Nothing more is called, nor written: what was called is asked for once the database is sound again.
+        self._calls.close()
 
     def _wait_longer(self, stopping: threading.Event) -> None:
         self._failures += 1

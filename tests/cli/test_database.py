@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from sqlalchemy import select, update
@@ -11,9 +13,15 @@ from sqlalchemy import select, update
 from db.open_jobs import IS_OPEN
 from db.schema import job, operator
 from db.unit_of_work import Store
+from desktop_app.association.errors import EnvironmentFault
 from desktop_app.bootstrap.database import os_user
 from desktop_app.cli.call import Call
+from desktop_app.cli.work import _Seen
+from desktop_app.desk.local import LocalDesk
+from desktop_app.desk.seat import Seat
 from tests.cli.conftest import Program
+from tests.helpers.billing_ledger import BillingLedger, OneLedger
+from tests.helpers.desks import INSTALLATION, Bell
 
 
 def test_first_start_makes_the_database_and_its_administrator(program: Program) -> None:
@@ -228,3 +236,56 @@ def test_program_runs_as_a_process_of_its_own(demo: Program) -> None:
     assert result.code == 0
     assert result.json["jobs"]
     assert result.err == ""
+
+
+def test_a_restored_backup_is_said_and_what_was_done_is_told(demo: Program, tmp_path: Path) -> None:
+    with demo.store as store:
+        open_jobs = _open_jobs(store)
+    said = demo("db", "restored", "--json").json
+    assert set(said) == {"jobs", "asked", "waits", "last_number"}
+    assert said["jobs"] == open_jobs
+    assert said["asked"] > 0
+    assert said["last_number"].endswith("-10000")
+    assert demo("db", "check").code == 0
+    again = demo("db", "restored")
+    assert again.code == 0
+    for word in (open_jobs[0], "billing is asked", "-20000", "reconcile", "BILLING_LOOKUP_FIRST"):
+        assert word in again.out
+    refused = demo("db", "restored", "--operator", "viewer", "--json")
+    assert (refused.code, refused.error["code"]) == (2, "NOT_PERMITTED")
+    missing = demo("db", "restored", "--data-dir", tmp_path / "mistyped", "--json")
+    assert (missing.code, missing.error["code"]) == (3, "DATABASE_MISSING")
+
+
+def test_a_worker_waits_for_a_database_but_not_for_a_damaged_one(demo: Program) -> None:
+    found: list[EnvironmentFault] = []
+    said: list[str] = []
+    with demo.store as store:
+        desk = LocalDesk(
+            Seat(store, os_user()), INSTALLATION, billing=OneLedger(BillingLedger()), wake=Bell(), close=Bell(),
+            damage=lambda: found[-1] if found else None,
+        )  # fmt: skip
+        out = SimpleNamespace(line=lambda text, _style: said.append(text))
+        seen = _Seen(cast("Call", SimpleNamespace(out=out)), desk)
+        found.append(EnvironmentFault("DATABASE_LOCKED", "It is locked.", "Wait."))
+        seen.look(patiently=True)
+        assert said == ["It is locked. Waiting for it."]
+        found.append(EnvironmentFault("DATABASE_DAMAGED", "It is damaged.", "Put the backup in its place."))
+        with pytest.raises(EnvironmentFault, match="damaged"):
+            seen.look(patiently=True)
+
+
+def test_no_worker_starts_on_a_damaged_database(demo: Program) -> None:
+    path = demo.data_dir / "desk.db"
+    connection = sqlite3.connect(path)
+    (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'ix_device_eid'").fetchone()
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    result = demo("work", "--until-idle", "--json")
+    assert (result.code, result.error["code"]) == (3, "DATABASE_DAMAGED")
+    assert "db restored" in result.error["what_to_do"]
+    refused = demo("db", "restored", "--json")
+    assert (refused.code, refused.error["code"]) == (3, "DATABASE_DAMAGED"), "the backup may be damaged too"

@@ -18,6 +18,7 @@ from db.maintenance import state, upgrade
 from db.schema import service_provider
 from db.unit_of_work import Store
 from desktop_app.association.errors import EnvironmentFault
+from tests.helpers.postgres import PostgresServer
 from tests.helpers.stores import migrated
 
 # --- URLs ------------------------------------------------------------------------------------------------------------
@@ -181,6 +182,70 @@ def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
         with store.read() as uow:
             assert uow.connection.execute(text("SELECT count(*) FROM service_provider")).scalar_one() == 0
         fill(1_000_000)
+
+
+# --- what a session of PostgreSQL is told ----------------------------------------------------------------------------
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("of_the_database", "in_ours"),
+    [
+        ({}, {"lock_timeout": "30s", "idle_in_transaction_session_timeout": "5min"}),
+        ({"synchronous_commit": "off"}, {"synchronous_commit": "on"}),
+        # Both keep a commit over a crash of this server; how many standbys have it is the administrator's decision.
+        ({"synchronous_commit": "local"}, {"synchronous_commit": "local"}),
+        ({"synchronous_commit": "remote_apply"}, {"synchronous_commit": "remote_apply"}),
+        (
+            {"idle_in_transaction_session_timeout": "'90min'"},
+            {"idle_in_transaction_session_timeout": "5min"},
+        ),
+        (
+            {"idle_in_transaction_session_timeout": "'20s'"},
+            {"idle_in_transaction_session_timeout": "20s"},
+        ),
+    ],
+)
+def test_what_the_database_sets_is_kept_where_it_is_as_safe(
+    postgres_store: Store, of_the_database: dict[str, str], in_ours: dict[str, str]
+) -> None:
+    with postgres_store.begin() as uow:
+        name = uow.connection.scalar(text("SELECT current_database()"))
+        for setting, value in of_the_database.items():
+            uow.connection.execute(text(f"ALTER DATABASE {name} SET {setting} = {value}"))
+        uow.commit()
+    postgres_store.engines.dispose()  # new sessions have the settings
+    for begin in (postgres_store.read, postgres_store.begin):
+        with begin() as uow:
+            found = {setting: uow.connection.scalar(text(f"SHOW {setting}")) for setting in in_ours}
+        assert found == in_ours
+
+
+@pytest.mark.postgres
+def test_what_may_be_idle_is_not_ended_and_only_that(postgres_store: Store) -> None:
+    asked = text("SHOW idle_in_transaction_session_timeout")
+    with postgres_store.begin() as uow:
+        uow.may_be_idle()
+        assert uow.connection.scalar(asked) == "0"
+    with postgres_store.begin() as uow:
+        assert uow.connection.scalar(asked) == "5min"
+
+
+@pytest.mark.postgres
+def test_what_was_committed_outlives_a_crash_of_a_server_that_gives_that_up_for_speed() -> None:
+    server = PostgresServer(synchronous_commit="off", wal_writer_delay="10s")
+    try:
+        server.start()
+        with Store(server.url(server.create_database())) as store:
+            upgrade(store)
+            store.run(lambda uow: uow.connection.execute(insert(service_provider).values(code="A", name="A")))
+            store.engines.dispose()
+            server.stop(immediate=True)
+            server.start()
+            with store.read() as uow:
+                assert uow.connection.scalars(select(service_provider.c.code)).all() == ["A"]
+    finally:
+        server.close()
 
 
 # --- which error is which --------------------------------------------------------------------------------------------

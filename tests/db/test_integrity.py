@@ -32,6 +32,7 @@ from db.unit_of_work import Store
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.states import JobState, WorkOrderState
 from tests.helpers.databases import Databases
+from tests.helpers.postgres import PostgresServer
 from tests.helpers.stores import demo_store, migrated
 
 _wo, _own = work_order.c, device_ownership.c
@@ -358,6 +359,20 @@ def test_every_rule_has_a_test_that_breaks_it() -> None:
 
 
 # --- the tables and the file -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.postgres
+def test_a_server_that_does_not_wait_for_its_disk_is_told() -> None:
+    server = PostgresServer(fsync="off")
+    try:
+        server.start()
+        with Store(server.url(server.create_database())) as store:
+            maintenance.upgrade(store)
+            (advice,) = integrity.check(store)
+    finally:
+        server.close()
+    assert (advice.code, advice.example, advice.is_advice) == ("COMMITS_MAY_BE_LOST", "fsync = off", True)
+    assert advice.example in advice.what_to_do
 
 
 def test_a_missing_table_is_told_alone(store: Store) -> None:

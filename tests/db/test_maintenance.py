@@ -32,6 +32,7 @@ from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.model import InstallationSettings
 from tests.helpers.databases import Databases
 from tests.helpers.stores import demo_store
+from tests.helpers.virtual_time import Crashed, crash
 
 ROOT = Path(__file__).parents[2]
 
@@ -439,6 +440,29 @@ def test_a_place_where_no_file_can_be_made_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "file" / "desk.db") in caught.value.message
 
 
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_process_that_ends_around_the_commit_of_a_migration_leaves_all_of_it_or_nothing(
+    empty_store: Store, side: str
+) -> None:
+    migrate(empty_store, "0001")
+    _fill(empty_store)
+    catalogue, rows = _catalogue(empty_store), _rows(empty_store)
+    nothing, empty_store.on_commit = empty_store.on_commit, crash(side, 1)
+    with pytest.raises(Crashed):
+        upgrade(empty_store)
+    empty_store.on_commit = nothing
+    if side == "before":
+        assert state(empty_store) == DatabaseState(Standing.OLD, "0001")
+        assert (_catalogue(empty_store), _rows(empty_store)) == (catalogue, rows)
+    else:
+        assert state(empty_store) == DatabaseState(Standing.CURRENT, HEAD)
+    assert upgrade(empty_store).after == HEAD
+    assert check(empty_store) == ()
+    path = sqlite_path(empty_store.url)
+    if path is not None:
+        assert maintenance.damage(path) == ()
+
+
 # --- damage and backups ----------------------------------------------------------------------------------------------
 
 
@@ -466,6 +490,19 @@ def test_a_damaged_file_is_not_migrated(tmp_path: Path, later: None) -> None:
     assert "last backup" in caught.value.what_to_do
     assert path.read_bytes() == before
     assert list(tmp_path.glob("desk*.db")) == [path], "and no copy of it is taken for a backup"
+
+
+def test_a_file_is_looked_through_up_to_a_size(tmp_path: Path) -> None:
+    path = tmp_path / "desk.db"
+    _with_damage(path)
+    size = path.stat().st_size
+    with Store(f"sqlite:///{path}") as store:
+        maintenance.require_sound(store, size - 1)
+        with pytest.raises(EnvironmentFault) as caught:
+            maintenance.require_sound(store, size)
+    assert caught.value.code == "DATABASE_DAMAGED"
+    for said in ("-wal and -shm", "last backup", "db restored"):
+        assert said in caught.value.what_to_do
 
 
 def test_damage_is_told(tmp_path: Path) -> None:

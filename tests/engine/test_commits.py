@@ -6,6 +6,7 @@ Every commit of the program, an engine's too, goes through one place, which has 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -142,27 +143,59 @@ def test_what_a_person_does_is_there_as_a_whole_or_not_at_all(
     world.assert_sound()
 
 
-def test_every_commit_of_the_program_goes_through_one_place() -> None:
-    """The others are a connection's own settings, and the units of work of an import, which call that place."""
-    found = {
-        (path.name, ast.unparse(node.func))
-        for folder in PROGRAM
-        for path in sorted(folder.rglob("*.py"))
-        if "demo" not in path.parts
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "commit"
+def _nodes() -> Iterator[tuple[str, ast.AST]]:
+    """The program, but for demo data: each node of its syntax trees, and the file that it stands in."""
+    for folder in PROGRAM:
+        for path in sorted(folder.rglob("*.py")):
+            if "demo" not in path.parts:
+                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                    yield path.name, node
+
+
+def _calls_of(method: str) -> set[tuple[str, str]]:
+    return {
+        (name, ast.unparse(node.func))
+        for name, node in _nodes()
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method
     }
-    assert found - {("engines.py", "connection.commit")} == {
+
+
+def test_every_commit_of_the_program_goes_through_one_place() -> None:
+    """The others are a connection's own settings, the units of work of an import, which call that place, and the
+    migration, which has the same points."""
+    assert _calls_of("commit") - {("engines.py", "connection.commit")} == {
         ("unit_of_work.py", "self.connection.commit"),
         ("unit_of_work.py", "uow.commit"),
         ("statistics.py", "uow.commit"),
+        ("maintenance.py", "transaction.commit"),
     }
-    (commit,) = (
-        node
-        for node in ast.walk(ast.parse((PROGRAM[0] / "unit_of_work.py").read_text(encoding="utf-8")))
-        if isinstance(node, ast.FunctionDef) and node.name == "commit"
+
+
+def test_nothing_is_committed_without_a_word() -> None:
+    """A transaction of SQLAlchemy's commits where its block is left; a unit of work rolls back there."""
+    assert _calls_of("begin") == {
+        ("unit_of_work.py", "connection.begin"),
+        ("maintenance.py", "connection.begin"),
+        ("statistics.py", "store.begin"),
+        ("importing.py", "seat.store.begin"),
+    }
+    word = re.compile(r"(^|;)\s*COMMIT\b|AUTOCOMMIT", re.IGNORECASE)
+    texts = ((name, node.value) for name, node in _nodes() if isinstance(node, ast.Constant))
+    assert not [(name, value) for name, value in texts if isinstance(value, str) and word.search(value)]
+
+
+@pytest.mark.parametrize(
+    ("file", "function", "committing", "told"),
+    [
+        ("unit_of_work.py", "commit", "self.connection.commit()", "self._store.on_commit"),
+        ("maintenance.py", "_migrating", "transaction.commit()", "store.on_commit"),
+    ],
+)
+def test_a_commit_has_a_point_on_both_sides(file: str, function: str, committing: str, told: str) -> None:
+    (found,) = (
+        node for name, node in _nodes() if name == file and isinstance(node, ast.FunctionDef) and node.name == function
     )
-    lines = [ast.unparse(statement) for statement in commit.body]
-    place = lines.index("self.connection.commit()")
-    assert lines[place - 1] == "self._store.on_commit('before')"
-    assert lines[-1] == "self._store.on_commit('after')"
+    lines = [line.strip() for line in ast.unparse(found).splitlines()]
+    place = lines.index(committing)
+    assert lines[place - 1] == f"{told}('before')"
+    assert f"{told}('after')" in lines[place + 1 : place + 3]

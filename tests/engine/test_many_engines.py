@@ -249,8 +249,9 @@ def _products_done(uow: UnitOfWork) -> int:
 
 @contextmanager
 def department(size: Size, folder: Path) -> Iterator[Department]:
-    # A commit that was answered must outlive the crash of the server; that of the machine is not played here.
-    server = PostgresServer(synchronous_commit="on", max_connections="150")
+    # A commit that was answered outlives the crash of the server, though this one would give that up for speed (it is
+    # set for our sessions); the crash of the machine is not played here.
+    server = PostgresServer(max_connections="150", wal_writer_delay="10s")
     server.start()
     command = [sys.executable, "-m", "desktop_app.billing.sandbox"]
     sandbox = ensure_sandbox(folder, command=command, accept_any=True)
