@@ -43,11 +43,12 @@ COMMITS = ("record", "finish", "take-back", "bulk", "claim-events", "event", "se
 COMMITS_BESIDE = ("claim-probes", "probe", "schedule")
 
 
-def _around(commits: Sequence[str]) -> list[str]:
+def around(commits: Sequence[str]) -> list[str]:
+    """The points on both sides of these commits."""
     return [f"{side}-commit:{name}" for name in commits for side in ("before", "after")]
 
 
-POINTS = _around(COMMITS)
+POINTS = around(COMMITS)
 POINTS += ["before-post", "after-post", "before-notify", "after-notify"]
 FAULTS: dict[str, Fault | None] = {
     "201": None,
@@ -127,7 +128,7 @@ def test_a_process_that_ends_with_an_answer_in_hand(world: World, point: str, fa
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
-@pytest.mark.parametrize(("point", "fault"), list(_cross(_around(COMMITS_BESIDE))))
+@pytest.mark.parametrize(("point", "fault"), list(_cross(around(COMMITS_BESIDE))))
 def test_a_process_that_ends_beside_its_work_orders_does_the_rest_once(world: World, point: str, fault: str) -> None:
     """Billing is not there at first, and one job is for the next day."""
     plans: dict[str, Any] = {
