@@ -611,6 +611,7 @@ def engines_end_and_fall_asleep(machine: EngineMachine) -> None:
     machine.keep_house("second", None)
     machine.wait(SETTLE_S + 0.1)
     machine.sleep_past_the_lease_and_wake(None)
+    machine.work("first", 3, [], None)  # who wakes also records, too late
 
 
 def a_device_changes_hands(machine: EngineMachine) -> None:
