@@ -36,6 +36,7 @@ from desktop_app.association.states import (
     FINAL_JOBS,
     OPEN_WORK_ORDERS,
     SETTLED_STEPS,
+    JobState,
     Step,
     StepState,
     WorkOrderState,
@@ -401,10 +402,11 @@ def _the_rules() -> tuple[_Rule, ...]:
         ),
         _Rule(
             "FINISHED_WITH_OPEN_WORK",
-            "There are jobs that are over and have open work orders.",
+            "There are jobs that are over, or being finished, and have open work orders.",
             _TELL,
             select(job.c.tracking_number.label("example")).where(
-                job.c.state.in_(sorted(FINAL_JOBS)), exists().where(_wo.job_id == job.c.id, _wo.state.in_(_OPEN))
+                job.c.state.in_(sorted({*FINAL_JOBS, JobState.FINISHING})),
+                exists().where(_wo.job_id == job.c.id, _wo.state.in_(_OPEN)),
             ),
         ),
         _Rule(

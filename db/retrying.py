@@ -20,7 +20,7 @@ from db.temporary import lines_table
 from db.types import JsonText, Key
 from desktop_app.association.model import BillingAction
 from desktop_app.association.ports import DeviceIsTaken, FailedOrder, WorkOrderDraft
-from desktop_app.association.states import FINAL_JOBS, JobState, Step, StepState, WorkOrderState
+from desktop_app.association.states import FINAL_JOBS, JobState, Step, StepState, WorkOrderState, jobs_before
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
@@ -32,13 +32,19 @@ RETRIED_STATES = (WorkOrderState.FAILED, WorkOrderState.REJECTED, WorkOrderState
 
 
 class RetriedJob(NamedTuple):
-    """A job that somebody wants to retry. ``instructions``: the document that its work orders share."""
+    """A job that somebody wants to retry.
+
+    Attributes:
+        cancel_requested: a person cancelled it in this run.
+        instructions: the document that its work orders share.
+    """
 
     job_id: int
     tracking_number: str
     state: JobState
     run_no: int
     customer_id: int
+    cancel_requested: bool
     instructions: Mapping[str, Any]
 
     @property
@@ -50,10 +56,11 @@ class RetriedJob(NamedTuple):
 def find_job(uow: UnitOfWork, tracking_number: str) -> RetriedJob | None:
     """The job of this tracking number, or None."""
     row = uow.connection.execute(
-        select(job.c.id, job.c.tracking_number, job.c.state, job.c.run_no, job.c.customer_id, job.c.instructions).where(
-            job.c.tracking_number == tracking_number
-        )
-    ).one_or_none()
+        select(
+            job.c.id, job.c.tracking_number, job.c.state, job.c.run_no, job.c.customer_id, job.c.cancel_requested,
+            job.c.instructions,
+        ).where(job.c.tracking_number == tracking_number)
+    ).one_or_none()  # fmt: skip
     return None if row is None else RetriedJob(row[0], row[1], JobState(row[2]), *row[3:])
 
 
@@ -209,6 +216,29 @@ def tell_of(uow: UnitOfWork, job_id: int) -> None:
     uow.connection.execute(
         update(job).where(job.c.id == job_id).values(changed_at=uow.latest(), revision=job.c.revision + 1)
     )
+
+
+def hold_open(uow: UnitOfWork, retried: RetriedJob) -> None:
+    """Before a job that runs is given work again: it runs still, in the same run, and stays so until the commit.
+
+    The job's row decides. Meanwhile its last device may have ended, and nobody claims what is queued in a job that is
+    being finished; or a person may have cancelled it, who was told of all that is cancelled.
+
+    Raises:
+        DeviceIsTaken: it does not run any more; the unit of work has to be rolled back.
+    """
+    count = uow.connection.execute(
+        update(job)
+        .where(
+            job.c.id == retried.job_id,
+            job.c.state.in_(jobs_before(JobState.FINISHING)),
+            job.c.run_no == retried.run_no,
+            job.c.cancel_requested == false(),
+        )
+        .values(changed_at=uow.latest(), revision=job.c.revision + 1)
+    ).rowcount
+    if not count:
+        raise DeviceIsTaken(retried.tracking_number)
 
 
 def reopen(

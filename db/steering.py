@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, exists, false, func, select, true, update
+from sqlalchemy import ColumnElement, and_, case, delete, exists, false, func, or_, select, true, update
 
 from db.counters import Counters
 from db.finishing import write_log
-from db.schema import billing_service, job, work_order, work_order_step
-from db.work import record_services
-from desktop_app.association.errors import NotFound, RequestRefused
+from db.schema import billing_credential, billing_service, job, work_order, work_order_step
+from db.work import left_alone, parts, record_services
+from desktop_app.association.errors import ASKED_IN_VAIN, NUMBER_TAKEN, NotFound, RequestRefused
 from desktop_app.association.model import BillingAction
 from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState, jobs_before
 
@@ -28,13 +28,6 @@ _wo = work_order.c
 _RUNNABLE = jobs_before(JobState.PAUSED)
 #: Pauses that end by themselves.
 _OWN_PAUSES = (PauseCause.ENVIRONMENT, PauseCause.QUOTA)
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    job_id: int
-    state: JobState
-    run_no: int
 
 
 def pause_job(uow: UnitOfWork, tracking_number: str, by: str) -> None:
@@ -49,11 +42,11 @@ def pause_job(uow: UnitOfWork, tracking_number: str, by: str) -> None:
         NotFound: there is no such job.
         RequestRefused: it is over, or paused by a person already.
     """
-    found = _find(uow, tracking_number)
+    job_id = _find(uow, tracking_number)
     paused = uow.connection.execute(
         update(job)
         .where(
-            job.c.id == found.job_id,
+            job.c.id == job_id,
             job.c.state.in_((*_RUNNABLE, JobState.PAUSED)),
             func.coalesce(job.c.pause_cause, "") != PauseCause.OPERATOR,
         )
@@ -67,8 +60,8 @@ def pause_job(uow: UnitOfWork, tracking_number: str, by: str) -> None:
         )
     ).rowcount
     if not paused:
-        raise _not_now(tracking_number, found.state, "paused")
-    write_log(uow, found.job_id, found.run_no, "paused", f"Paused by {by}.")
+        raise _not_now(uow, job_id, "paused")
+    write_log(uow, job_id, _run_no(uow, job_id), "paused", f"Paused by {by}.")
 
 
 def resume_job(uow: UnitOfWork, tracking_number: str, by: str) -> None:
@@ -78,10 +71,10 @@ def resume_job(uow: UnitOfWork, tracking_number: str, by: str) -> None:
         NotFound: there is no such job.
         RequestRefused: it is not paused.
     """
-    found = _find(uow, tracking_number)
-    if not _resume(uow, found.job_id):
-        raise _not_now(tracking_number, found.state, "resumed")
-    write_log(uow, found.job_id, found.run_no, "resumed", f"Resumed by {by}.")
+    job_id = _find(uow, tracking_number)
+    if not _resume(uow, job_id):
+        raise _not_now(uow, job_id, "resumed")
+    write_log(uow, job_id, _run_no(uow, job_id), "resumed", f"Resumed by {by}.")
 
 
 def cancel_job(uow: UnitOfWork, tracking_number: str, by: str) -> int:
@@ -94,50 +87,27 @@ def cancel_job(uow: UnitOfWork, tracking_number: str, by: str) -> int:
         NotFound: there is no such job.
         RequestRefused: it is over, or cancelled already.
     """
-    found = _find(uow, tracking_number)
+    job_id = _find(uow, tracking_number)
     now = uow.now()
-    # Where billing made something, or may have, an engine ends it, and says what stays there.
-    at_billing = exists().where(
-        work_order_step.c.work_order_id == _wo.id,
-        work_order_step.c.state.in_((StepState.INTENT, StepState.UNKNOWN, StepState.DONE)),
-    )
     counters = Counters()
-    cancelled = 0
-    for state in (WorkOrderState.QUEUED, WorkOrderState.WAITING_RETRY):
-        count = uow.connection.execute(
-            update(work_order)
-            .where(_wo.job_id == found.job_id, _wo.state == state, ~at_billing)
-            .values(
-                state=WorkOrderState.CANCELLED,
-                next_attempt_at=None,
-                error_kind=None,
-                error_code="CANCELLED",
-                error_message=f"Cancelled by {by} before it was done."[:400],
-                what_to_do="Retry the job to do it.",
-                completed_at=now,
-                changed_at=now,
-                revision=_wo.revision + 1,
-            )
-        ).rowcount
-        counters.moved(found.job_id, state, WorkOrderState.CANCELLED, count)
-        cancelled += count
+    cancelled = _cancel_unbegun(uow, counters, job_id, f" by {by}")
     uow.connection.execute(
         update(work_order)
-        .where(_wo.job_id == found.job_id, _wo.state == WorkOrderState.WAITING_RETRY)
+        .where(_wo.job_id == job_id, _wo.state == WorkOrderState.WAITING_RETRY)
         .values(next_attempt_at=now, changed_at=now, revision=_wo.revision + 1)
     )
+    # Once more where it ends something: what an engine found at billing while it was cancelled for the first time.
+    is_new = true() if cancelled else job.c.cancel_requested == false()
     # The job's row comes after its work orders', as everywhere: otherwise this and an engine wait for each other.
     marked = uow.connection.execute(
         update(job)
-        .where(
-            job.c.id == found.job_id, job.c.state.in_((*_RUNNABLE, JobState.PAUSED)), job.c.cancel_requested == false()
-        )
+        .where(job.c.id == job_id, job.c.state.in_((*_RUNNABLE, JobState.PAUSED)), is_new)
         .values(cancel_requested=true(), changed_at=now, revision=job.c.revision + 1)
     ).rowcount
     if not marked:
-        raise _not_now(tracking_number, found.state, "cancelled")
+        raise _not_now(uow, job_id, "cancelled")
     write_log(
-        uow, found.job_id, found.run_no, "cancel_requested",
+        uow, job_id, _run_no(uow, job_id), "cancel_requested",
         f"Cancelled by {by}: {cancelled:,} devices were not begun; calls in flight finish, what was done stays done.",
     )  # fmt: skip
     counters.write(uow)
@@ -145,12 +115,81 @@ def cancel_job(uow: UnitOfWork, tracking_number: str, by: str) -> int:
     uow.connection.execute(
         update(job)
         .where(
-            job.c.id == found.job_id, job.c.state == JobState.PAUSED,
+            job.c.id == job_id, job.c.state == JobState.PAUSED,
             job.c.pause_cause.in_((PauseCause.OPERATOR, PauseCause.THRESHOLD)),
         )
         .values(state=JobState.RUNNING, pause_cause=None, pause_reason=None)
     )  # fmt: skip
     return cancelled
+
+
+def cancel_rest(uow: UnitOfWork, job_id: int) -> int:
+    """For an engine: ends what a cancelled job has queued still, and the counters with it.
+
+    A retry that came between a cancel's work orders and its mark on the job had queued devices that the cancel did not
+    see. Those with billing end where they are claimed; nobody claims those without.
+
+    Returns:
+        How many.
+    """
+    counters = Counters()
+    cancelled = _cancel_unbegun(uow, counters, job_id)
+    counters.write(uow)
+    return cancelled
+
+
+def _cancel_unbegun(uow: UnitOfWork, counters: Counters, job_id: int, by: str = "") -> int:
+    """Cancels the job's work orders for which nothing was made at billing; how many."""
+    now = uow.now()
+    _forget_what_was_only_found(uow, counters, job_id)
+    # Where billing made something, or may have, an engine ends it, and says what stays there.
+    at_billing = exists().where(
+        work_order_step.c.work_order_id == _wo.id,
+        work_order_step.c.state.in_((StepState.INTENT, StepState.UNKNOWN, StepState.DONE)),
+    )
+    cancelled = 0
+    for state in (WorkOrderState.QUEUED, WorkOrderState.WAITING_RETRY):
+        count = uow.connection.execute(
+            update(work_order)
+            .where(_wo.job_id == job_id, _wo.state == state, ~at_billing)
+            .values(
+                state=WorkOrderState.CANCELLED,
+                next_attempt_at=None,
+                error_kind=None,
+                error_code="CANCELLED",
+                error_message=f"Cancelled{by} before it was done."[:400],
+                what_to_do="Retry the job to do it.",
+                completed_at=now,
+                changed_at=now,
+                revision=_wo.revision + 1,
+            )
+        ).rowcount
+        counters.moved(job_id, state, WorkOrderState.CANCELLED, count)
+        cancelled += count
+    return cancelled
+
+
+def _forget_what_was_only_found(uow: UnitOfWork, counters: Counters, job_id: int) -> None:
+    """Where a look before the first POST found something for a person to decide on: as if nobody had looked.
+
+    Nothing was sent, and what was found carries no reference of ours. After a retry it is looked for again; a step that
+    stood as not sent would be posted at once.
+    """
+    only_found = and_(work_order_step.c.state == StepState.UNKNOWN, work_order_step.c.intent_at.is_(None))
+    unknown = select(_wo.id).where(
+        _wo.job_id == job_id, _wo.state == WorkOrderState.OUTCOME_UNKNOWN, _wo.error_code == NUMBER_TAKEN
+    )
+    found = uow.connection.scalars(
+        select(work_order_step.c.work_order_id).where(only_found, work_order_step.c.work_order_id.in_(unknown))
+    ).all()
+    for part in parts(found):
+        count = uow.connection.execute(
+            update(work_order)
+            .where(_wo.id.in_(part), _wo.state == WorkOrderState.OUTCOME_UNKNOWN)
+            .values(state=WorkOrderState.QUEUED, check_at=None, changed_at=uow.now(), revision=_wo.revision + 1)
+        ).rowcount
+        counters.moved(job_id, WorkOrderState.OUTCOME_UNKNOWN, WorkOrderState.QUEUED, count)
+        uow.connection.execute(delete(work_order_step).where(only_found, work_order_step.c.work_order_id.in_(part)))
 
 
 def resolve(uow: UnitOfWork, tracking_number: str, iccid: str, service_id: str | None, by: str) -> None:
@@ -169,10 +208,12 @@ def resolve(uow: UnitOfWork, tracking_number: str, iccid: str, service_id: str |
         RequestRefused: the device's outcome is not unknown, or the service is known as something else's; or nothing is
             said to be there while what was sent may still come into being, which nobody can see in billing's search.
     """
-    found = _find(uow, tracking_number)
+    job_id = _find(uow, tracking_number)
     now = uow.now()
-    row = _the_open_one(uow, found.job_id, tracking_number, iccid)
-    if service_id is None and row.check_at is not None and row.check_at > now:
+    row = _the_open_one(uow, job_id, tracking_number, iccid)
+    # A wait that follows a question which billing did not answer says nothing of what was sent.
+    is_fresh = row.check_at is not None and row.check_at > now and row.error_code != ASKED_IN_VAIN
+    if service_id is None and is_fresh:
         raise RequestRefused(
             "OUTCOME_TOO_FRESH",
             f"Billing may still act on what was sent for device {iccid} of job {tracking_number}: that it is not to be "
@@ -208,23 +249,25 @@ def resolve(uow: UnitOfWork, tracking_number: str, iccid: str, service_id: str |
             )
         ).rowcount
     if not queued:
+        state = uow.connection.execute(select(_wo.state).where(_wo.id == row.id)).scalar_one()
         raise RequestRefused(
             "OUTCOME_NOT_UNKNOWN",
-            f"Device {iccid} of job {tracking_number} is {row.state}: nothing is open that a person could settle.",
+            f"Device {iccid} of job {tracking_number} is {state}: nothing is open that a person could settle.",
             "Look at the job again.",
         )
     assert step is not None
     answer = _settle_step(uow, row.id, Step(step), service_id, by)
-    write_log(uow, found.job_id, found.run_no, "resolved", f"Device {iccid}, {step}: {answer}, says {by}.")
+    run_no = _run_no(uow, job_id)
+    write_log(uow, job_id, run_no, "resolved", f"Device {iccid}, {step}: {answer}, says {by}.")
     counters = Counters()
-    counters.moved(found.job_id, WorkOrderState.OUTCOME_UNKNOWN, WorkOrderState.QUEUED)
+    counters.moved(job_id, WorkOrderState.OUTCOME_UNKNOWN, WorkOrderState.QUEUED)
     counters.write(uow)
 
 
 def _the_open_one(uow: UnitOfWork, job_id: int, tracking_number: str, iccid: str) -> Any:
     """The device's work order of unknown outcome, else any of it: the same SIM may be there on several providers."""
     rows = uow.connection.execute(
-        select(_wo.id, _wo.state, _wo.lease_epoch, _wo.check_at)
+        select(_wo.id, _wo.state, _wo.lease_epoch, _wo.check_at, _wo.error_code)
         .where(_wo.job_id == job_id, _wo.iccid == iccid)
         .order_by(_wo.line)
     ).all()
@@ -309,16 +352,24 @@ def _refuse_what_is_known(uow: UnitOfWork, order: Any, service_id: str, referenc
 
 
 def pause_for_environment(
-    uow: UnitOfWork, job_id: int, reason: str, resume_at: datetime, cause: PauseCause = PauseCause.ENVIRONMENT
+    uow: UnitOfWork,
+    job_id: int,
+    reason: str,
+    resume_at: datetime,
+    cause: PauseCause = PauseCause.ENVIRONMENT,
+    still: ColumnElement[bool] | None = None,
 ) -> bool:
     """The job pauses itself, says why, and looks at ``resume_at`` whether it can go on.
+
+    Args:
+        still: what must hold of the job besides; None: nothing.
 
     Returns:
         False where it is not running (any more): somebody else was faster.
     """
     paused = uow.connection.execute(
         update(job)
-        .where(job.c.id == job_id, job.c.state.in_(_RUNNABLE))
+        .where(job.c.id == job_id, job.c.state.in_(_RUNNABLE), true() if still is None else still)
         .values(
             state=JobState.PAUSED,
             pause_cause=cause,
@@ -330,8 +381,7 @@ def pause_for_environment(
         )
     ).rowcount
     if paused:
-        run_no = uow.connection.execute(select(job.c.run_no).where(job.c.id == job_id)).scalar_one()
-        write_log(uow, job_id, run_no, "paused", f"Paused by itself: {reason}", level="warning")
+        write_log(uow, job_id, _run_no(uow, job_id), "paused", f"Paused by itself: {reason}", level="warning")
     return bool(paused)
 
 
@@ -355,20 +405,19 @@ class Probe:
     attempts: int
 
 
-def any_probe_due(uow: UnitOfWork) -> bool:
-    """Whether a job that paused itself may look: read before anything is written for it."""
-    return (
-        uow.connection.execute(
-            select(job.c.id)
-            .where(
-                job.c.state == JobState.PAUSED,
-                job.c.pause_cause.in_(_OWN_PAUSES),
-                job.c.resume_at <= uow.now(),
-            )
-            .limit(1)
-        ).first()
-        is not None
+def any_probe_due(uow: UnitOfWork, unopened: Collection[int] = ()) -> bool:
+    """Whether a job that paused itself may look: read before anything is written for it.
+
+    Args:
+        unopened: see :func:`claim_probes`.
+    """
+    statement = select(job.c.id).where(
+        job.c.state == JobState.PAUSED, job.c.pause_cause.in_(_OWN_PAUSES), job.c.resume_at <= uow.now()
     )
+    if unopened:
+        needed = job.c.billing_credential_id
+        statement = statement.where(or_(needed.is_(None), needed.not_in(sorted(unopened))))
+    return uow.connection.execute(statement.limit(1)).first() is not None
 
 
 def claim_probes(uow: UnitOfWork, unopened: Collection[int], until: datetime, limit: int = 10) -> list[Probe]:
@@ -403,8 +452,7 @@ def end_probe(uow: UnitOfWork, job_id: int, look_again_at: datetime | None, reas
     """
     if look_again_at is None:
         if _resume(uow, job_id, _OWN_PAUSES):
-            run_no = uow.connection.execute(select(job.c.run_no).where(job.c.id == job_id)).scalar_one()
-            write_log(uow, job_id, run_no, "resumed", "Goes on by itself: billing can be reached again.")
+            write_log(uow, job_id, _run_no(uow, job_id), "resumed", "Goes on by itself: billing can be reached again.")
         return
     uow.connection.execute(
         update(job)
@@ -416,6 +464,77 @@ def end_probe(uow: UnitOfWork, job_id: int, look_again_at: datetime | None, reas
             changed_at=uow.now(),
             revision=job.c.revision + 1,
         )
+    )
+
+
+# --- jobs that nobody can open ---------------------------------------------------------------------------------------
+
+#: How long nothing is done for a job before it is said that nobody can; and when it is looked at again.
+PATIENCE = timedelta(minutes=1)
+
+
+def any_left_alone(uow: UnitOfWork, unopened: Collection[int]) -> bool:
+    """Whether :func:`tell_left_alone` has something to tell: read before anything is written for it."""
+    return bool(unopened) and bool(
+        left_alone(uow, unopened, uow.now() - PATIENCE)
+        or uow.connection.execute(select(job.c.id).where(*_unlooked(uow, unopened)).limit(1)).first()
+    )
+
+
+def tell_left_alone(uow: UnitOfWork, unopened: Collection[int]) -> int:
+    """Jobs whose billing credential no engine opens pause themselves and say so, instead of waiting for their turn.
+
+    An engine that can open it, here or on another machine, looks at their billing company when they are due to look, as
+    after any pause of their own, and they go on.
+
+    Args:
+        unopened: handles of the billing credentials that this engine cannot open.
+
+    Returns:
+        How many were told of.
+    """
+    told = 0
+    again, since = uow.now() + PATIENCE, uow.now() - PATIENCE
+    for job_id in left_alone(uow, unopened, since):
+        # By the job's row: an engine that has taken something of it since has changed it.
+        is_left_alone = and_(job.c.running == 0, job.c.changed_at < since)
+        reason = _nobody_opens(uow, job_id)
+        told += pause_for_environment(uow, job_id, reason, again, still=is_left_alone)
+    for job_id in uow.connection.scalars(select(job.c.id).where(*_unlooked(uow, unopened)).order_by(job.c.id)).all():
+        reason = _nobody_opens(uow, job_id)
+        told += uow.connection.execute(
+            update(job)
+            .where(job.c.id == job_id, *_unlooked(uow, unopened))
+            .values(
+                pause_cause=PauseCause.ENVIRONMENT,
+                pause_reason=reason[:400],
+                resume_at=again,
+                changed_at=uow.now(),
+                revision=job.c.revision + 1,
+            )
+        ).rowcount
+    return told
+
+
+def _unlooked(uow: UnitOfWork, unopened: Collection[int]) -> tuple[ColumnElement[bool], ...]:
+    """Of a job that paused itself and should have looked long ago: nobody has who can open its credential."""
+    return (
+        job.c.state == JobState.PAUSED,
+        job.c.pause_cause.in_(_OWN_PAUSES),
+        job.c.resume_at < uow.now() - PATIENCE,
+        job.c.billing_credential_id.in_(sorted(unopened)),
+    )
+
+
+def _nobody_opens(uow: UnitOfWork, job_id: int) -> str:
+    code = uow.connection.execute(
+        select(billing_credential.c.code).where(
+            billing_credential.c.id == job.c.billing_credential_id, job.c.id == job_id
+        )
+    ).scalar_one()
+    return (
+        f"No engine that runs can open the billing credential {code}: none of them has its secret. Put the secret into "
+        "the keyring of a machine on which the program runs, or start the program where it is."
     )
 
 
@@ -450,18 +569,24 @@ def _resume(uow: UnitOfWork, job_id: int, causes: Sequence[PauseCause] = tuple(P
     )
 
 
-def _find(uow: UnitOfWork, tracking_number: str) -> _Job:
-    row = uow.connection.execute(
-        select(job.c.id, job.c.state, job.c.run_no).where(job.c.tracking_number == tracking_number)
-    ).first()
-    if row is None:
+def _find(uow: UnitOfWork, tracking_number: str) -> int:
+    """The job's handle. Its state is tested where it is written: until then it may move on."""
+    found = uow.connection.execute(select(job.c.id).where(job.c.tracking_number == tracking_number)).scalar()
+    if found is None:
         raise NotFound(
             "JOB_NOT_FOUND", f"There is no job {tracking_number}.", "Look up its tracking number in the list of jobs."
         )
-    return _Job(row.id, JobState(row.state), row.run_no)
+    return int(found)
 
 
-def _not_now(tracking_number: str, state: JobState, what: str) -> RequestRefused:
+def _run_no(uow: UnitOfWork, job_id: int) -> int:
+    """The job's run, after something of it was written: until then a retry may begin another one."""
+    return int(uow.connection.execute(select(job.c.run_no).where(job.c.id == job_id)).scalar_one())
+
+
+def _not_now(uow: UnitOfWork, job_id: int, what: str) -> RequestRefused:
+    """As the job stands now, which it may have come to while it was waited for."""
+    number, state = uow.connection.execute(select(job.c.tracking_number, job.c.state).where(job.c.id == job_id)).one()
     return RequestRefused(
-        f"NOT_{what.upper()}", f"Job {tracking_number} is {state}; it cannot be {what} now.", "Look at the job again."
+        f"NOT_{what.upper()}", f"Job {number} is {state}; it cannot be {what} now.", "Look at the job again."
     )

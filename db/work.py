@@ -38,7 +38,7 @@ from sqlalchemy import (
 
 from db.bulk import Row, insert_rows, update_rows
 from db.dialects import is_among, is_any_of, locking
-from db.open_jobs import IS_OPEN
+from db.open_jobs import IS_OPEN, is_open
 from db.schema import billing_service, device_history, job, work_order, work_order_step
 from desktop_app.association.errors import Problem
 from desktop_app.association.states import FINAL_WORK_ORDERS, Step, StepState, WorkOrderState
@@ -154,6 +154,34 @@ _FIRST_ACTION = (
     .limit(1)
     .scalar_subquery()
 )
+
+
+def left_alone(uow: UnitOfWork, unopened: Collection[int], since: datetime) -> list[int]:
+    """Jobs that have had due work at billing for a while, and no engine does anything for their billing credential.
+
+    Which credentials an engine can open is known to it alone. That nobody opens one is seen by what is done: nothing of
+    the job has changed, and no other job of the credential has had a turn or has anything under way.
+
+    Args:
+        unopened: handles of the billing credentials that this engine cannot open; only their jobs are looked at.
+        since: nothing has been done since this instant.
+
+    Returns:
+        Handles, ascending.
+    """
+    another = job.alias()
+    is_served = exists().where(
+        another.c.billing_credential_id == job.c.billing_credential_id,
+        is_open(another),
+        or_(another.c.running > 0, another.c.turn_at >= since),
+    )
+    statement = _DUE_JOBS.where(
+        job.c.billing_credential_id.in_(sorted(unopened)),
+        func.coalesce(_FIRST_ACTION, "") != "none",
+        job.c.changed_at < since,
+        ~is_served,
+    )
+    return sorted(row.id for row in uow.connection.execute(statement, {"now": uow.now(), "most": 20}))
 
 
 def instructions(uow: UnitOfWork, job_id: int) -> Mapping[str, Any]:

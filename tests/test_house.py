@@ -33,8 +33,14 @@ import tests.conftest
 
 tests.conftest.THREAD_GRACE_S = 0.2
 
-def test_thread():
-    threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
+@pytest.fixture(scope="module")
+def over():
+    event = threading.Event()
+    yield event
+    event.set()
+
+def test_thread(over):
+    threading.Thread(target=over.wait).start()
 
 def test_timer(qapp):
     from PySide6.QtCore import QTimer
@@ -60,11 +66,13 @@ def test_stranger():
     assert not str(Path.home()).startswith(os.environ["ASSOCIATION_TEST_HOME"])
 
 def test_thread_that_ends():
+    tests.conftest.THREAD_GRACE_S = 60  # however slowly
     threading.Thread(target=time.sleep, args=(0.01,)).start()
 
-def test_pool(qapp):  # the last one: what it starts outlives it
+def test_pool(qapp, over):  # the last one: what it starts outlives it
     from PySide6.QtCore import QThreadPool
-    QThreadPool.globalInstance().start(lambda: time.sleep(1))
+    tests.conftest.THREAD_GRACE_S = 0.2
+    QThreadPool.globalInstance().start(over.wait)
 """
 
 

@@ -15,6 +15,13 @@ class ErrorKind(StrEnum):
     ENVIRONMENT = "environment"  #: billing or database unreachable, credential refused: the job pauses itself
 
 
+#: Code of an unknown outcome that billing was asked for in vain. Nothing is asked before the settle time is over: what
+#: was sent does not come into being any more, whatever the wait until billing is asked again.
+ASKED_IN_VAIN = "BILLING_CANNOT_BE_ASKED"
+#: Code of what was found at billing under the device's number, and carries no reference of ours: none of ours made it.
+NUMBER_TAKEN = "BILLING_NUMBER_TAKEN"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """An error as it is stored and shown.

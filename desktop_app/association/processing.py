@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import NamedTuple
 
-from desktop_app.association.errors import ErrorKind, Problem
+from desktop_app.association.errors import ASKED_IN_VAIN, NUMBER_TAKEN, ErrorKind, Problem
 from desktop_app.association.model import BillingAction
 from desktop_app.association.ports import (
     BillingProductFound,
@@ -190,6 +190,16 @@ def outcome_unknown(device: str, reason: str) -> Problem:
     )
 
 
+def _asked_in_vain(device: str, reason: str) -> Problem:
+    return Problem(
+        ASKED_IN_VAIN,
+        _cut(f"Billing may have acted for device {device}, and could not be asked yet. {reason}".strip()),
+        "Nothing to do now: billing is asked again by itself. Who can look it up there may settle it: it exists (with "
+        "its id), or it is absent.",
+        ErrorKind.UNKNOWN,
+    )
+
+
 def _refused(attempt: Attempt, result: PostResult) -> Problem:
     because = result.answer or result.reason or f"status {result.http_status}"
     if attempt.call.step is Step.BILLING_SERVICE:
@@ -268,7 +278,7 @@ def _settle_unanswered_lookup(
         step_state=StepState.UNKNOWN,
         work_order_state=WorkOrderState.OUTCOME_UNKNOWN,
         check_at=ask_again_at(attempt.unknown_since, now, rng, settle=rules.settle, retry_after_s=result.retry_after_s),
-        problem=outcome_unknown(attempt.device, f"It could not be asked yet: {result.reason}"),
+        problem=_asked_in_vain(attempt.device, result.reason),
         pause_reason=pause,
         counts=False,
     )
@@ -303,7 +313,7 @@ def resolve_service(attempt: Attempt, found: Sequence[BillingServiceFound]) -> D
             f"Billing has several services that may be the one of device {attempt.device}: {names}.",
         )
     return _for_a_person(
-        "BILLING_NUMBER_TAKEN",
+        NUMBER_TAKEN,
         f"Billing has service {names} for number {terms.number} of device {attempt.device}, without our reference.",
     )
 

@@ -22,7 +22,10 @@ from desktop_app.billing.transport import CallFailed, Transport
 ADDRESS_FILE = "sandbox.json"
 _LOG = Path("billing-sandbox", "sandbox.log")
 _FOLDER_IN_USE = 75  # exit code of a sandbox that found another one on its folder
-_CALL_S = 5.0
+#: So long a look may take; whoever gets no answer looks again.
+_LOOK_S = 5.0
+#: So long anything else may take: a catalogue is on disk before it is answered, and a disk can be slow.
+_CALL_S = 60.0
 _POLL_S = 0.02
 
 
@@ -58,7 +61,7 @@ def find_sandbox(data_dir: Path) -> SandboxAddress | None:
             instance=str(content["instance"]),
             started_at=datetime.fromisoformat(content["started_at"]),
         )
-        health = _control(address, "GET", "/health")
+        health = _control(address, "GET", "/health", timeout_s=_LOOK_S)
     except (OSError, ValueError, KeyError, TypeError, EnvironmentFault):
         return None
     return address if health.get("instance") == address.instance else None
@@ -116,7 +119,7 @@ def stop(address: SandboxAddress, *, timeout_s: float = 10.0) -> None:
         EnvironmentFault: it does not end, and is not ours to kill.
     """
     with contextlib.suppress(EnvironmentFault):
-        _control(address, "POST", "/stop")
+        _control(address, "POST", "/stop", timeout_s=_LOOK_S)
     if address.process is not None:
         try:
             address.process.wait(timeout_s)
@@ -126,7 +129,7 @@ def stop(address: SandboxAddress, *, timeout_s: float = 10.0) -> None:
     until = time.monotonic() + timeout_s
     while time.monotonic() < until:
         try:
-            if _control(address, "GET", "/health").get("instance") != address.instance:
+            if _control(address, "GET", "/health", timeout_s=_LOOK_S).get("instance") != address.instance:
                 return
         except EnvironmentFault:
             return
@@ -193,7 +196,7 @@ def read_ledger(address: SandboxAddress, *, reference: str | None = None) -> dic
 def _joined(address: SandboxAddress) -> bool:
     """Whether the sandbox knows now that this process uses it."""
     try:
-        _control(address, "POST", "/users", {"pid": os.getpid()})
+        _control(address, "POST", "/users", {"pid": os.getpid()}, timeout_s=_LOOK_S)
     except EnvironmentFault:
         return False
     return True
@@ -267,8 +270,9 @@ def _control(
     path: str,
     body: Mapping[str, Any] | None = None,
     query: Mapping[str, str] | None = None,
+    timeout_s: float = _CALL_S,
 ) -> dict[str, Any]:
-    transport = Transport(address.control_url, timeout_s=_CALL_S)
+    transport = Transport(address.control_url, timeout_s=timeout_s)
     try:
         answer = transport.call(method, path, query=query, body=None if body is None else json.dumps(body).encode())
     except CallFailed as failed:

@@ -74,8 +74,8 @@ class Opened:
             ),
             send=notifier(settings),
         )
+        self._engine = engine  # before it starts: where that is interrupted, what has begun is stopped too
         engine.start()
-        self._engine = engine
         if kind != "desktop":
             self._collector.enter_context(collector_spares_the_program())
 

@@ -41,8 +41,8 @@ def finish_job(call: Call, opened: Opened, tracking_number: str) -> tuple[int, J
         raise EnvironmentFault(
             fault.code, f"{fault.message} Job {tracking_number} is submitted and waits.", fault.what_to_do
         ) from fault
-    opened.start_engine()
     try:
+        opened.start_engine()
         with progress(out, tracking_number) as show:
             job = watch(desk, tracking_number, show)
     except KeyboardInterrupt:

@@ -159,7 +159,7 @@ def retry_job(seat: Seat, tracking_number: str, error_code: str = "") -> Retried
 
     Raises:
         NotFound: there is no such job, or it may not be seen.
-        RequestRefused: no right; the job is just being finished; the request as a whole is blocked now.
+        RequestRefused: no right; the job is just being finished, or cancelled; the request as a whole is blocked now.
     """
     with collector_at_rest():
         return _until_not_taken(lambda: seat.store.run(lambda uow: _retry(uow, seat, tracking_number, error_code)))
@@ -172,6 +172,12 @@ def _retry(uow: UnitOfWork, seat: Seat, tracking_number: str, error_code: str) -
         raise job_not_found(tracking_number)
     if job.state is JobState.FINISHING:
         raise RequestRefused("JOB_FINISHING", f"Job {tracking_number} is just being finished.", "Retry it in a moment.")
+    if job.cancel_requested and not job.is_over:
+        raise RequestRefused(
+            "JOB_BEING_CANCELLED",
+            f"Job {tracking_number} is being cancelled: what is queued in it now would be cancelled at once.",
+            "Wait until it is over (calls in flight end, unknown outcomes are settled), then retry it.",
+        )
     orders = retrying.failed_orders(uow, job.job_id, error_code)
     if not orders:
         return Retried(tracking_number, 0, 0, job.run_no)
@@ -221,7 +227,9 @@ def _requeue(
     retrying.queue_again(uow, counters, job.job_id, checked.passed)
     retrying.tell_again(uow, job.job_id, checked.blocked)
     run_no = job.run_no
-    if requeued and job.is_over:
+    if requeued and not job.is_over:
+        retrying.hold_open(uow, job)
+    elif requeued:
         plan = instructions.customer_rate_plan
         run_no = retrying.reopen(
             uow,

@@ -17,7 +17,7 @@ from db import effects, steering, work
 from db.counters import Counters
 from db.unit_of_work import UnitOfWork
 from db.work import DueJob, JobStanding, OrderWrite, StepRow, StepWrite
-from desktop_app.association.errors import Problem
+from desktop_app.association.errors import NUMBER_TAKEN, Problem
 from desktop_app.association.model import BillingAction
 from desktop_app.association.processing import (
     CallResult,
@@ -209,6 +209,12 @@ class Group:
             decision = released(one.attempt())
         else:
             decision = settle(one.attempt(), result, self.now, self.conditions.rules, self.conditions.rng)
+            if decision.work_order_state is WorkOrderState.OUTCOME_UNKNOWN and _is_only_found(one, decision):
+                # Nothing of ours is open: a cancelled job has nothing to wait for, and an earlier intent is over.
+                if self.standings[one.order.job_id].cancel_requested:
+                    decision = cancelled_between_steps(None)
+                elif call.step in draft.steps:
+                    draft.steps[call.step] = draft.steps[call.step]._replace(intent_at=None)
         # A step that was only searched for, and was never begun, has no row to be marked as not sent: with one, it
         # would be posted at the next claim without a search.
         is_begun = call.kind in POSTS or call.step in draft.steps
@@ -440,6 +446,11 @@ class Group:
         else:
             resume_at = self.now + timedelta(seconds=pause.wait_s)
         steering.pause_for_environment(self.uow, job_id, pause.reason, resume_at, pause.cause)
+
+
+def _is_only_found(one: OrderInHand, decision: Decision) -> bool:
+    """A look before a POST of ours found a service, and none of ours made it."""
+    return one.open_since is None and decision.problem is not None and decision.problem.code == NUMBER_TAKEN
 
 
 def _is_open(row: StepRow | None) -> bool:

@@ -126,10 +126,12 @@ class Housekeeping:
 
     def run_once(self, rules: ProcessingRules) -> int:
         """Does whatever is due; how many things were done."""
+        unopened = self._gateway.unopened()
         with self._store.read() as uow:
             is_due = _Due(
                 leases=taking_back.any_expired(uow),
-                probes=steering.any_probe_due(uow),
+                probes=steering.any_probe_due(uow, unopened),
+                left_alone=steering.any_left_alone(uow, unopened),
                 scheduled=schedule.any_due(uow),
                 finishing=counters.any_to_finish(uow),
                 events=self._send is not None and outbox.any_due(uow),
@@ -139,6 +141,8 @@ class Housekeeping:
             done += self._take_back(rules)
         if is_due.probes:
             done += self._probe()
+        if is_due.left_alone:
+            done += commit(self._store, "left-alone", lambda uow: steering.tell_left_alone(uow, unopened))
         if is_due.scheduled:
             done += self._schedule()
         if done:
@@ -217,6 +221,7 @@ class _Due:
 
     leases: bool
     probes: bool
+    left_alone: bool
     scheduled: bool
     finishing: bool
     events: bool

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from random import Random
 
-from db import effects, work
+from db import effects, steering, work
 from db.counters import Counters
 from db.engines import is_data_error
 from db.unit_of_work import Store, UnitOfWork
@@ -157,6 +157,8 @@ class Recorder:
     def apply_bulk(self, job_id: int, most: int = BULK) -> int:
         """Claims, does and finishes the next few thousand work orders of a job that need no billing.
 
+        What a cancelled job has queued still is cancelled.
+
         Returns:
             How many were finished; 0: there is nothing left, or another engine was faster.
         """
@@ -168,8 +170,10 @@ class Recorder:
         def write(uow: UnitOfWork) -> int:
             uow.go_by_indexes()
             standing = work.standings(uow, [job_id]).get(job_id)
-            if standing is None or not standing.may_go_on or standing.cancel_requested:
+            if standing is None or not standing.may_go_on:
                 return 0
+            if standing.cancel_requested:
+                return steering.cancel_rest(uow, job_id)
             applied = effects.apply_effects(uow, effects.DueBatch(job_id, first, last))
             counters = Counters()
             counters.took_turn(job_id)

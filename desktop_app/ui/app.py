@@ -126,20 +126,21 @@ class Program:
         )
         QTimer.singleShot(0, _meet_widgets)
 
-    def _enter(self, cancel: Cancel) -> tuple[Desk, Capabilities, tuple[str, ...]]:
+    def _enter(self, cancel: Cancel) -> tuple[Desk, Capabilities, str, tuple[str, ...]]:
         # what the pages are made of is imported here, where nobody waits for it
         from desktop_app.ui.pages import associate, history, jobs, settings  # noqa: F401
 
         with ExitStack() as stack:
             opened = stack.enter_context(self._open_desk())
-            answer = opened.desk, opened.desk.capabilities(), tuple(opened.notices)
+            desk = opened.desk
+            answer = desk, desk.capabilities(), desk.changes().cursor, tuple(opened.notices)
             self._opened = stack.pop_all()
         # All that was imported stays: without it a full collection, which holds the UI thread up, takes a fraction.
         # None is made before: it would be the longest of all, to find a few dozen of 140,000 objects.
         gc.freeze()
         return answer
 
-    def _entered(self, answer: tuple[Desk, Capabilities, tuple[str, ...]]) -> None:
+    def _entered(self, answer: tuple[Desk, Capabilities, str, tuple[str, ...]]) -> None:
         self.window.open_desk(*answer)
 
     def close(self) -> None:

@@ -32,9 +32,10 @@ class Bridge(QObject):
     connection_lost = Signal(object)
     connection_found = Signal()
 
-    def __init__(self, desk: AdministrationDesk, background: Background, parent: QObject) -> None:
+    def __init__(self, desk: AdministrationDesk, background: Background, cursor: str, parent: QObject) -> None:
+        """``cursor``: of before anything that is shown was read; what changes in between is told too."""
         super().__init__(parent)
-        self._desk, self._background = desk, background
+        self._desk, self._background, self._cursor = desk, background, cursor
         self._last: Changes | None = None
         self._lost = False
         self._stopped = True
@@ -60,7 +61,7 @@ class Bridge(QObject):
     def _poll(self) -> None:
         if self._stopped:
             return
-        desk, cursor = self._desk, self._last.cursor if self._last else ""
+        desk, cursor = self._desk, self._cursor
         self._background.run(
             lambda cancel: desk.changes(cursor), done=self._answered, failed=self._failed, key=POLL_KEY, owner=self
         )
@@ -68,7 +69,7 @@ class Bridge(QObject):
     def _answered(self, changes: Changes) -> None:
         if self._stopped:
             return
-        before, self._last = self._last, changes
+        before, self._last, self._cursor = self._last, changes, changes.cursor
         if self._lost:
             self._lost = False
             self.connection_found.emit()

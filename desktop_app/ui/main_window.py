@@ -262,8 +262,8 @@ class MainWindow(QMainWindow):
         assert self._machine is not None
         ConnectionDialog.open_for(self, self._machine, self._background, self.try_again.emit, self.show_trouble)
 
-    def open_desk(self, desk: Desk, capabilities: Capabilities, notices: tuple[str, ...] = ()) -> None:
-        """The desk is there: builds the pages and begins to poll."""
+    def open_desk(self, desk: Desk, capabilities: Capabilities, cursor: str, notices: tuple[str, ...] = ()) -> None:
+        """The desk is there: builds the pages and begins to poll, from ``cursor`` on."""
         from desktop_app.ui import words
         from desktop_app.ui.bridge import Bridge
         from desktop_app.ui.command_box import Shows
@@ -295,7 +295,7 @@ class MainWindow(QMainWindow):
                 device=self._show_device,
             ),
         )
-        self._bridge = bridge = Bridge(desk, self._background, self)
+        self._bridge = bridge = Bridge(desk, self._background, cursor, self)
         bridge.changed.connect(self._take_changes)
         bridge.connection_lost.connect(self._connection_lost)
         bridge.connection_found.connect(self._connection_found)

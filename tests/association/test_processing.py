@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from desktop_app.association.errors import ErrorKind
+from desktop_app.association.errors import ASKED_IN_VAIN, ErrorKind
 from desktop_app.association.model import BillingAction
 from desktop_app.association.ports import (
     BillingProductFound,
@@ -323,13 +323,13 @@ def test_what_is_on_a_kept_service_before_any_post_is_kept(
 
 # --- billing could not be asked --------------------------------------------------------------------------------------
 
-ASKED_IN_VAIN = [
+UNANSWERED = [
     (FIND, ServiceLookup(LookupVerdict.RETRY, reason="Status 500.")),
     (AFTER_POST, ProductLookup(LookupVerdict.RETRY, reason="Status 500.")),
 ]
 
 
-@pytest.mark.parametrize(("at", "result"), ASKED_IN_VAIN)
+@pytest.mark.parametrize(("at", "result"), UNANSWERED)
 @pytest.mark.parametrize("tries", [1, 1_000])
 def test_an_open_question_is_asked_again_for_ever(
     at: Attempt, result: ServiceLookup | ProductLookup, tries: int
@@ -341,6 +341,7 @@ def test_an_open_question_is_asked_again_for_ever(
     assert not decision.post_again
     assert (decision.counts, decision.pause_reason) == (False, None)
     assert "Status 500." in problem_of(decision).message
+    assert problem_of(decision).code == ASKED_IN_VAIN, "told apart from one that was not asked for yet"
 
 
 def test_an_open_question_waits_as_long_as_billing_asks() -> None:

@@ -49,9 +49,20 @@ def yes() -> bool:
     return True
 
 
+def stands_still() -> float:
+    """A clock on which no time passes."""
+    return 1000.0
+
+
+def a_second_each_look() -> Callable[[], float]:
+    """A clock that is a second later each time that it is looked at, as a socket does before it reads."""
+    return itertools.count(1000.0).__next__
+
+
 @pytest.fixture(scope="session")
 def _shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxAddress]:
-    address = ensure_sandbox(tmp_path_factory.mktemp("sandbox"), command=COMMAND, accept_any=True)
+    folder = tmp_path_factory.mktemp("sandbox")
+    address = ensure_sandbox(folder, command=COMMAND, start_timeout_s=100, accept_any=True)
     yield address
     stop(address)
 
@@ -69,7 +80,7 @@ def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., SandboxAddress]]:
     started: list[SandboxAddress] = []
 
     def start(**options: Any) -> SandboxAddress:
-        started.append(ensure_sandbox(tmp_path / "data", command=COMMAND, **options))
+        started.append(ensure_sandbox(tmp_path / "data", command=COMMAND, start_timeout_s=100, **options))
         return started[-1]
 
     yield start
@@ -82,7 +93,7 @@ def make_client() -> Iterator[Callable[..., BillingClient]]:
     """Makes clients, which are closed at the end of the test."""
     made: list[BillingClient] = []
 
-    def make(url: str, *, kind: str = "sandbox", timeout_s: float = 5.0, **options: object) -> BillingClient:
+    def make(url: str, *, kind: str = "sandbox", timeout_s: float = 60.0, **options: object) -> BillingClient:
         made.append(BillingClient(kind, url, SANDBOX_LOGIN, timeout_s=timeout_s, **options))  # type: ignore[arg-type]
         return made[-1]
 

@@ -80,7 +80,10 @@ class RawServer:
             (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
         )
         while len(body) < length:
-            body += connection.recv(65_536)
+            chunk = connection.recv(65_536)
+            if not chunk:
+                return b""
+            body += chunk
         self.received.append(head + b"\r\n\r\n" + body)
         return self.received[-1]
 

@@ -15,12 +15,16 @@ import pytest
 
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.ports import LookupVerdict, PostVerdict
+from desktop_app.billing import wire
 from desktop_app.billing.client import BillingClient
+from desktop_app.billing.exchange import CURRENT
 from desktop_app.billing.launcher import SandboxAddress, read_ledger, set_faults
 from desktop_app.billing.secrets import SANDBOX_LOGIN, BillingLogin
 from desktop_app.billing.shapes import ReferenceFields
-from tests.billing.conftest import product_order, service_order, yes
+from desktop_app.billing.transport import Transport
+from tests.billing.conftest import a_second_each_look, product_order, service_order, stands_still, yes
 from tests.billing.raw_server import RawServer, answer
+from tests.helpers.ports import closed_port
 
 MakeClient = Callable[..., BillingClient]
 
@@ -46,6 +50,41 @@ def made_in_the_end(sandbox: SandboxAddress, reference: str, kind: str, count: i
         time.sleep(0.02)
 
 
+class TooLate:
+    """A client whose deadline passes while it waits for an answer: when what it asked for has been made.
+
+    Attributes:
+        client: of the shared sandbox.
+        once: what becomes true before the deadline of the call under way passes; None: it does not pass.
+    """
+
+    def __init__(self, make_client: MakeClient, url: str) -> None:
+        self._now = 1000.0
+        self.clock = lambda: self._now
+        self.client = make_client(url, transport=Transport(url, timeout_s=60, clock=self.clock))
+        self.once: Callable[[], bool] | None = None
+
+    def before_reading(self) -> None:
+        """Called by each socket before it looks for an answer."""
+        if self.once is not None and CURRENT.get()._clock is self.clock:
+            assert self.once()
+            self.once = None
+            self._now += 61
+
+
+@pytest.fixture
+def too_late(monkeypatch: pytest.MonkeyPatch, make_client: MakeClient, sandbox: SandboxAddress) -> TooLate:
+    made = TooLate(make_client, sandbox.url)
+
+    class Socket(wire._Socket):
+        def recv_into(self, *args: Any, **kwargs: Any) -> int:
+            made.before_reading()
+            return super().recv_into(*args, **kwargs)
+
+    monkeypatch.setattr(wire, "_Socket", Socket)
+    return made
+
+
 # -------------------------------------------------------------------------------------------------------- what happened
 
 FAULTS = [
@@ -63,11 +102,13 @@ FAULTS = [
 
 @pytest.mark.parametrize(("fault", "verdict", "status", "count"), FAULTS)
 def test_each_fault_gets_its_verdict(
-    sandbox: SandboxAddress, make_client: MakeClient, fault: str, verdict: PostVerdict, status: int | None, count: int
+    sandbox: SandboxAddress, too_late: TooLate, fault: str, verdict: PostVerdict, status: int | None, count: int
 ) -> None:
-    client = make_client(sandbox.url, timeout_s=0.5 if fault == "late" else 20)
+    client = too_late.client
     set_faults(sandbox, next=[fault])
     order = service_order()
+    if fault == "late":
+        too_late.once = lambda: made_in_the_end(sandbox, order.reference, "services", count)
     result = client.create_service(order, yes)
     assert (result.verdict, result.http_status) == (verdict, status)
     assert made_in_the_end(sandbox, order.reference, "services", count)
@@ -80,13 +121,15 @@ def test_each_fault_gets_its_verdict(
 
 @pytest.mark.parametrize(("fault", "verdict", "status", "count"), FAULTS)
 def test_the_same_holds_for_products(
-    sandbox: SandboxAddress, make_client: MakeClient, fault: str, verdict: PostVerdict, status: int | None, count: int
+    sandbox: SandboxAddress, too_late: TooLate, fault: str, verdict: PostVerdict, status: int | None, count: int
 ) -> None:
-    client = make_client(sandbox.url, timeout_s=0.5 if fault == "late" else 20)
+    client = too_late.client
     service_id = client.create_service(service_order(), yes).billing_id
     assert service_id is not None
     set_faults(sandbox, next=[fault])
     order = product_order(service_id)
+    if fault == "late":
+        too_late.once = lambda: made_in_the_end(sandbox, order.reference, "products", count)
     result = client.add_product(order, yes)
     assert (result.verdict, result.http_status) == (verdict, status)
     assert made_in_the_end(sandbox, order.reference, "products", count)
@@ -112,18 +155,17 @@ def test_a_refused_credential_is_the_environment(client: BillingClient, sandbox:
 
 
 def test_a_wrong_password_is_the_environment(sandbox: SandboxAddress) -> None:
-    wrong = BillingClient("sandbox", sandbox.url, BillingLogin("demo@sandbox", "no", "no"), timeout_s=5)
+    wrong = BillingClient("sandbox", sandbox.url, BillingLogin("demo@sandbox", "no", "no"), timeout_s=60)
     assert wrong.create_service(service_order(), yes).http_status == 401
     wrong.close()
 
 
 def test_a_server_that_is_not_there_is_the_environment(make_client: MakeClient) -> None:
-    with RawServer() as gone:
-        url = gone.url
-    client = make_client(url)
-    assert client.create_service(service_order(), yes).verdict is PostVerdict.ENVIRONMENT
-    assert client.find_services("17", number="1").verdict is LookupVerdict.ENVIRONMENT
-    assert client.ping() is LookupVerdict.ENVIRONMENT
+    with closed_port() as port:
+        client = make_client(f"http://127.0.0.1:{port}/v1")
+        assert client.create_service(service_order(), yes).verdict is PostVerdict.ENVIRONMENT
+        assert client.find_services("17", number="1").verdict is LookupVerdict.ENVIRONMENT
+        assert client.ping() is LookupVerdict.ENVIRONMENT
 
 
 def test_refused_data_says_why(client: BillingClient) -> None:
@@ -398,7 +440,8 @@ def test_a_lookup_that_gets_429_says_when_to_ask_again(client: BillingClient, sa
 
 def test_a_lookup_keeps_its_deadline(server: RawServer, make_client: MakeClient) -> None:
     server.use(server.drips(b"HTTP/1.1 200 OK\r\n\r\n", b" "))
-    assert make_client(server.url, timeout_s=0.3).find_products("1").verdict is LookupVerdict.RETRY
+    transport = Transport(server.url, timeout_s=40, clock=a_second_each_look())
+    assert make_client(server.url, transport=transport).find_products("1").verdict is LookupVerdict.RETRY
 
 
 def test_search_lags_behind(client: BillingClient, sandbox: SandboxAddress) -> None:
@@ -439,7 +482,7 @@ def test_secrets_that_a_server_sends_back_are_hidden(server: RawServer, status: 
     body = json.dumps({"ok": True, "id": 7, "echo": echoes}, ensure_ascii=False).encode()
     for sent in (body, "; ".join(echoes).encode(), json.dumps({"message": " ".join(echoes)}).encode()):
         server.use(server.answers(answer(status, sent)))
-        client = BillingClient("sandbox", server.url, SECRET, timeout_s=5)
+        client = BillingClient("sandbox", server.url, SECRET, timeout_s=60)
         result = client.create_service(service_order(), yes)
         found = client.find_products("1")
         client.close()
@@ -493,10 +536,11 @@ def test_a_real_password_does_not_travel_in_clear(kind: str, url: str, is_safe: 
 
 def test_no_verdict_is_ever_a_lie(sandbox: SandboxAddress, make_client: MakeClient) -> None:
     """Many threads, every fault, a rate limit: what the verdict says was made was made, once; what not, never."""
-    client = make_client(sandbox.url, timeout_s=1.0)
+    # each answer is waited for so long, and nothing else: who stands still meanwhile has not failed to reach billing
+    client = make_client(sandbox.url, transport=Transport(sandbox.url, timeout_s=1.0, clock=stands_still))
     rates = dict.fromkeys(("429", "500-before", "500-after", "cut-before", "cut-after", "appears-late"), 0.06)
     set_faults(sandbox, rates={**rates, "late": 0.01}, appears_late_ms=50, seed=7)
-    orders = [service_order(number="1" * 256) if each % 50 == 0 else service_order() for each in range(400)]
+    orders = [service_order(number="1" * 256) if each % 25 == 0 else service_order() for each in range(400)]
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda order: client.create_service(order, yes), orders))
     set_faults(sandbox, reset=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -24,16 +23,24 @@ from desktop_app.billing.launcher import (
 )
 from tests.billing.conftest import COMMAND
 from tests.billing.raw_server import RawServer, answer
+from tests.helpers.ports import closed_port, port_of_its_own
+from tests.helpers.sandboxes import sandbox_of
 
 RACER = """
 import sys
 from pathlib import Path
-from desktop_app.billing.launcher import ensure_sandbox, find_sandbox
+from desktop_app.billing.launcher import ensure_sandbox
 command = [sys.executable, "-m", "desktop_app.billing.sandbox"]
-address = ensure_sandbox(Path(sys.argv[1]), command=command)
+address = ensure_sandbox(Path(sys.argv[1]), command=command, start_timeout_s=100)
 print(address.pid, address.instance, flush=True)
 sys.stdin.readline()
 """
+
+
+@pytest.fixture(autouse=True)
+def patient_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox, or whoever answers in its place, is not given up here because it stands still."""
+    monkeypatch.setattr("desktop_app.billing.launcher._LOOK_S", 60.0)
 
 
 def test_the_one_that_runs_is_found(start_sandbox: Callable[..., SandboxAddress], tmp_path: Path) -> None:
@@ -41,7 +48,7 @@ def test_the_one_that_runs_is_found(start_sandbox: Callable[..., SandboxAddress]
     again = ensure_sandbox(tmp_path / "data", command=["never run"])
     assert again == first
     assert (first.process is not None, again.process) == (True, None)
-    assert find_sandbox(tmp_path / "data") == first
+    assert sandbox_of(tmp_path / "data") == first
     content = json.loads((tmp_path / "data" / "sandbox.json").read_text())
     assert content["url"] == first.url
     assert content["login"] == "demo@sandbox"
@@ -63,14 +70,13 @@ def test_processes_that_race_start_one(tmp_path: Path) -> None:
         lines = [racer.stdout.readline() for racer in racers if racer.stdout]
         assert len(set(lines)) == 1
         pid, instance = lines[0].decode().split()
-        address = find_sandbox(tmp_path)
-        assert address is not None
+        address = sandbox_of(tmp_path)
         assert (address.pid, address.instance) == (int(pid), instance)
         # it goes on as long as one of them lives, whoever started it, and ends with the last
         for racer in racers[:-1]:
             racer.communicate(b"\n")
         time.sleep(1.2)  # two looks at its users
-        assert find_sandbox(tmp_path) == address
+        assert sandbox_of(tmp_path) == address
         racers[-1].communicate(b"\n")
         while find_sandbox(tmp_path) is not None:
             time.sleep(0.05)
@@ -83,18 +89,15 @@ def test_processes_that_race_start_one(tmp_path: Path) -> None:
 def test_one_that_a_person_started_outlives_its_users(tmp_path: Path) -> None:
     by_hand = subprocess.Popen([*COMMAND, "--data-dir", str(tmp_path)])
     try:
-        while find_sandbox(tmp_path) is None:
-            time.sleep(0.02)
+        sandbox_of(tmp_path)
         racer = subprocess.run(
             [sys.executable, "-c", RACER, str(tmp_path)], input=b"\n", capture_output=True, check=True
         )
         assert int(racer.stdout.split()[0]) == by_hand.pid
         time.sleep(1.2)
         assert by_hand.poll() is None
-        address = find_sandbox(tmp_path)
-        assert address is not None
-        stop(address)  # also one that is not our child
-        by_hand.wait(20)
+        stop(sandbox_of(tmp_path), timeout_s=60)  # also one that is not our child
+        by_hand.wait(60)
     finally:
         by_hand.kill()
         by_hand.wait()
@@ -109,12 +112,11 @@ def stale(tmp_path: Path, url: str) -> None:
 
 
 def test_an_address_that_a_dead_one_left_behind(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    stale(tmp_path, f"http://127.0.0.1:{port}")
-    assert find_sandbox(tmp_path) is None
-    address = ensure_sandbox(tmp_path, command=COMMAND)
-    assert find_sandbox(tmp_path) == address
+    with closed_port() as port:
+        stale(tmp_path, f"http://127.0.0.1:{port}")
+        assert find_sandbox(tmp_path) is None
+        address = ensure_sandbox(tmp_path, command=COMMAND, start_timeout_s=100)
+    assert sandbox_of(tmp_path) == address
     stop(address)
 
 
@@ -147,7 +149,7 @@ def test_one_that_was_killed_is_started_again(start_sandbox: Callable[..., Sandb
 
 
 def test_stopping_is_final_and_may_be_repeated(start_sandbox: Callable[..., SandboxAddress], tmp_path: Path) -> None:
-    address = start_sandbox()
+    address = start_sandbox(port=port_of_its_own())  # nobody else listens there afterwards
     stop(address)
     stop(address)
     assert find_sandbox(tmp_path / "data") is None
@@ -166,7 +168,7 @@ def test_stopping_is_final_and_may_be_repeated(start_sandbox: Callable[..., Sand
 def test_a_sandbox_that_does_not_start(tmp_path: Path, program: str, said: str) -> None:
     with pytest.raises(EnvironmentFault) as caught:
         ensure_sandbox(
-            tmp_path, command=[sys.executable, "-c", program], start_timeout_s=0.5 if "sleep" in program else 20
+            tmp_path, command=[sys.executable, "-c", program], start_timeout_s=0.5 if "sleep" in program else 100
         )
     assert caught.value.code == "SANDBOX_NOT_STARTED"
     assert said in caught.value.message

@@ -20,17 +20,23 @@ from desktop_app.billing import wire
 from desktop_app.billing.addresses import Addresses
 from desktop_app.billing.exchange import CURRENT, Exchange
 from desktop_app.billing.transport import MAX_ANSWER_BYTES, MAX_IDLE_S, CallFailed, Stage, Transport
+from tests.billing.conftest import a_second_each_look, stands_still
 from tests.billing.raw_server import RawServer, answer, hang_up, reset
+from tests.helpers.ports import closed_port
 
 CREATED = answer("201 Created", b'{"ok": true, "id": 12}', "Content-Type: application/json")
 
 
 @pytest.fixture
 def make_transport() -> Iterator[Callable[..., Transport]]:
+    """Makes transports. Unless the test has a clock of its own no time passes for them: no connection was idle for too
+    long and no deadline has passed because the test, or its server, stood still for a while."""
     made: list[Transport] = []
 
-    def make(url: str, timeout_s: float = 5.0, **options: object) -> Transport:
-        made.append(Transport(url, timeout_s=timeout_s, **options))  # type: ignore[arg-type]
+    def make(
+        url: str, timeout_s: float = 60.0, clock: Callable[[], float] = stands_still, **options: object
+    ) -> Transport:
+        made.append(Transport(url, timeout_s=timeout_s, clock=clock, **options))  # type: ignore[arg-type]
         return made[-1]
 
     yield make
@@ -158,13 +164,13 @@ def test_connections_that_are_no_longer_needed_are_closed(server: RawServer, mak
     def script(connection: socket.socket) -> None:
         server.read(connection)
         if server.connections <= 3:
-            together.wait(10)
+            together.wait(60)
         connection.sendall(CREATED)
         server.read(connection)
         gone.release()
 
     server.use(script)
-    transport = make_transport(server.url, timeout_s=20, clock=lambda: now[0])
+    transport = make_transport(server.url, clock=lambda: now[0])
     threads = [threading.Thread(target=transport.call, args=("GET", "/x")) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -186,7 +192,7 @@ def test_redirects_are_not_followed(server: RawServer, make_transport: MakeTrans
 
 def test_a_redirect_is_not_read_further_than_any_other_answer(server: RawServer, make_transport: MakeTransport) -> None:
     server.use(server.drips(b"HTTP/1.1 302 Found\r\nLocation: http://[broken/\r\n\r\n", b" " * 4_000_000))
-    got = make_transport(server.url, timeout_s=60).call("POST", "/Services", body=b"{}")
+    got = make_transport(server.url).call("POST", "/Services", body=b"{}")
     assert (got.status, got.is_complete) == (302, False)
     assert len(got.body) < MAX_ANSWER_BYTES + 1_000_000
 
@@ -203,16 +209,15 @@ def test_a_header_cannot_smuggle_another_one(server: RawServer, make_transport: 
 def test_nothing_comes_from_the_environment(
     server: RawServer, monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport, tmp_path: Path
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, nobody)
-        monkeypatch.setenv(name.lower(), nobody)
     netrc = tmp_path / "netrc"
     netrc.write_text("default login me password secret")
     monkeypatch.setenv("NETRC", str(netrc))
     server.use(server.answers(CREATED))
-    assert make_transport(server.url).call("POST", "/Services", body=b"{}").status == 201
+    with closed_port() as port:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
+            monkeypatch.setenv(name.lower(), f"http://127.0.0.1:{port}")
+        assert make_transport(server.url).call("POST", "/Services", body=b"{}").status == 201
     assert b"authorization" not in server.received[0].lower()
 
 
@@ -268,7 +273,6 @@ def test_the_address_stands_in_no_log(
 
 
 ENDLESS = {
-    "no answer at all": (b"", b""),
     "status line": (b"HTTP/1.1 201 Cre", b"a"),
     "headers": (b"HTTP/1.1 201 Created\r\nX-Long: ", b"a"),
     "ever more headers": (b"HTTP/1.1 201 Created\r\n", b"X: 1\r\n"),
@@ -279,8 +283,16 @@ ENDLESS = {
 @pytest.mark.parametrize("name", ENDLESS)
 def test_a_dripping_server_is_cut_at_the_deadline(server: RawServer, make_transport: MakeTransport, name: str) -> None:
     server.use(server.drips(*ENDLESS[name]))
-    assert fails(make_transport(server.url, timeout_s=0.4)).stage is Stage.SENT  # it would drip for ever
+    transport = make_transport(server.url, timeout_s=40, clock=a_second_each_look())
+    assert fails(transport).stage is Stage.SENT  # it would drip for ever
     assert server.requests == 1
+
+
+def test_a_silent_server_is_left_at_the_deadline(server: RawServer, make_transport: MakeTransport) -> None:
+    """In real time, which is asked for when the request has left."""
+    server.use(server.drips(b"", b""))
+    failed = fails(make_transport(server.url, timeout_s=0.3))
+    assert (failed.stage, failed.reason) == (Stage.SENT, "did not answer in time")
 
 
 @pytest.mark.parametrize(
@@ -289,7 +301,8 @@ def test_a_dripping_server_is_cut_at_the_deadline(server: RawServer, make_transp
 def test_a_dripping_body_is_cut_at_the_deadline(server: RawServer, make_transport: MakeTransport, start: bytes) -> None:
     drop = b"1\r\n \r\n" if b"chunked" in start else b" "
     server.use(server.drips(b"HTTP/1.1 201 Created\r\n" + start, drop))
-    got = make_transport(server.url, timeout_s=0.4).call("POST", "/Services", body=b"{}")
+    transport = make_transport(server.url, timeout_s=40, clock=a_second_each_look())
+    got = transport.call("POST", "/Services", body=b"{}")
     assert (got.status, got.is_complete, got.json()) == (201, False, None)
 
 
@@ -400,7 +413,7 @@ def test_a_body_that_breaks_off_is_known_to_be_incomplete(
 
 def test_a_huge_body_is_not_read_to_its_end(server: RawServer, make_transport: MakeTransport) -> None:
     server.use(server.drips(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 4_000_000))
-    got = make_transport(server.url, timeout_s=60).call("GET", "/Services")
+    got = make_transport(server.url).call("GET", "/Services")
     assert not got.is_complete
     assert MAX_ANSWER_BYTES < len(got.body) < MAX_ANSWER_BYTES + 1_000_000
 
@@ -419,7 +432,7 @@ def test_may_send_is_asked_when_the_connection_stands_and_before_the_first_byte(
         server.answers(CREATED)(connection)
 
     def may_send() -> bool:
-        seen.append((accepted.wait(5), server.requests))
+        seen.append((accepted.wait(60), server.requests))
         return True
 
     server.use(script)
@@ -480,7 +493,7 @@ def test_what_was_closed_while_permission_was_asked_is_not_sent(
 def test_the_library_cannot_send_what_was_not_permitted(server: RawServer) -> None:
     """Whatever a later release of it does between its pool and the socket."""
     server.use(server.answers(CREATED))
-    exchange = Exchange(Addresses(time.monotonic), 5, time.monotonic)
+    exchange = Exchange(Addresses(stands_still), 60, stands_still)
     before = CURRENT.set(exchange)
     connection = wire._Connection("127.0.0.1", server.port)
     try:
@@ -502,7 +515,7 @@ def test_the_library_cannot_send_twice(server: RawServer, monkeypatch: pytest.Mo
 
     server.use(reads_and_resets)
     monkeypatch.setattr(wire, "Retry", lambda *_: Retry(5, backoff_factor=0, allowed_methods=None))
-    transport = Transport(server.url, timeout_s=5)
+    transport = Transport(server.url, timeout_s=60)
     with pytest.raises(RuntimeError, match="once"):
         transport.call("POST", "/Services", body=b"{}")
     transport.close()
@@ -510,9 +523,9 @@ def test_the_library_cannot_send_twice(server: RawServer, monkeypatch: pytest.Mo
 
 
 def test_nobody_listens(make_transport: MakeTransport) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    assert fails(make_transport(f"http://127.0.0.1:{port}")).stage is Stage.UNREACHED
+    with closed_port() as port:
+        failed = fails(make_transport(f"http://127.0.0.1:{port}"))
+    assert (failed.stage, failed.reason) == (Stage.UNREACHED, "refused the connection: no server listens there")
 
 
 def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport) -> None:
@@ -538,17 +551,16 @@ def test_a_resolver_that_hangs_does_not_hold_the_call(
 def test_the_next_address_of_a_name_is_tried(
     server: RawServer, monkeypatch: pytest.MonkeyPatch, make_transport: MakeTransport
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        dead = taken.getsockname()
     row = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
-    addresses = [(*row, dead), (*row, ("127.0.0.1", server.port))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
     server.use(server.answers(CREATED))
-    assert make_transport("http://billing.example").call("POST", "/Services", body=b"{}").status == 201
+    with closed_port() as dead:
+        addresses = [(*row, ("127.0.0.1", port)) for port in (dead, server.port)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+        assert make_transport("http://billing.example").call("POST", "/Services", body=b"{}").status == 201
 
 
 def test_closing_ends_a_call_in_flight_and_refuses_later_ones(server: RawServer, make_transport: MakeTransport) -> None:
-    transport = make_transport(server.url, timeout_s=60)
+    transport = make_transport(server.url)
 
     def close_when_asked(connection: socket.socket) -> None:
         server.read(connection)
@@ -565,11 +577,11 @@ def test_threads_use_connections_of_their_own(server: RawServer, make_transport:
 
     def script(connection: socket.socket) -> None:
         server.read(connection)
-        together.wait(10)  # passes only if four requests are under way at once
+        together.wait(60)  # passes only if four requests are under way at once
         connection.sendall(CREATED)
 
     server.use(script)
-    transport = make_transport(server.url, timeout_s=20)
+    transport = make_transport(server.url)
     statuses: list[int] = []
     threads = [
         threading.Thread(target=lambda: statuses.append(transport.call("POST", "/x", body=b"{}").status))
@@ -655,7 +667,8 @@ def test_a_dripping_server_is_cut_over_tls_too(
     server: RawServer, make_transport: MakeTransport, authority: trustme.CA
 ) -> None:
     over_tls(server, authority, server.drips(b"HTTP/1.1 201 Created\r\nX: ", b"a"))
-    transport = make_transport(server.url.replace("http", "https"), tls=trusting(authority), timeout_s=1.5)
+    url = server.url.replace("http", "https")
+    transport = make_transport(url, timeout_s=40, tls=trusting(authority), clock=a_second_each_look())
     assert fails(transport).stage is Stage.SENT
 
 

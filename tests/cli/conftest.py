@@ -88,7 +88,7 @@ class Program:
     def run(self, *arguments: object, **environment: str) -> Result:
         """Runs a command as a process of its own."""
         with self.start(*arguments, **environment) as process:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=100)
         return Result(process.returncode, out, err)
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from db.open_jobs import IS_OPEN
 from db.schema import job, operator
 from db.unit_of_work import Store
 from desktop_app.bootstrap.database import os_user
+from desktop_app.cli.call import Call
 from tests.cli.conftest import Program
 
 
@@ -62,13 +62,18 @@ def test_a_database_that_another_program_holds_is_waited_for_and_that_is_said(
         number = next(iter(_open_jobs(store)))
     holder = sqlite3.connect(demo.data_dir / "desk.db", isolation_level=None, check_same_thread=False)
     holder.execute("BEGIN IMMEDIATE")
-    end = threading.Timer(0.5, holder.rollback)
-    end.start()
+    say_waiting = Call.say_waiting
+
+    def say_and_let_go(call: Call) -> None:
+        say_waiting(call)
+        holder.rollback()
+
+    monkeypatch.setattr(Call, "say_waiting", say_and_let_go)
     result = demo("cancel", number)
-    end.join()
     holder.close()
     assert result.code == 0
     assert result.err.count("Waiting for the database: another program holds it.") == 1
+    monkeypatch.setattr("db.unit_of_work.WAIT_IS_SAID_S", 60)
     assert "Waiting" not in demo("jobs").err
 
 

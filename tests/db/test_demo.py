@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +51,19 @@ from desktop_app.desk.seat import Seat
 from tests.helpers.databases import Databases
 from tests.helpers.stores import DEMO_DEVICES, demo_store
 
-TODAY = datetime.now(UTC).date()
-
 
 @pytest.fixture
 def demo(databases: Databases) -> Iterator[Store]:
     with demo_store(databases) as store:
+        with store.read() as uow:
+            at = uow.now()
+        store.clock = lambda _: at  # no midnight lies within a test
         yield store
+
+
+def today(store: Store) -> date:
+    with store.read() as uow:
+        return uow.today()
 
 
 def usual_request(lines: tuple[str, ...], who: str = "main", **changes: Any) -> AssociationRequest:
@@ -215,7 +221,7 @@ def test_a_case_of_another_customer_is_seen_from_there(demo: Store) -> None:
         iccids = find_case(uow, "kept", 5, account_number=find_customer("second"))
     assert iccids
     seat = Seat(demo, "operator")
-    theirs = usual_request(iccids, "second", create_billing_service=False, effective_date=TODAY)
+    theirs = usual_request(iccids, "second", create_billing_service=False, effective_date=today(demo))
     assert check_request(seat, theirs).ready == len(iccids)
     found = findings_by_device(check_request(seat, usual_request(iccids)))
     assert {codes[0][0] for codes in found.values()} == {"OWNED_BY_ANOTHER"}
@@ -272,7 +278,7 @@ def test_what_the_operators_may(demo: Store) -> None:
         return {finding.code for finding in report.findings if finding.severity is Severity.BLOCKED}
 
     def taken_over(login: str, lines: tuple[str, ...]) -> set[str]:
-        return codes(login, lines, reassign=True, effective_date=TODAY)
+        return codes(login, lines, reassign=True, effective_date=today(demo))
 
     assert codes("operator", ready) == codes("limited", ready) == set()
     assert codes("viewer", ready) == {"NOT_PERMITTED"}

@@ -342,6 +342,16 @@ def test_a_broken_rule_is_named(demo: Store, breaker: Callable[[Connection], str
     assert not violation.is_advice
 
 
+def test_open_work_in_a_job_that_is_being_finished_is_named(demo: Store) -> None:
+    """No engine claims it there, and the job is never finished."""
+    with demo.begin() as uow:
+        _key, number, _iccid = _one(uow.connection, "queued")
+        uow.connection.execute(update(job).where(job.c.tracking_number == number).values(state=JobState.FINISHING))
+        uow.commit()
+    (violation,) = integrity.check(demo)
+    assert (violation.code, violation.example) == ("FINISHED_WITH_OPEN_WORK", number)
+
+
 def test_every_rule_has_a_test_that_breaks_it() -> None:
     rules = {rule.code for rule in integrity._the_rules()}
     assert rules <= {breaker.__name__.upper() for breaker in BREAKERS}

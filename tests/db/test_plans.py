@@ -173,6 +173,8 @@ HOT: dict[str, Callable[[UnitOfWork], object]] = {
     "jobs to finish": finishing.jobs_to_finish,
     "take back": lambda uow: take_back(uow, UNTIL, PROBLEM, 100),
     "is a look due": steering.any_probe_due,
+    "is a look due that can be made here": lambda uow: steering.any_probe_due(uow, [1]),
+    "is a job left alone": lambda uow: steering.any_left_alone(uow, [1]),
     "is a job to be finished": counters.any_to_finish,
     "is anything left": lambda uow: engine_rows.is_idle(uow),
     "jobs that changed": lambda uow: browse_jobs.job_revisions_since(uow, RIGHTS, NOW - timedelta(seconds=10)),

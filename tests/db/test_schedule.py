@@ -373,7 +373,7 @@ def test_two_engines_that_find_the_same_day_do_it_once(postgres_store: Store) ->
     with world.store.begin() as uow:
         assert schedule.apply_due(uow) == Applied(1, 2, 0, more=False)
         thread.start()
-        thread.join(0.3)
+        wait_for_a_lock(world.store)
         assert late == [], "it waits"
         uow.commit()
     thread.join()

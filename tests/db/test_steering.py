@@ -15,7 +15,7 @@ from db.counters import Counters
 from db.integrity import check
 from db.schema import billing_service, job, job_log, work_order, work_order_step
 from db.unit_of_work import Store, UnitOfWork
-from desktop_app.association.errors import AssociationError, NotFound
+from desktop_app.association.errors import ASKED_IN_VAIN, AssociationError, NotFound
 from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState
 from tests.helpers.jobs import assert_counters_equal_rows, claim, submit
 from tests.helpers.stores import wait_for_a_lock
@@ -312,6 +312,15 @@ def test_nothing_is_absent_before_billing_could_be_asked(world: World) -> None:
     assert refusal.code == "OUTCOME_TOO_FRESH"
     assert f"before {NOW + timedelta(seconds=30):%Y-%m-%d %H:%M:%S} UTC" in refusal.message
     asked_again_at(world, NOW)
+    resolve(world, one, None)
+    assert world.rows(work_order_step)[0].state == "not_sent"
+
+
+def test_what_billing_was_asked_for_in_vain_may_be_absent_at_any_time(world: World) -> None:
+    """It was asked when the settle time was over; that it is asked again in ten minutes makes nothing fresher."""
+    one = unknown_service(world)
+    asked_again_at(world, NOW + timedelta(minutes=10))
+    world.change(work_order, world.order_of(one).id, error_code=ASKED_IN_VAIN)
     resolve(world, one, None)
     assert world.rows(work_order_step)[0].state == "not_sent"
 

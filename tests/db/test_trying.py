@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from sqlalchemy import make_url, text
 
 from db import trying
 from db.unit_of_work import Store
+from tests.helpers.ports import closed_port
 from tests.helpers.stores import migrated
 
 
@@ -69,14 +67,6 @@ def test_a_url_that_means_nothing_here(url: str) -> None:
 
 
 # --- servers ---------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def closed_port() -> Iterator[int]:
-    """A port that nobody listens on: it is taken, so that nobody else does."""
-    with closing(socket.socket()) as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
 
 
 DRIVER = "ODBC Driver 18 for SQL Server"

@@ -147,9 +147,11 @@ def test_now_is_read_once_in_a_transaction(store: Store) -> None:
 
 
 def test_now_is_the_databases_time_in_utc(store: Store) -> None:
+    before = datetime.now(UTC)
     with store.read() as uow:
-        assert uow.now().tzinfo is UTC
-        assert abs(uow.now() - datetime.now(UTC)) < timedelta(minutes=1)
+        now = uow.now()
+    assert now.tzinfo is UTC
+    assert before - timedelta(minutes=1) < now < datetime.now(UTC) + timedelta(minutes=1)
 
 
 def test_today_is_the_date_where_the_business_is(store: Store) -> None:
@@ -216,20 +218,26 @@ def test_two_units_that_deadlock_are_both_done(postgres_store: Store) -> None:
         uow.connection.execute(text(f"ALTER DATABASE {_database(uow)} SET deadlock_timeout = '50ms'"))
         uow.commit()
     postgres_store.engines.dispose()  # new connections have the setting
-    both_hold_one = threading.Barrier(2)
+    both_hold_one, one_is_done = threading.Barrier(2), threading.Event()
     tries: list[str] = []
 
     def renamed(mine: str, others: str) -> Callable[[UnitOfWork], None]:
         def work(uow: UnitOfWork) -> None:
             tries.append(mine)
+            if tries.count(mine) > 1:
+                assert one_is_done.wait(60)  # or it could take the row again before the other one has woken up
             _append(uow, mine, mine)
             if tries.count(mine) == 1:
-                both_hold_one.wait(timeout=20)
+                both_hold_one.wait(timeout=60)
             _append(uow, others, mine)
 
         return work
 
-    assert not _at_once(lambda: postgres_store.run(renamed("A", "B")), lambda: postgres_store.run(renamed("B", "A")))
+    def done(mine: str, others: str) -> None:
+        postgres_store.run(renamed(mine, others))
+        one_is_done.set()
+
+    assert not _at_once(lambda: done("A", "B"), lambda: done("B", "A"))
     assert len(tries) == 3
     with postgres_store.read() as uow:
         names = uow.connection.execute(select(service_provider.c.name)).scalars()
@@ -288,7 +296,7 @@ def _sqlite_store(path: Path, lock_timeout_s: float) -> Store:
 
 
 def test_a_writer_waits_for_the_one_before(tmp_path: Path) -> None:
-    with _sqlite_store(tmp_path / "desk.db", 20) as store:
+    with _sqlite_store(tmp_path / "desk.db", 60) as store:
         holds, done = threading.Event(), threading.Event()
 
         def holder() -> None:
@@ -299,7 +307,7 @@ def test_a_writer_waits_for_the_one_before(tmp_path: Path) -> None:
                 uow.commit()
 
         def waiter() -> None:
-            holds.wait(20)
+            holds.wait()
             store.run(lambda uow: add_provider(uow, "SECOND"))
             done.set()
 
@@ -326,7 +334,7 @@ def test_reading_then_writing_loses_no_update_on_a_file(sqlite_store: Store) -> 
 
 
 def test_run_tries_again_while_a_file_is_busy(tmp_path: Path) -> None:
-    with _sqlite_store(tmp_path / "desk.db", 20) as store:
+    with _sqlite_store(tmp_path / "desk.db", 60) as store:
         tries = 0
 
         def work(uow: UnitOfWork) -> None:

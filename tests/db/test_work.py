@@ -15,10 +15,11 @@ from db.integrity import check
 from db.schema import billing_service, device_history, job, work_order, work_order_step
 from db.taking_back import TakenByAnother, any_expired, take_back
 from db.unit_of_work import Store, UnitOfWork
-from db.work import ClaimedOrder, DueJob, Held, OrderWrite, StepRow, StepWrite
+from db.work import ClaimedOrder, Held, OrderWrite, StepRow, StepWrite
 from desktop_app.association.errors import ErrorKind, Problem
 from desktop_app.association.states import Step, StepState, WorkOrderState
 from tests.helpers.jobs import ENGINE, assert_counters_equal_rows, claim, submit, write_step
+from tests.helpers.stores import wait_for_a_lock
 from tests.helpers.world import CREDENTIAL, FABRIKAM, NORTHWIND, NOW, World
 
 SECOND = timedelta(seconds=1)
@@ -229,14 +230,11 @@ def test_the_compare_and_set_alone_tells_who_was_faster(postgres_store: Store, m
     """Without the hint that skips locked rows: both engines have seen the same candidates, and the second one waits."""
     world = World(postgres_store)
     job_of(world, 4)
-    candidates = work._candidates
-
-    def unlocked(uow: UnitOfWork, due: DueJob, limit: int) -> list[Any]:
-        with world.store.read() as other:  # another transaction's eyes: nothing is locked
-            return candidates(other, due, limit)
-
-    monkeypatch.setattr(work, "_candidates", unlocked)
-    has_claimed, may_commit = threading.Event(), threading.Event()
+    unlocked = tuple(statement._clone() for statement in work._CANDIDATES)
+    for statement in unlocked:
+        statement._for_update_arg = None
+    monkeypatch.setattr(work, "_CANDIDATES", unlocked)
+    has_claimed = threading.Event()
     fast_won: list[ClaimedOrder] = []
 
     def fast() -> None:
@@ -244,13 +242,12 @@ def test_the_compare_and_set_alone_tells_who_was_faster(postgres_store: Store, m
             (due,) = work.due_jobs(uow)
             fast_won.extend(work.claim(uow, "fast", due, 2, uow.now() + MINUTE))
             has_claimed.set()
-            may_commit.wait(10)
+            wait_for_a_lock(world.store)
             uow.commit()
 
     thread = threading.Thread(target=fast)
     thread.start()
-    assert has_claimed.wait(10)
-    threading.Timer(0.2, may_commit.set).start()
+    assert has_claimed.wait(60)
     with world.store.begin() as uow:
         (due,) = work.due_jobs(uow)
         won = work.claim(uow, "slow", due, 4, uow.now() + MINUTE)
@@ -602,7 +599,7 @@ def test_a_zombie_that_records_while_it_is_taken_back_writes_nothing(postgres_st
     is_taken, held_then = threading.Event(), []
 
     def zombie() -> None:
-        assert is_taken.wait(10)
+        assert is_taken.wait(60)
         held_then.append(holding(world, Held(one, job_id, 1)))
 
     thread = threading.Thread(target=zombie)
@@ -610,7 +607,7 @@ def test_a_zombie_that_records_while_it_is_taken_back_writes_nothing(postgres_st
     with world.store.begin() as uow:
         assert take_back(uow, NOW + 30 * SECOND, PROBLEM) == 1
         is_taken.set()
-        thread.join(0.3)
+        wait_for_a_lock(world.store)
         assert held_then == [], "it waits"
         uow.commit()
     thread.join()

@@ -41,16 +41,17 @@ def test_it_rests_until_the_last_of_several_threads_is_done() -> None:
     def rest() -> None:
         with collector_at_rest():
             inside.set()
-            leave.wait(10)
+            leave.wait()
 
     thread = threading.Thread(target=rest)
     thread.start()
-    inside.wait(10)
+    inside.wait()
     with collector_at_rest():
         pass
-    assert not gc.isenabled()
+    rests = not gc.isenabled()
     leave.set()
     thread.join()
+    assert rests
     assert gc.isenabled()
 
 

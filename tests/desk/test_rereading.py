@@ -345,7 +345,7 @@ def test_reread_by_two_at_once_it_is_ended_once(world: World, ledger: BillingLed
     device_id, service_id = billed(world, ledger)
     ledger.disconnect(service_id)
     gateway = OneLedger(ledger)
-    both_have_asked = threading.Barrier(2, timeout=30)
+    both_have_asked = threading.Barrier(2, timeout=60)
 
     def take(calls: int = 1) -> float:
         both_have_asked.wait()

@@ -242,6 +242,19 @@ def test_a_job_that_is_just_being_finished_is_retried_in_a_moment(world: World, 
     assert refused.value.code == "JOB_FINISHING"
 
 
+def test_a_job_that_is_being_cancelled_is_retried_when_it_is_over(world: World, seat: Seat) -> None:
+    """An engine would cancel again what a person was told is queued."""
+    failed, runs = world.device(), world.device()
+    failed_job(world, seat, failed, runs)
+    world.change(work_order, world.order_of(runs).id, state="running")
+    world.change(job, world.rows(job)[0].id, state="running", failed=1, running=1, cancel_requested=True)
+    with pytest.raises(RequestRefused) as refused:
+        retry_job(seat, NUMBER)
+    assert refused.value.code == "JOB_BEING_CANCELLED"
+    assert refused.value.what_to_do
+    assert world.order_of(failed).state == "failed"
+
+
 def test_nothing_to_retry_changes_nothing(world: World, seat: Seat) -> None:
     device_id = world.device()
     submit(seat, world.iccid_of(device_id))

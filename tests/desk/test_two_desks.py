@@ -4,11 +4,14 @@ is done twice, and of two who do the same at once one wins and the other is told
 
 from __future__ import annotations
 
+import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -33,7 +36,27 @@ from tests.helpers.desks import add_boss, desk_on
 from tests.helpers.stores import demo_store, fresh_store
 from tests.helpers.world import NORTHWIND, TODAY, World
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
+
+
+class Gate:
+    """Lets so many calls to billing through, and holds the others back until it is opened again."""
+
+    def __init__(self, calls: float) -> None:
+        self._changed = threading.Condition()
+        self._left = calls
+
+    def open(self, calls: float = math.inf) -> None:
+        """From now on so many may pass, whatever was said before."""
+        with self._changed:
+            self._left = calls
+            self._changed.notify_all()
+
+    def pass_through(self) -> None:
+        """Waits for one's turn."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._left > 0)
+            self._left -= 1
 
 
 @dataclass
@@ -55,7 +78,7 @@ class TwoDesks:
         return self.anna.submit(request, self.anna.check(request).fingerprint, key).tracking_number
 
     def engine_of_anna(self) -> Engine:
-        config = EngineConfig("desktop", timeout_s=2.0, settle_s=0.2, lease_s=30.0, first_wait_s=0.05)
+        config = EngineConfig("desktop", timeout_s=2.0, settle_s=0.2, lease_s=600.0, first_wait_s=0.05)
         return Engine(self.stores[0], OneLedger(self.ledger), ThreadPool(2), config)
 
     def rows(self, table: Any, *conditions: Any) -> list[Any]:
@@ -120,7 +143,8 @@ def test_a_desk_sees_and_steers_what_another_one_runs(two: TwoDesks) -> None:
     watcher = Watcher(two.ben)
     number = two.submit(two.request(150))
     assert [row.counts.queued for row in watcher.told_of(number)] == [150]
-    two.ledger.on_post = lambda: time.sleep(0.05)  # there is time to step in
+    gate = Gate(10)  # there is time to step in, however fast the one is and however slow the other
+    two.ledger.on_post = gate.pass_through
     seen = [0]
 
     def is_seen() -> bool:
@@ -133,20 +157,26 @@ def test_a_desk_sees_and_steers_what_another_one_runs(two: TwoDesks) -> None:
     engine = two.engine_of_anna()
     engine.start()
     try:
-        wait_for(is_seen)
+        wait_for(lambda: is_seen() and two.ledger.posts)
         assert seen == sorted(seen), "progress never goes back"
         two.ben.pause(number)
         assert two.anna.job(number).job.state is JobState.PAUSED
+        wait_for(lambda: counts().running <= 2)  # what was not called yet is given back
+        gate.open()
         wait_for(lambda: not counts().running)
         paused = counts()
         assert 0 < paused.succeeded < 150
         # some devices have a billing service already, and need no call
         assert paused.succeeded >= two.ledger.posts > 0, "calls in flight were finished, and no other one was begun"
+        gate.open(10)
         two.ben.resume(number)
         wait_for(lambda: counts().succeeded > paused.succeeded)
         two.ben.cancel(number)
+        wait_for(lambda: counts().running <= 2)
+        gate.open()
         wait_for(lambda: two.ben.job(number).job.state in FINAL_JOBS)
     finally:
+        gate.open()
         engine.stop()
     ended = counts()
     assert ended.succeeded + ended.cancelled == 150
@@ -162,9 +192,14 @@ def test_a_desk_sees_and_steers_what_another_one_runs(two: TwoDesks) -> None:
 def test_what_began_earlier_and_is_committed_later_is_told(two: TwoDesks) -> None:
     """Jobs, what changes of their work orders, and devices: the older instant becomes visible after the newer one."""
     first, second = two.submit(two.request(3), "first"), two.submit(two.request(3), "second")
+    earlier, later = two.stores
+    with later.read() as uow:
+        clock = itertools.count()  # what lies between the two instants is not how long the machine stood still
+        began = uow.now()
+    for store in two.stores:
+        store.clock = lambda _connection: began + timedelta(milliseconds=next(clock))
     watcher = Watcher(two.ben)
     watcher.look()
-    earlier, later = two.stores
     with earlier.begin() as early:
         _change(early, first, device_id=1)
         with later.begin() as late:

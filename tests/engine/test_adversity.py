@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,12 +15,24 @@ from sqlalchemy import select, update
 from db.engines import sqlite_path
 from db.schema import job, work_order, work_order_step
 from db.unit_of_work import Store
+from desktop_app.association.errors import EnvironmentFault
+from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.states import JobState, PauseCause
+from desktop_app.engine.calls import Calls
 from desktop_app.engine.engine import Engine, EngineConfig
+from desktop_app.engine.group import Recorded
 from desktop_app.engine.pool import ThreadPool
-from tests.engine.conftest import World, only, wait_for
+from desktop_app.engine.recorder import Recorder
+from desktop_app.engine.rounds import Rounds
+from desktop_app.engine.runner import run
+from tests.engine.conftest import LEASE_S, PATIENCE_S, World, only, wait_for
 from tests.helpers.billing_ledger import CUT_AFTER
 from tests.helpers.postgres import PostgresServer
+from tests.helpers.virtual_time import Time
+
+
+def code_of(fault: EnvironmentFault | None) -> str:
+    return "" if fault is None else fault.code
 
 
 @contextmanager
@@ -45,11 +58,9 @@ def test_a_database_that_goes_and_comes_back_loses_nothing(world: World, postgre
 
     world.ledger.on_post = on_post
     with running(world.engine()) as engine:
-        assert gone.wait(30)
+        assert gone.wait(PATIENCE_S)
         try:
-            wait_for(lambda: engine.fault is not None)
-            assert engine.fault is not None
-            assert engine.fault.code == "DATABASE_UNREACHABLE"
+            wait_for(lambda: code_of(engine.fault) == "DATABASE_UNREACHABLE")
         finally:
             postgres_server.start()
         wait_for(lambda: world.job(number).job.state is JobState.COMPLETED)
@@ -65,14 +76,20 @@ def test_a_database_that_another_program_locks_is_waited_for(world: World) -> No
     config = EngineConfig("work", timeout_s=2.0, settle_s=0.2, lease_s=30.0, first_wait_s=0.05)
     path = sqlite_path(world.store.url)
     assert path is not None
-    with running(Engine(impatient, world.gateway, ThreadPool(2), config)) as engine:
-        wait_for(lambda: world.ledger.posts > 0)
-        other = sqlite3.connect(path, isolation_level=None)
-        try:
+    other = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
+    locking, locked = threading.Lock(), threading.Event()
+
+    def on_post() -> None:
+        if locking.acquire(blocking=False):  # what becomes of this first call is still to be recorded
             other.execute("BEGIN EXCLUSIVE")
-            wait_for(lambda: engine.fault is not None)
-            assert engine.fault is not None
-            assert engine.fault.code == "DATABASE_LOCKED"
+            locked.set()
+
+    world.ledger.on_post = on_post
+    with running(Engine(impatient, world.gateway, ThreadPool(2), config)) as engine:
+        try:
+            assert locked.wait(2 * PATIENCE_S)
+            wait_for(lambda: code_of(engine.fault) == "DATABASE_LOCKED")
+            assert world.job(number).job.counts.succeeded == 0
         finally:
             other.close()
         wait_for(lambda: world.job(number).job.state is JobState.COMPLETED)
@@ -83,14 +100,16 @@ def test_a_database_that_another_program_locks_is_waited_for(world: World) -> No
 def test_leases_are_renewed_while_calls_wait_for_the_quota(world: World) -> None:
     number = world.submit(world.request(3))
     world.gateway.limit.wait_s = 50.0
+    time = Time()  # that of the leases: it stands still, however long a thread takes
+    world.store.clock = lambda _connection: time.now
     # A call may take most of the lease: it is renewed before it is too short for one.
     config = EngineConfig("work", timeout_s=2.0, settle_s=0.2, lease_s=3.5)
-    with running(Engine(world.store, world.gateway, ThreadPool(2), config)):
+    with running(Engine(world.store, world.gateway, ThreadPool(2), config, new_lease=time.lease)):
         wait_for(lambda: world.job(number).job.counts.running == 3)
-        (before,) = {row.lease_until for row in leases(world, number)}
-        wait_for(lambda: all(row.lease_until > before for row in leases(world, number)))
-        first_renewal = max(row.lease_until for row in leases(world, number))
-        wait_for(lambda: all(row.lease_until > first_renewal for row in leases(world, number)))
+        for _ in range(3):
+            before = max(row.lease_until for row in leases(world, number))
+            time.pass_by(1.0)
+            wait_for(lambda before=before: all(row.lease_until > before for row in leases(world, number)))  # type: ignore[misc]
         assert world.job(number).job.state is JobState.RUNNING
         assert world.ledger.posts == 0
         world.gateway.limit.wait_s = 0.0
@@ -160,20 +179,40 @@ def test_what_another_desk_says_is_heard_while_calls_wait(world: World, what: st
     world.assert_sound()
 
 
-def test_a_small_job_does_not_wait_for_a_large_one(world: World) -> None:
+class RecorderWithCalls(Recorder):
+    """A recorder before each group of which calls are made: how fast they are does not depend on any thread."""
+
+    before_group: Callable[[], None]
+
+    def record(self, *group: Any, **options: Any) -> Recorded:
+        self.before_group()
+        return super().record(*group, **options)
+
+
+@pytest.mark.parametrize("calls_in_a_group", [2, 10_000], ids=["few calls", "all calls that wait"])
+def test_a_small_job_does_not_wait_for_a_large_one(world: World, calls_in_a_group: int) -> None:
     request = world.request(206)
     lines = request.devices.lines  # type: ignore[union-attr]
     large = world.submit(only(lines[:200], request), "large")
     small = world.submit(only(lines[200:], request), "small")
-    world.work(pool=ThreadPool(2))
-    of_job = select(work_order.c.completed_at).join(job, job.c.id == work_order.c.job_id)
-    with world.store.read() as uow:
-        of_large, of_small = (
-            list(uow.connection.scalars(of_job.where(job.c.tracking_number == number))) for number in (large, small)
-        )
-    # not when the job was finished: that is another thread's, and billing answers at once here
-    done_before = [at for at in of_large if at < max(of_small)]
-    assert len(done_before) < 100, "the six were done before half of the large job was"
+    rules = ProcessingRules(timedelta(seconds=0.2))
+    recorder = RecorderWithCalls(world.store, "an-engine", rules, lease_s=LEASE_S)
+    calls = Calls(world.gateway.governor, 2.0)
+    rounds = Rounds(recorder, calls, world.gateway, size=2, lease_s=LEASE_S, timeout_s=2.0)
+    small_is_done = threading.Event()
+
+    def call() -> None:
+        if not world.job(small).job.counts.open:
+            small_is_done.set()
+            return
+        for _ in range(calls_in_a_group):
+            if (order := calls.get_nowait()) is None:
+                break
+            rounds.outcomes.put(run(order, world.ledger, 2.0, lambda: False))
+
+    recorder.before_group = call
+    rounds.run(small_is_done)
+    assert world.job(large).job.counts.succeeded < 100, "the six were done before half of the large job was"
 
 
 def test_instructions_of_a_newer_program_pause_their_job_and_no_other(world: World) -> None:
@@ -184,11 +223,14 @@ def test_instructions_of_a_newer_program_pause_their_job_and_no_other(world: Wor
     with world.store.begin() as uow:
         uow.connection.execute(update(job).where(job.c.tracking_number == strange).values(instructions={"version": 99}))
         uow.commit()
-    with running(world.engine()):
-        wait_for(lambda: world.job(plain).job.state is JobState.COMPLETED)
+
+    def is_paused() -> bool:
         with world.store.read() as uow:
             state, cause, reason = uow.connection.execute(
                 select(job.c.state, job.c.pause_cause, job.c.pause_reason).where(job.c.tracking_number == strange)
             ).one()
-    assert (state, cause) == (JobState.PAUSED, PauseCause.ENVIRONMENT)
-    assert "newer program" in reason
+        return (state, cause) == (JobState.PAUSED, PauseCause.ENVIRONMENT) and "newer program" in reason
+
+    with running(world.engine()):
+        wait_for(lambda: world.job(plain).job.state is JobState.COMPLETED)
+        wait_for(is_paused)  # again and again: each time that it looks whether it may go on

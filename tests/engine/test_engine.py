@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
 from desktop_app.association.model import AskedLines, Proof
+from desktop_app.association.ports import LookupVerdict
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.states import JobState, PauseCause, StepState, WorkOrderState
 from desktop_app.engine.engine import Engine, EngineConfig
@@ -16,7 +18,7 @@ from desktop_app.engine.outbox import Sent
 from desktop_app.engine.pool import ThreadPool
 from desktop_app.engine.recorder import Recorder
 from desktop_app.engine.runner import NotCalled, run
-from tests.engine.conftest import World, only, wait_for
+from tests.engine.conftest import PATIENCE_S, World, only, wait_for
 from tests.helpers.billing_ledger import BUSY, CUT_AFTER, CUT_BEFORE, GONE, REFUSED
 from tests.helpers.rest import wait_until_idle
 
@@ -75,6 +77,14 @@ def test_what_billing_refuses_fails_with_what_to_do_and_a_retry_goes_on_from_the
 def test_without_a_billing_server_the_job_pauses_itself_says_why_and_goes_on_when_it_is_back(world: World) -> None:
     number = world.submit(world.request(8))
     world.ledger.is_there = False
+    ping, may_look = world.ledger.ping, threading.Event()
+
+    def look() -> LookupVerdict:
+        """Whether billing is back; not before what is said now was read: then it says something else."""
+        assert may_look.wait(PATIENCE_S)
+        return ping()
+
+    world.ledger.ping = look  # type: ignore[method-assign]
     engine = world.engine()
     engine.start()
     try:
@@ -84,8 +94,10 @@ def test_without_a_billing_server_the_job_pauses_itself_says_why_and_goes_on_whe
         assert "no billing server" in job.pause_reason
         assert job.counts.failed == 0
         world.ledger.is_there = True
+        may_look.set()
         wait_for(lambda: world.job(number).job.state is JobState.COMPLETED)
     finally:
+        may_look.set()
         engine.stop()
     world.assert_sound()
 
@@ -221,11 +233,22 @@ def test_one_device_whose_data_break_a_rule_fails_alone(world: World, billing: b
 
 def test_stopping_in_the_middle_loses_nothing(world: World) -> None:
     number = world.submit(world.request(40))
-    engine = world.engine()
+    engine, in_the_middle = world.engine(), threading.Event()
+
+    def on_post() -> None:
+        if world.ledger.posts >= 10:
+            in_the_middle.set()
+            assert engine._stopping.wait(PATIENCE_S)
+
+    world.ledger.on_post = on_post
     engine.start()
-    wait_for(lambda: world.ledger.posts >= 10)
-    engine.stop()
-    assert world.job(number).job.counts.running == 0, "a stop in order leaves no lease behind"
+    try:
+        assert in_the_middle.wait(PATIENCE_S)
+    finally:
+        engine.stop()
+    counts = world.job(number).job.counts
+    assert counts.running == 0, "a stop in order leaves no lease behind"
+    assert counts.open > 0
 
     world.work()
     assert world.job(number).job.state is JobState.COMPLETED
@@ -321,6 +344,6 @@ def test_a_job_that_cannot_be_finished_does_not_hold_up_the_one_behind_it(world:
     engine.start()
     try:
         wait_for(lambda: world.job(second).job.state is JobState.COMPLETED)
+        wait_for(lambda: world.job(first).job.state is JobState.FINISHING)
     finally:
         engine.stop()
-    assert world.job(first).job.state is JobState.FINISHING

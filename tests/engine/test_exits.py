@@ -36,20 +36,23 @@ from tests.engine.test_crash_points import COMMITS_BESIDE, POINTS, around
 from tests.helpers.databases import Databases
 from tests.helpers.engine_process import ENDED_ITSELF, live
 from tests.helpers.jobs import assert_counters_equal_rows, submit
+from tests.helpers.leaping_clock import LeapingClock, Leaps
 from tests.helpers.stores import fresh_store
 from tests.helpers.world import World
 
 #: Billing is late by up to 0.6 s: it comes into being 0.3 s after the call, and is found 0.3 s after that.
-SETTLE_S, TIMEOUT_S, LEASE_S = 1.5, 0.5, 1.5
+LATENESS_S = 0.6
+#: Settle time and leases are on a clock that leaps, and longer than any machine stands still.
+SETTLE_S, TIMEOUT_S, LEASE_S = 120.0, 0.5, 1_800.0
 SLOWNESS = {"appears_late_ms": 300, "search_lag_ms": 300, "late_ms": 1_500, "retry_after_s": 0}
 #: What the sandbox calls the answers; "" is 201.
 ANSWERS = ("", "429", "500-before", "500-after", "cut-before", "cut-after", "late", "appears-late")
 CARRIER_PLAN = (CarrierPlanChoice("IOT5", "NORTHSTAR"),)
 #: The business time zones between which a day passes at once, whatever time it is: they are 26 hours apart.
 WEST, EAST = "Etc/GMT+12", "Pacific/Kiritimati"
-AN_HOUR = timedelta(hours=1)
+A_DAY = timedelta(days=1)
 #: Seconds after which a life that neither ends itself nor comes to its end is a failure.
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 # A server that has imported everything forks each life in milliseconds, and has no threads of its own.
 _PROCESSES = multiprocessing.get_context("forkserver")
@@ -59,7 +62,9 @@ _PROCESSES.set_forkserver_preload(["tests.helpers.engine_process"])
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[SandboxAddress]:
     command = [sys.executable, "-m", "desktop_app.billing.sandbox"]
-    address = ensure_sandbox(tmp_path, command=command, accept_any=True, search_lag_ms=SLOWNESS["search_lag_ms"])
+    address = ensure_sandbox(
+        tmp_path, command=command, accept_any=True, search_lag_ms=SLOWNESS["search_lag_ms"], start_timeout_s=60.0
+    )
     yield address
     stop(address)
 
@@ -67,20 +72,20 @@ def sandbox(tmp_path: Path) -> Iterator[SandboxAddress]:
 @pytest.fixture
 def world(databases: Databases) -> Iterator[World]:
     with fresh_store(databases) as store:
-        clock = store.clock
-        world = World(store)
-        store.clock = clock  # that of the processes
-        yield world
+        yield World(store)
 
 
 class Lives:
     """Processes, one after the other, on one database and one billing company."""
 
-    def __init__(self, world: World, sandbox: SandboxAddress) -> None:
+    def __init__(self, world: World, sandbox: SandboxAddress, folder: Path) -> None:
         self.world, self.sandbox = world, sandbox
+        clock = LeapingClock(folder / "clock")
+        world.store.clock = clock.now
+        self._leaps = Leaps(clock, sandbox, TIMEOUT_S, LATENESS_S)
         self._arguments = [
             world.store.url, sandbox.url, f"--timeout-s={TIMEOUT_S}", f"--settle-s={SETTLE_S}", f"--lease-s={LEASE_S}",
-            "--announce",
+            f"--clock={clock.file}", "--announce",
         ]  # fmt: skip
 
     def today(self) -> date:
@@ -100,11 +105,11 @@ class Lives:
         return first
 
     def one(self, end_at: str | None, behind: str | None = None) -> int | None:
-        """One life; its exit code, or None if it does not come to an end."""
+        """One life, after the leases of the one before; its exit code, or None if it does not come to an end."""
+        self._leaps.leap(LEASE_S + 1, nobody_calls=True)
         process = _PROCESSES.Process(target=live, args=(self._arguments, end_at, behind))
         process.start()
-        process.join(PATIENCE_S)
-        if process.is_alive():
+        if not self._leaps.until(lambda: not process.is_alive(), SETTLE_S, PATIENCE_S):
             process.kill()
             process.join()
             return None
@@ -140,31 +145,35 @@ def end_at_each(lives: Lives, points: Sequence[str], answers: Sequence[str]) -> 
     lives.assert_each_device_is_done_once()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("databases", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
-def test_a_process_that_ends_itself_around_a_commit_or_a_post(world: World, sandbox: SandboxAddress) -> None:
-    end_at_each(Lives(world, sandbox), ["before-post", "after-post", *around(["record"])], ANSWERS)
+def test_a_process_that_ends_itself_around_a_commit_or_a_post(
+    world: World, sandbox: SandboxAddress, tmp_path: Path
+) -> None:
+    end_at_each(Lives(world, sandbox, tmp_path), ["before-post", "after-post", *around(["record"])], ANSWERS)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "databases",
     ["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.crash])],
     indirect=True,
 )
-def test_a_process_that_ends_itself_beside_its_work_orders(world: World, sandbox: SandboxAddress) -> None:
+def test_a_process_that_ends_itself_beside_its_work_orders(
+    world: World, sandbox: SandboxAddress, tmp_path: Path
+) -> None:
     """Around what was written down for a day that has come, and around each look whether billing is back."""
-    lives = Lives(world, sandbox)
+    lives = Lives(world, sandbox, tmp_path)
     set_agreed(world, "time_zone", WEST)
     tomorrows = world.device()
     plans: dict[str, Any] = {"carrier_rate_plans": CARRIER_PLAN, "customer_rate_plan": "FLEET"}
-    submit(world, tomorrows, effective_date=lives.today() + timedelta(days=1), **plans)
+    submit(world, tomorrows, effective_date=lives.today() + A_DAY, **plans)
     assert lives.one(None) == 0
     assert {row.state for row in world.rows(scheduled_plan_change)} == {"pending"}
 
     set_agreed(world, "time_zone", EAST)
     paused = lives.submit()
-    world.store.run(lambda uow: steering.pause_for_environment(uow, paused, "As the test asked.", uow.now() + AN_HOUR))
+    world.store.run(lambda uow: steering.pause_for_environment(uow, paused, "As the test asked.", uow.now() + A_DAY))
     # While the job is paused no process ends for want of work.
     for point in sorted(around(COMMITS_BESIDE), key=lambda point: "probe" in point):
         if "probe" in point:  # now is the time to look
@@ -188,17 +197,21 @@ def set_agreed(world: World, name: str, value: str) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer or "201")
-def test_a_process_that_ends_itself_at_every_point(world: World, sandbox: SandboxAddress, answer: str) -> None:
-    end_at_each(Lives(world, sandbox), POINTS, [answer, ""])
+def test_a_process_that_ends_itself_at_every_point(
+    world: World, sandbox: SandboxAddress, tmp_path: Path, answer: str
+) -> None:
+    end_at_each(Lives(world, sandbox, tmp_path), POINTS, [answer, ""])
 
 
 @pytest.mark.crash
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer or "201")
-def test_a_process_that_ends_itself_with_an_answer_in_hand(world: World, sandbox: SandboxAddress, answer: str) -> None:
+def test_a_process_that_ends_itself_with_an_answer_in_hand(
+    world: World, sandbox: SandboxAddress, tmp_path: Path, answer: str
+) -> None:
     """Each of the first POSTs is answered so; it ends before, and after, that is recorded."""
-    lives = Lives(world, sandbox)
+    lives = Lives(world, sandbox, tmp_path)
     for point in ("before-post", "before-commit:record", "after-commit:record"):
         lives.submit()
         set_faults(sandbox, **SLOWNESS, next=[answer, answer])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from random import Random
 
+import pytest
 from sqlalchemy import select, update
 
 from db import finishing, outbox
@@ -12,6 +14,7 @@ from db.schema import job, outbox_event
 from desktop_app.association.ports import LookupVerdict
 from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.states import JobState, PauseCause
+from desktop_app.engine import outbox as announcing
 from desktop_app.engine.housekeeping import Housekeeping
 from desktop_app.engine.outbox import Sent, send_due
 from tests.engine.conftest import World, only, wait_for
@@ -66,7 +69,7 @@ def test_jobs_of_one_credential_share_a_look_whether_billing_is_back(world: Worl
     wait_for(lambda: housekeeping.run_once(RULES) and world.job(numbers[0]).job.state is not JobState.PAUSED)
 
 
-def test_an_engine_that_stops_announces_no_further_job(world: World) -> None:
+def test_an_engine_that_stops_announces_no_further_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it did not begin is nobody's: the next engine sends it at once."""
     world.submit(world.request(1))
     with world.store.begin() as uow:
@@ -74,6 +77,7 @@ def test_an_engine_that_stops_announces_no_further_job(world: World) -> None:
         for run_no in (1, 2, 3):
             finishing.add_event(uow, job_id, run_no, f"event/{run_no}", {"run": run_no})
         uow.commit()
+    monkeypatch.setattr(announcing, "LONGEST_S", math.inf)  # all in one go, however slow
     sent: list[str] = []
 
     def send(event_id: str, _body: bytes) -> Sent:

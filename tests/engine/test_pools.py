@@ -20,7 +20,7 @@ POOLS = [ThreadPool, QtPool]
 def test_so_many_tasks_run_at_a_time_as_the_pool_is_large(make: Callable[[int], Pool]) -> None:
     pool = make(3)
     assert pool.size == 3
-    together = threading.Barrier(3, timeout=20)
+    together = threading.Barrier(3, timeout=60)
     done: list[int] = []
 
     def task() -> None:

@@ -15,8 +15,9 @@ from desktop_app.association.processing import ProcessingRules
 from desktop_app.engine.calls import Calls
 from desktop_app.engine.group import Recorded
 from desktop_app.engine.interpreter import SWITCH_S
+from desktop_app.engine.outcomes import Outcomes
 from desktop_app.engine.recorder import Recorder
-from desktop_app.engine.rounds import MOST_HELD, Rounds
+from desktop_app.engine.rounds import MOST_HELD, POLL_S, Rounds
 from desktop_app.engine.runner import NotCalled, Outcome, run
 from tests.engine.conftest import World, only
 from tests.helpers.billing_ledger import BillingLedger, OneLedger
@@ -104,14 +105,24 @@ def test_threads_that_wake_do_not_wait_long_for_the_recorder(before: float, afte
         sys.setswitchinterval(usual)
 
 
-class CountedRounds(Rounds):
-    """Counts how often it looks whether it may end."""
+class WatchedOutcomes(Outcomes):
+    """Remembers how long was to be waited.
 
-    looks = 0
+    Attributes:
+        waits: seconds, of each wait.
+        third: set before the third of them.
+    """
 
-    def _give_back(self) -> None:
-        self.looks += 1
-        super()._give_back()
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+        self.third = threading.Event()
+
+    def wait(self, enough: int, timeout_s: float) -> None:
+        self.waits.append(timeout_s)
+        if len(self.waits) == 3:
+            self.third.set()
+        super().wait(enough, timeout_s)
 
 
 def test_a_call_that_is_waited_for_at_the_end_is_not_waited_for_in_a_hurry() -> None:
@@ -120,7 +131,7 @@ def test_a_call_that_is_waited_for_at_the_end_is_not_waited_for_in_a_hurry() -> 
     calls = Calls(gateway.governor, timeout_s=1.0)
     handed_out: list[Any] = []
     queue = EndlessQueue(1, lambda: None)
-    queue.rounds = rounds = CountedRounds(queue, calls, gateway, size=SIZE, lease_s=60.0)  # type: ignore[arg-type]
+    queue.rounds = rounds = Rounds(queue, calls, gateway, size=SIZE, lease_s=60.0)  # type: ignore[arg-type]
 
     def first_group() -> None:
         calls.put([an_order()])
@@ -129,17 +140,19 @@ def test_a_call_that_is_waited_for_at_the_end_is_not_waited_for_in_a_hurry() -> 
         handed_out.append(calls.get_nowait())
 
     queue._meanwhile = first_group
+    rounds.outcomes = outcomes = WatchedOutcomes()
     thread = threading.Thread(target=rounds.run, args=(queue.stopping,))
     thread.start()
-    assert queue.stopping.wait(10)
-    thread.join(0.5)
-    is_waiting, looks = thread.is_alive(), rounds.looks
-    rounds.outcomes.put(Outcome(handed_out[0], NotCalled()))
-    thread.join(10)
-    assert is_waiting, "it does not wait for the call"
-    assert looks < 10
+    waits_for_the_call = outcomes.third.wait(60)
+    outcomes.put(Outcome(handed_out[0], NotCalled()))
+    thread.join(60)
+    assert waits_for_the_call
+    assert queue.stopping.is_set()
     assert not thread.is_alive()
     assert not rounds.held
+    # The group, what was not called is given back, looks that each wait as all others do, and the end.
+    begin, looks, end = outcomes.waits[:2], outcomes.waits[2:-1], outcomes.waits[-1]
+    assert (begin, set(looks), end) == ([0.0, 0.0], {POLL_S}, 0.0)
 
 
 def test_a_pool_that_was_without_work_for_long_is_not_kept_short() -> None:

@@ -705,7 +705,7 @@ def run_machine(ground: Ground, examples: int, steps: int, *, derandomize: bool 
     return met
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 def test_whatever_happens_nothing_is_made_twice_or_lost(ground: Ground) -> None:
     run_machine(ground, 25, 30)

@@ -86,7 +86,7 @@ def whole_reads(store: Store) -> dict[str, int]:
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     counts = text("SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname = ANY(:tables)")
-    give_up_at = time.monotonic() + 10
+    give_up_at = time.monotonic() + 60
     while True:
         with store.begin() as uow:
             if not uow.connection.scalar(others):

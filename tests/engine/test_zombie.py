@@ -11,26 +11,30 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
 from db.integrity import check
 from db.schema import engine, job, metadata, work_order, work_order_step
 from db.unit_of_work import Store
-from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.states import FINAL_JOBS, StepState, WorkOrderState
 from desktop_app.billing.launcher import SandboxAddress, ensure_sandbox, read_ledger, set_faults, stop
 from tests.engine.conftest import World
+from tests.helpers.leaping_clock import LeapingClock, Leaps
 
 ROOT = Path(__file__).parents[2]
-SETTLE_S, TIMEOUT_S, LEASE_S = 2.0, 1.5, 3.5
+#: Settle time and leases are on a clock that leaps, and longer than any machine stands still.
+SETTLE_S, TIMEOUT_S, LEASE_S = 120.0, 1.5, 1_800.0
+LATENCY_MS, SEARCH_LAG_MS = 150, 200
 PATIENCE_S = 120.0
+#: Where it is stopped: some calls were answered, and what became of this one is not recorded.
+IN_THE_MIDDLE = ("after-post", 12)
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 
@@ -38,8 +42,8 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[SandboxAddress]:
     command = [sys.executable, "-m", "desktop_app.billing.sandbox"]
-    address = ensure_sandbox(tmp_path, command=command, accept_any=True)
-    set_faults(address, latency_ms=150, search_lag_ms=200)
+    address = ensure_sandbox(tmp_path, command=command, accept_any=True, start_timeout_s=60.0)
+    set_faults(address, latency_ms=LATENCY_MS, search_lag_ms=SEARCH_LAG_MS)
     yield address
     stop(address)
 
@@ -53,14 +57,19 @@ class Processes:
     folder: Path
 
     def __post_init__(self) -> None:
+        self.clock = LeapingClock(self.folder / "clock")
+        self.store.clock = self.clock.now
+        self.leaps = Leaps(self.clock, self.sandbox, TIMEOUT_S, (LATENCY_MS + SEARCH_LAG_MS) / 1_000)
         with self.store.read() as uow:
             self.since = uow.now()
 
     @contextmanager
-    def engine(self, name: str) -> Iterator[subprocess.Popen[str]]:
+    def engine(self, name: str, stop_at: str = "", time_: int = 1) -> Iterator[subprocess.Popen[str]]:
+        """A process; it stops itself where it reaches that crash point for that time, unless there is none."""
         command = [
             sys.executable, "-m", "tests.helpers.engine_process", self.store.url, self.sandbox.url,
             f"--timeout-s={TIMEOUT_S}", f"--settle-s={SETTLE_S}", f"--lease-s={LEASE_S}",
+            f"--clock={self.clock.file}", f"--stop-at={stop_at}", f"--stop-time={time_}",
         ]  # fmt: skip
         with self.said_by(name).open("w") as said:
             process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=said, text=True)
@@ -73,14 +82,20 @@ class Processes:
             process.communicate()
 
     def ended(self, name: str, process: subprocess.Popen[str]) -> None:
-        """Waits until the process has ended in order; if it does not, says where each of its threads is."""
-        try:
-            code = process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
+        """Leaps until the process has ended in order; if it does not, says where each of its threads is."""
+        if not self.leaps.until(lambda: process.poll() is not None, SETTLE_S, PATIENCE_S):
             process.send_signal(signal.SIGUSR2)
             time.sleep(1)
-            raise AssertionError(f"{name} does not end:\n{self.said_by(name).read_text()}") from None
-        assert code == 0, self.said_by(name).read_text()
+            raise AssertionError(f"{name} does not end:\n{self.said_by(name).read_text()}")
+        assert process.returncode == 0, self.said_by(name).read_text()
+
+    def stopped(self, process: subprocess.Popen[str]) -> None:
+        """Waits until the process has stopped itself."""
+        end = time.monotonic() + PATIENCE_S
+        while not (found := os.waitpid(process.pid, os.WUNTRACED | os.WNOHANG))[0]:
+            assert time.monotonic() < end, "it did not stop"
+            time.sleep(0.02)
+        assert os.WIFSTOPPED(found[1])
 
     def said_by(self, name: str) -> Path:
         return self.folder / f"{name}.log"
@@ -108,35 +123,18 @@ class Processes:
         with self.store.read() as uow:
             return int(uow.connection.execute(made).scalar_one())
 
-    def holds_no_lock(self) -> bool:
-        """Whether nobody is in the middle of a transaction: a process that is stopped in one keeps everybody out."""
-        with Store(self.store.url, lock_timeout_s=0.1) as impatient:
-            try:
-                with impatient.begin() as uow:
-                    uow.connection.execute(update(work_order).values(revision=work_order.c.revision))
-            except EnvironmentFault:
-                return False
-        return True
-
     def stop_with_unread_answers(self, process: subprocess.Popen[str]) -> dict[int, int]:
-        """Stops the process while billing makes things for it that it has not recorded, and it is in no transaction.
+        """Waits until the process has stopped itself, with an answer that is not recorded; then its leases end.
 
         Returns:
             The work orders that it holds with an intent open, and the epochs of its leases.
         """
-        end = time.monotonic() + PATIENCE_S
-        while time.monotonic() < end:
-            assert process.poll() is None, "it has ended: take more devices"
-            if self.recorded() >= 5 and self.held_by(process):
-                process.send_signal(signal.SIGSTOP)
-                _, status = os.waitpid(process.pid, os.WUNTRACED)
-                assert os.WIFSTOPPED(status)
-                held = self.held_by(process)
-                if held and self.holds_no_lock() and made(self.sandbox) > self.recorded():
-                    return self.epochs(held)
-                process.send_signal(signal.SIGCONT)
-            time.sleep(0.03)
-        raise AssertionError("the process was never met with an answer that it had not read")
+        self.stopped(process)
+        assert made(self.sandbox) > self.recorded()
+        held = self.epochs(self.held_by(process))
+        assert held
+        self.leaps.leap(LEASE_S + 1)
+        return held
 
     def everything(self) -> dict[str, list[Any]]:
         """All that the database holds, but for the engines' signs of life."""
@@ -157,13 +155,6 @@ class Processes:
                 select(work_order.c.id, work_order.c.lease_epoch).where(work_order.c.id.in_(ids))
             )
             return dict(rows.all())
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def made(sandbox: SandboxAddress) -> int:
@@ -201,9 +192,9 @@ def assert_sound(world: World, number: str, sandbox: SandboxAddress) -> None:
 def test_a_zombie_that_wakes_when_all_is_done_writes_nothing_and_posts_nothing(
     world: World, sandbox: SandboxAddress, tmp_path: Path
 ) -> None:
-    number = world.submit(world.request(40))
     processes = Processes(world.store, sandbox, tmp_path)
-    with processes.engine("zombie") as zombie:
+    number = world.submit(world.request(40))
+    with processes.engine("zombie", *IN_THE_MIDDLE) as zombie:
         before = processes.stop_with_unread_answers(zombie)
         with processes.engine("other") as other:
             processes.ended("other", other)
@@ -219,14 +210,16 @@ def test_a_zombie_that_wakes_when_all_is_done_writes_nothing_and_posts_nothing(
 
 
 def test_a_zombie_that_wakes_in_the_middle_does_no_harm(world: World, sandbox: SandboxAddress, tmp_path: Path) -> None:
-    number = world.submit(world.request(120))
     processes = Processes(world.store, sandbox, tmp_path)
-    with processes.engine("zombie") as zombie:
+    number = world.submit(world.request(60))
+    with processes.engine("zombie", *IN_THE_MIDDLE) as zombie:
         before = processes.stop_with_unread_answers(zombie)
-        with processes.engine("other") as other:
-            wait_for(lambda: processes.took_over(before))
-            assert world.job(number).job.counts.open, "all was done already: take more devices"
-            zombie.send_signal(signal.SIGCONT)
+        with processes.engine("other", "after-commit:take-back") as other:
+            processes.stopped(other)
+            assert processes.took_over(before)
+            assert world.job(number).job.counts.open
+            for one in (zombie, other):
+                one.send_signal(signal.SIGCONT)
             processes.ended("zombie", zombie)
             processes.ended("other", other)
     assert_sound(world, number, sandbox)

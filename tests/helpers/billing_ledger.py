@@ -83,11 +83,13 @@ class BillingLedger:
 
     def services_of_reference(self) -> Counter[str]:
         """How many services were made for each reference."""
-        return Counter(order.reference for order in self.services.values())
+        with self._lock:  # an engine may be at work
+            return Counter(order.reference for order in self.services.values())
 
     def products_of_reference(self) -> Counter[str]:
         """How many products were made for each reference."""
-        return Counter(order.reference for order in self.products.values())
+        with self._lock:
+            return Counter(order.reference for order in self.products.values())
 
     def twice(self) -> list[str]:
         """References that something was made for more than once."""

@@ -7,10 +7,15 @@ import faulthandler
 import logging
 import os
 import signal
-from collections.abc import Collection, Sequence
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
-from db.unit_of_work import Store
+from db.unit_of_work import Store, UnitOfWork
 from desktop_app.association.ports import RateGovernor
 from desktop_app.billing.client import BillingClient
 from desktop_app.billing.governor import PacedGovernor
@@ -19,6 +24,7 @@ from desktop_app.engine import crash_points, outbox
 from desktop_app.engine.engine import Engine, EngineConfig
 from desktop_app.engine.outbox import Sent
 from desktop_app.engine.pool import ThreadPool
+from tests.helpers.leaping_clock import LeapingClock, install
 from tests.helpers.rest import wait_until_idle
 
 #: Exit code of a process that ended itself where a test asked for it.
@@ -43,6 +49,44 @@ class OneServer:
 
     def close(self) -> None:
         self._client.close()
+
+
+class StoppableStore(Store):
+    """A store of which a thread can say that nobody is in the middle of writing."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.writing = threading.Lock()
+
+    @contextmanager
+    def _transaction(self, *, writes: bool) -> Iterator[UnitOfWork]:
+        with self.writing if writes else nullcontext(), super()._transaction(writes=writes) as uow:
+            yield uow
+
+
+def at(point: str, time_: int, do: Callable[[], None]) -> None:
+    """Does something when this process reaches the crash point for that time, from 1, in any of its threads; once."""
+    counting = threading.Lock()
+    left = time_
+
+    def on_reached(where: str) -> None:
+        nonlocal left
+        if where != point:
+            return
+        with counting:
+            left -= 1
+            is_now = left == 0
+        if is_now:
+            do()
+
+    crash_points.on_reached = on_reached
+
+
+def stop_here(store: StoppableStore) -> None:
+    """Stops this process until it is told to go on, in no transaction: nobody else has to wait for it."""
+    with store.writing:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(0.5)  # the kernel stops all threads within it
 
 
 def _take(_event_id: str, _body: bytes) -> Sent:
@@ -77,13 +121,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--settle-s", type=float, required=True)
     parser.add_argument("--lease-s", type=float, required=True)
     parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--clock", type=Path, help="of leases and of the database; the machine's by default")
+    parser.add_argument("--stop-at", metavar="POINT", default="", help="stops itself there; empty: nowhere")
+    parser.add_argument("--stop-time", type=int, default=1, help="when it is reached for that time, from 1")
     parser.add_argument("--announce", action="store_true", help="finished jobs are announced, and taken")
     asked = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING)
     faulthandler.register(signal.SIGUSR2)  # where every thread is, for a test that waits in vain
+    if asked.clock is not None:
+        install(LeapingClock(asked.clock))
     gateway = OneServer(asked.billing_url, asked.timeout_s)
     config = EngineConfig("work", asked.timeout_s, asked.settle_s, asked.lease_s, first_wait_s=0.2)
-    with Store(asked.database_url) as store:
+    with StoppableStore(asked.database_url) if asked.stop_at else Store(asked.database_url) as store:
+        if isinstance(store, StoppableStore):
+            at(asked.stop_at, asked.stop_time, partial(stop_here, store))
         send = _take if asked.announce else None
         outbox.CLAIM = timedelta(seconds=asked.lease_s)  # no test waits as long as a slow receiver may take
         engine = Engine(store, gateway, ThreadPool(asked.workers), config, send=send)

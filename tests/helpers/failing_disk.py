@@ -1,8 +1,8 @@
 """A process that works off a database until its disk fails it: ``python -m tests.helpers.failing_disk FAULT …``.
 
-On SIGUSR1 the kernel refuses certain system calls of the whole process from then on (a seccomp filter), as a full or
-broken disk would. Nothing has to be compiled, mounted or be root for it. The other arguments are those of
-:mod:`tests.helpers.engine_process`.
+When its tenth call was answered, and nothing of that is written, the kernel refuses certain system calls of the whole
+process from then on (a seccomp filter), as a full or broken disk would. Nothing has to be compiled, mounted or be root
+for it. The other arguments are those of :mod:`tests.helpers.engine_process`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import platform
-import signal
 import struct
 import sys
 from typing import NamedTuple
@@ -41,6 +40,10 @@ _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
 FAULTS = {"full": errno.ENOSPC, "sync": errno.EIO}
 
 
+#: Calls after which the disk fails.
+GOOD_CALLS = 10
+
+
 class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
@@ -66,7 +69,7 @@ def refuse(fault: str) -> None:
 
 def main() -> None:
     fault, *arguments = sys.argv[1:]
-    signal.signal(signal.SIGUSR1, lambda *_: refuse(fault))
+    engine_process.at("after-post", GOOD_CALLS, lambda: refuse(fault))
     engine_process.main(arguments)
 
 

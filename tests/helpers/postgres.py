@@ -90,8 +90,8 @@ class PostgresServer:
         )
 
     def url(self, database: str) -> str:
-        """SQLAlchemy's URL of one of its databases."""
-        return f"postgresql+psycopg://postgres@/{database}?host={self._folder}"
+        """SQLAlchemy's URL of one of its databases; a server that stands still for a while is waited for."""
+        return f"postgresql+psycopg://postgres@/{database}?host={self._folder}&connect_timeout={START_TIMEOUT_S:.0f}"
 
     def start(self) -> None:
         """Starts the server and waits until it takes connections.
@@ -150,10 +150,20 @@ class PostgresServer:
 
     def create_database(self, prefix: str = "test", template: str = "template0") -> str:
         """Makes a database, as a copy of another one (to which nobody may be connected), and returns its name."""
+        self._wait_until_left(template)
         name = f"{prefix}_{next(self._numbers)}"
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")  # a third of the time of wal_log
         self._execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return name
+
+    def _wait_until_left(self, database: str) -> None:
+        """A session that was closed is gone a moment later; the server itself waits for it five seconds at most."""
+        assert self._admin is not None, "the server is stopped"
+        sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+        give_up_at = time.monotonic() + START_TIMEOUT_S
+        while self._admin.execute(sessions, [database]).fetchone() != (0,):
+            assert time.monotonic() < give_up_at, f"somebody is connected to {database}"
+            time.sleep(0.005)
 
     def drop_database(self, name: str) -> None:
         """Drops a database; connections to it are cut."""

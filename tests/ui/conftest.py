@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt
@@ -24,10 +24,50 @@ from desktop_app.ui.pages.history import HistoryPage
 from desktop_app.ui.pages.jobs import JobsPage
 from desktop_app.ui.pages.settings import SettingsPage
 from desktop_app.ui.theme import Theme, ThemeMode
+from desktop_app.ui.widgets import toast
 from tests.ui.fake_desk import FakeDesk
 from tests.ui.fake_machine import FakeMachine
 
 W = TypeVar("W", bound=QObject)
+
+#: Seconds that a test waits for what comes at once where nobody disturbs; a process may stand still for many of them.
+LONG_S = 60.0
+_LONG_MS = int(1_000 * LONG_S)
+#: Turns of the event loop after which nothing that follows from what was done is left to be done: laying out, painting,
+#: asking for what was painted, each a turn after the other.
+_TURNS = 10
+#: Calls whose answers fill in the request: it is checked again when they come.
+_FILL_IN = ("providers", "sites", "customer_plans", "carrier_plans/")
+
+
+class PatientBot(QtBot):
+    """Waits long, and turns the event loop often even if its time is over at the first turn."""
+
+    def waitUntil(self, callback: Callable[[], bool | None], *, timeout: int = _LONG_MS) -> None:
+        super().waitUntil(callback, timeout=timeout)
+
+    def waitSignal(self, signal: Any, *, timeout: int = _LONG_MS, **how: Any) -> Any:
+        return super().waitSignal(signal, timeout=timeout, **how)
+
+    def waitExposed(self, widget: QWidget, *, timeout: int = _LONG_MS) -> Any:
+        return super().waitExposed(widget, timeout=timeout)
+
+    def wait(self, ms: int) -> None:
+        super().wait(ms)
+        for _ in range(_TURNS):
+            QApplication.processEvents()
+
+
+@pytest.fixture
+def qtbot(qapp: QApplication, request: pytest.FixtureRequest) -> QtBot:
+    """pytest-qt's, patient."""
+    return PatientBot(request)
+
+
+@pytest.fixture(autouse=True)
+def toasts_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message is there until a test looks at it, however late that is."""
+    monkeypatch.setattr(toast, "SHOWN_MS", 3_600_000)
 
 
 @dataclass
@@ -89,12 +129,18 @@ class Ui:
 
     def until(self, condition: Callable[[], object]) -> None:
         """Waits until the condition holds."""
-        self.qtbot.waitUntil(lambda: bool(condition()), timeout=10_000)
+        self.qtbot.waitUntil(lambda: bool(condition()))
 
     def idle(self) -> None:
-        """Waits until nothing is asked of the desk but for the poll; what is painted asks after it was painted."""
-        self.qtbot.wait(10)
-        self.until(lambda: self.program.background.is_idle(but=POLL_KEY))
+        """Waits until nothing is asked of the desk but for the poll, and no answer leads to another question."""
+        self.until(self._stays_idle)
+
+    def _stays_idle(self) -> bool:
+        for _ in range(_TURNS):
+            QApplication.processEvents()
+            if not self.program.background.is_idle(but=POLL_KEY):
+                return False
+        return True
 
     def click(self, widget: QWidget) -> None:
         """A press of the left mouse button."""
@@ -103,8 +149,8 @@ class Ui:
         self.qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
 
     def press(self, name: str) -> None:
-        """A click on the widget of that object name, as soon as it is there."""
-        self.until(lambda: any(found.isVisible() for found in self.window.findChildren(QWidget, name)))
+        """A click on the one widget of that object name, as soon as it is there, and one before it is gone."""
+        self.until(lambda: [one.isVisible() for one in self.window.findChildren(QWidget, name)] == [True])
         self.click(self.find(QWidget, name))
 
     def key(self, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
@@ -141,11 +187,14 @@ class Ui:
         self.associate.request.customer_combo.setFocus()
         self.type(text)
         self.key(Qt.Key.Key_Return)
-        self.until(lambda: self.associate.request.customer is not None)
+        self.until(lambda: self.associate.request.customer is not None and self._is_filled_in())
 
     def until_checked(self) -> None:
-        """Waits for the check's answer."""
-        self.until(lambda: self.associate.flow.state is CheckState.FRESH)
+        """Waits for the check's answer, where nothing is on its way that makes the request another one."""
+        self.until(lambda: self.associate.flow.state is CheckState.FRESH and self._is_filled_in())
+
+    def _is_filled_in(self) -> bool:
+        return not any(key.startswith(_FILL_IN) for key in self.program.background.keys)
 
 
 @contextmanager
@@ -164,8 +213,8 @@ def just_opened(qtbot: QtBot, qapp: QApplication, desk: FakeDesk, state_file: Pa
         program.theme.set_mode(ThemeMode.LIGHT)
     ui = Ui(qtbot, desk, program, machine)
     try:
-        program.window.show()
-        qtbot.waitExposed(program.window)
+        with qtbot.waitExposed(program.window):
+            program.window.show()
         program.window.activateWindow()
         program.open()
         ui.until(lambda: program.window.rail.isEnabled())
@@ -183,6 +232,7 @@ def opened(qtbot: QtBot, qapp: QApplication, desk: FakeDesk, state_file: Path | 
         ui.until(lambda: ui.associate.list.model.row_total() == desk.count)
         ui.until(lambda: ui.associate.list.chips.chip("all").text() != "All")  # counted behind the first rows
         ui.until(lambda: not ui.window._build_timer.isActive())
+        ui.until(lambda: ui.window._last is not None)  # the first poll was answered
         ui.idle()
         yield ui
 

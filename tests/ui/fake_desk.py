@@ -191,6 +191,14 @@ class FakeDesk:
         if self.fail_with is not None:
             raise self.fail_with
 
+    @staticmethod
+    def _wait(gate: threading.Event, cancelled: IsCancelled) -> None:
+        """Waits before the gate. Who was cancelled does not go through it, however late that is seen."""
+        while not gate.wait(0.01) and not cancelled():
+            pass
+        if cancelled():
+            raise Cancelled
+
     # --- devices ------------------------------------------------------------------------------------------------------
 
     def row(self, device: int) -> DeviceRow:
@@ -235,9 +243,7 @@ class FakeDesk:
     ) -> bytes:
         self._called("device_ids")
         if self.list_gate is not None:
-            while not self.list_gate.wait(0.01):
-                if cancelled():
-                    raise Cancelled
+            self._wait(self.list_gate, cancelled)
             if self.fail_with is not None:
                 raise self.fail_with
         return self._ids(filter, sort, descending)
@@ -416,9 +422,7 @@ class FakeDesk:
         """Each 10th device has a warning; each 25th is blocked until its service was re-read as ended."""
         self._called("check")
         if self.check_gate is not None:
-            while not self.check_gate.wait(0.01):
-                if cancelled():
-                    raise Cancelled
+            self._wait(self.check_gate, cancelled)
         self.checked.append(request)
         ready, warned, blocked, findings = [], [], [], []
         for line, device in enumerate(self._selected(request.devices), start=1):
@@ -850,7 +854,7 @@ class FakeDesk:
         if self.fail_reread_with is not None:
             raise self.fail_reread_with
         if self.reread_gate is not None:
-            assert self.reread_gate.wait(30)
+            self._wait(self.reread_gate, cancelled)
         found = []
         for device in self._selected(devices):
             row, at_billing = self.row(device), self.at_billing.get(device, AtBilling.ACTIVE)

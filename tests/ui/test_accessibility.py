@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QAccessible
 from PySide6.QtWidgets import (
@@ -34,6 +35,8 @@ from tests.ui.conftest import Ui, opened
 from tests.ui.test_layout import parents
 from tests.ui.views import desk_with_jobs, views
 
+#: All views take ten seconds of a core, and a core is not always there.
+pytestmark = pytest.mark.timeout(900)
 NAMES = (
     "deviceTable",
     "deviceSearch",

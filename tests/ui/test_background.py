@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject
 
 from desktop_app.association.errors import Cancelled
 from desktop_app.ui.background import Background, Lane
-from tests.ui.conftest import bury
+from tests.ui.conftest import LONG_S, bury
 
 
 class Answers:
@@ -56,13 +56,13 @@ def test_the_newest_of_a_key_wins(qtbot, background, answers):
 
     def old(cancel):
         begun.set()
-        gate.wait(10)
+        gate.wait(LONG_S)
         if cancel():
             cancelled.set()
         return "old"
 
     background.run(old, done=answers.take, failed=answers.fail, key="search")
-    assert begun.wait(10)
+    assert begun.wait(LONG_S)
     background.run(lambda cancel: "new", done=answers.take, failed=answers.fail, key="search")
     qtbot.waitUntil(lambda: bool(answers.done))
     gate.set()
@@ -81,7 +81,9 @@ def test_other_keys_do_not_disturb_each_other(qtbot, background, answers):
 @pytest.mark.parametrize("how", ["call", "key", "owner"])
 def test_nothing_is_delivered_after_a_cancel(qtbot, background, answers, how):
     gate, owner = threading.Event(), QObject()
-    call = background.run(lambda cancel: gate.wait(10), done=answers.take, failed=answers.fail, key="k", owner=owner)
+    call = background.run(
+        lambda cancel: gate.wait(LONG_S), done=answers.take, failed=answers.fail, key="k", owner=owner
+    )
     {"call": call.cancel, "key": lambda: background.drop("k"), "owner": lambda: bury(owner)}[how]()
     gate.set()
     qtbot.waitUntil(lambda: background.pending == 0)
@@ -102,7 +104,7 @@ def test_a_call_that_says_it_was_cancelled_is_silent(qtbot, background, answers)
 def test_long_calls_leave_room_for_quick_ones(qtbot, background, answers):
     gate = threading.Event()
     for _ in range(20):
-        background.run(lambda cancel: gate.wait(10), done=lambda _: None, failed=answers.fail, lane=Lane.LONG)
+        background.run(lambda cancel: gate.wait(LONG_S), done=lambda _: None, failed=answers.fail, lane=Lane.LONG)
     background.run(lambda cancel: "quick", done=answers.take, failed=answers.fail)
     qtbot.waitUntil(lambda: answers.done == ["quick"])
     gate.set()
@@ -131,7 +133,7 @@ def test_closing_cancels_waits_and_delivers_nothing(qapp, answers):
 
     door.run(work, done=answers.take, failed=answers.fail)
     waiting = [door.run(lambda cancel: 1, done=answers.take, failed=answers.fail) for _ in range(50)]
-    assert begun.wait(10)
+    assert begun.wait(LONG_S)
     door.close()
     door.close()
     qapp.processEvents()
@@ -147,9 +149,9 @@ def test_closing_cancels_waits_and_delivers_nothing(qapp, answers):
 def test_it_is_idle_while_nothing_but_the_poll_is_under_way(qtbot, background, answers):
     poll, page = threading.Event(), threading.Event()
     assert background.is_idle(but="poll")
-    background.run(lambda cancel: page.wait(10), done=answers.take, failed=answers.fail)
+    background.run(lambda cancel: page.wait(LONG_S), done=answers.take, failed=answers.fail)
     assert not background.is_idle(but="poll")  # one call, and it is not the poll
-    background.run(lambda cancel: poll.wait(10), done=answers.take, failed=answers.fail, key="poll")
+    background.run(lambda cancel: poll.wait(LONG_S), done=answers.take, failed=answers.fail, key="poll")
     assert not background.is_idle(but="poll")
     page.set()
     qtbot.waitUntil(lambda: background.is_idle(but="poll"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import tracemalloc
 from array import array
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from PySide6.QtCore import QObject, Qt
@@ -12,12 +14,13 @@ from PySide6.QtCore import QObject, Qt
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.model import CheckReport, DeviceFilter, pack, unpack
 from desktop_app.association.states import JobState
-from desktop_app.desk.protocol import DeviceColumn, HistoryFilter, JobFilter
+from desktop_app.desk.protocol import DeviceColumn, HistoryFilter, JobCounts, JobFilter
 from desktop_app.ui import words
 from desktop_app.ui.models.devices import PAGE, PAGES_KEPT, DeviceTableModel, Verdict, Verdicts
 from desktop_app.ui.models.history import DeviceHistoryModel
 from desktop_app.ui.models.jobs import JobTableModel
-from tests.ui.conftest import bury
+from desktop_app.ui.widgets.rows import width_of
+from tests.ui.conftest import LONG_S, bury
 from tests.ui.fake_desk import FakeDesk, iccid_of
 
 pytestmark = pytest.mark.usefixtures("theme")
@@ -240,7 +243,7 @@ def test_only_the_newest_list_is_shown(qtbot, background, owner):
     class SlowDesk(FakeDesk):
         def history(self, filter, limit=200, before=None):
             if filter.text == "slow":
-                gate.wait(10)
+                gate.wait(LONG_S)
             return super().history(filter, limit, before)
 
     made = DeviceHistoryModel(SlowDesk(10), background, CLOCK, owner)
@@ -250,6 +253,17 @@ def test_only_the_newest_list_is_shown(qtbot, background, owner):
     gate.set()
     qtbot.waitUntil(lambda: background.pending == 0)
     assert made.cell(0, 1).text == iccid_of(3)
+
+
+def test_what_stands_in_the_column_of_times_fits_into_it_on_each_day_of_the_year(jobs):
+    column, row, now = jobs.columns[-1], jobs.desk.jobs()[0], datetime.now(UTC)
+    assert column.key == "time"
+    running = replace(row, state=JobState.RUNNING, counts=JobCounts(total=1, outcome_unknown=1))
+    days = [timedelta(days=day, minutes=7 * day) for day in range(-400, 400)]
+    told = {jobs._time(replace(running, asks_at=now + day)) for day in days}
+    told |= {jobs._time(replace(row, state=JobState.CANCELLED, finished_at=now - abs(day))) for day in days}
+    assert {text.split()[0] for text in told} > {"Until", "Cancelled"}
+    assert [text for text in told if width_of(text) > column.width] == []
 
 
 # -------------------------------------------------------------------------------------------------------------- words
@@ -265,6 +279,20 @@ def test_durations(seconds, text):
 @pytest.mark.parametrize(("seconds", "text"), [(1, "~ 5 s"), (38, "~ 40 s"), (170, "~ 3 min"), (7_300, "~ 2 h")])
 def test_time_left(seconds, text):
     assert words.about(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        ("2026-11-24T13:06:59", "14:06:59"),
+        ("2026-11-24T13:07:00", "14:07"),
+        ("2026-11-24T22:59:59", "23:59"),
+        ("2026-11-24T23:00:00", "25 Nov 00:00"),
+    ],
+)
+def test_what_is_soon_is_told_by_the_second_and_the_day_where_it_is_another(at, text):
+    now = datetime(2026, 11, 24, 13, 5, tzinfo=UTC)
+    assert CLOCK.soon(datetime.fromisoformat(at).replace(tzinfo=UTC), now) == text
 
 
 @pytest.mark.parametrize(

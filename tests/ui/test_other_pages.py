@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 
 import pytest
@@ -14,7 +15,7 @@ from desktop_app.ui.app import Program
 from desktop_app.ui.main_window import ASSOCIATE, HISTORY, JOBS, SETTINGS
 from desktop_app.ui.palette import DARK, LIGHT
 from desktop_app.ui.theme import ThemeMode
-from tests.ui.conftest import OpenedDesk, Ui, bury, opened
+from tests.ui.conftest import LONG_S, OpenedDesk, Ui, bury, just_opened, opened
 from tests.ui.fake_desk import FakeDesk, environment_fault, iccid_of
 
 CTRL = Qt.KeyboardModifier.ControlModifier
@@ -160,6 +161,27 @@ def test_jobs_of_before_are_there_and_are_not_announced(qtbot, qapp):
     with opened(qtbot, qapp, desk) as ui:
         ui.until(lambda: ui.jobs.model.row_total() == 2)
         assert not ui.toast()
+
+
+def test_a_job_that_comes_after_the_list_was_read_and_before_the_first_poll_is_listed(qtbot, qapp):
+    told = threading.Event()
+
+    class SlowToTell(FakeDesk):
+        def changes(self, cursor=""):
+            assert not threading.current_thread().name.startswith("ui-quick") or told.wait(LONG_S)
+            return super().changes(cursor)
+
+    desk = SlowToTell(10)
+    try:
+        with just_opened(qtbot, qapp, desk) as ui:
+            assert ui.jobs.model.row_total() == 0
+            ui.idle()
+            assert desk.calls["jobs"] == 1
+            desk.add_job("Contoso Energy GmbH", [2])
+            told.set()
+            ui.until(lambda: ui.jobs.model.row_total() == 1)
+    finally:
+        told.set()
 
 
 def test_refresh_reads_again(ui):

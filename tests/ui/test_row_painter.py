@@ -54,8 +54,8 @@ def table(qtbot):
     view.setModel(Fleet(view))
     view.resize(520, 500)
     qtbot.addWidget(view)
-    view.show()
-    qtbot.waitExposed(view)
+    with qtbot.waitExposed(view):
+        view.show()
     view.setCurrentIndex(view.model().index(5, 0))
     view.hovered_row = 7
     QApplication.processEvents()

@@ -17,7 +17,7 @@ from desktop_app.ui.main_window import ASSOCIATE, HISTORY, JOBS
 from desktop_app.ui.palette import DARK
 from desktop_app.ui.single_instance import Place, SingleInstance
 from desktop_app.ui.taskbar import ButtonState, Taskbar
-from tests.ui.conftest import Ui, opened
+from tests.ui.conftest import LONG_S, Ui, opened
 from tests.ui.fake_desk import FakeDesk, environment_fault, iccid_of
 
 CTRL = Qt.KeyboardModifier.ControlModifier
@@ -173,7 +173,7 @@ def test_an_answer_on_its_way_does_not_close_what_is_kept_open(ui, monkeypatch):
 
     def slow(*args: Any) -> Any:
         asked.set()
-        assert done.wait(10)
+        assert done.wait(LONG_S)
         return jobs(*args)
 
     monkeypatch.setattr(ui.desk, "jobs", slow)
@@ -195,7 +195,7 @@ def test_closing_again_is_not_lost_among_looks_whether_jobs_are_done(ui, monkeyp
 
     def slow(*args: Any) -> Any:
         asked.release()
-        assert answer.wait(10)
+        assert answer.wait(LONG_S)
         return jobs(*args)
 
     monkeypatch.setattr(ui.desk, "jobs", slow)
@@ -277,9 +277,11 @@ def test_a_second_window_asks_the_first_to_come_to_the_front(qtbot, qapp, tmp_pa
     first.asked_for.connect(lambda: asked.append(1))
     assert first.take(0) is Place.MINE
     first.listen()
-    code = _SECOND.format(folder=str(tmp_path), name="desk.db", wait=10)
+    code = _SECOND.format(folder=str(tmp_path), name="desk.db", wait=LONG_S)
+    # asked once: this window may not answer at once, and then it would be asked again
+    code = f"from desktop_app.ui import single_instance\nsingle_instance._ANSWER_MS = {1_000 * LONG_S:.0f}\n{code}"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as second:
-        qtbot.waitUntil(lambda: second.poll() is not None, timeout=20_000)
+        qtbot.waitUntil(lambda: second.poll() is not None)
         assert second.communicate()[0].strip() == "TAKEN"
     assert asked == [1]
     first.release()
@@ -294,8 +296,9 @@ def test_another_desk_has_a_window_of_its_own(qapp, tmp_path):
 
 
 def test_a_killed_window_leaves_its_place(qapp, tmp_path):
-    code = _SECOND.format(folder=str(tmp_path), name="desk.db", wait=0) + "\nimport time; time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as first:
+    code = _SECOND.format(folder=str(tmp_path), name="desk.db", wait=0) + "\nimport sys; sys.stdin.read()"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
         assert first.stdout.readline().strip() == "MINE"
         mine = SingleInstance(tmp_path, ["desk.db"])

@@ -32,8 +32,8 @@ def test_the_window_says_what_to_do(qtbot, qapp, data_dir, tmp_path: Path, revis
     program = Program(qapp, lambda: open_desk(settings.load({"database_url": url}), engine="desktop"))
     ui = Ui(qtbot, None, program)  # type: ignore[arg-type]
     try:
-        program.window.show()
-        qtbot.waitExposed(program.window)
+        with qtbot.waitExposed(program.window):
+            program.window.show()
         program.open()
         ui.until(lambda: any(says in label.text() for label in program.window.findChildren(QLabel)))
         assert any(what_to_do in label.text() for label in program.window.findChildren(QLabel))

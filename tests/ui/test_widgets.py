@@ -32,8 +32,8 @@ def host(qtbot):
     QVBoxLayout(made)
     made.resize(500, 400)
     qtbot.addWidget(made)
-    made.show()
-    qtbot.waitExposed(made)
+    with qtbot.waitExposed(made):
+        made.show()
     return made
 
 
@@ -369,7 +369,8 @@ def test_confirm_says_no_by_default(qtbot, host):
     done = []
     for key in (Qt.Key.Key_Return, Qt.Key.Key_Escape):
         dialog = confirm(host, "Submit?", "Really.", yes="Submit", no="Cancel", run=lambda: done.append(1))
-        qtbot.waitExposed(dialog)
+        with qtbot.waitExposed(dialog):
+            pass  # it was opened before
         qtbot.keyClick(dialog, key)
         qtbot.waitUntil(lambda: not host.findChildren(Dialog))
         assert not done

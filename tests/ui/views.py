@@ -69,7 +69,7 @@ def desk_with_jobs(devices: int = 20_000) -> FakeDesk:
     )
     desk.set_orders(number, {_W.SUCCEEDED: 50, _W.OUTCOME_UNKNOWN: 2}, several)
     desk.set_orders(number, {_W.OUTCOME_UNKNOWN: 6}, unanswered)
-    waits = {"undecided": 2, "asks_at": now + timedelta(minutes=8)}
+    waits = {"undecided": 2, "asks_at": now + timedelta(days=1)}  # with the day, which is longer, at whatever hour
     desk.set_job(number, state=JobState.RUNNING, started_at=NOW, needs_attention=True, **waits)
     desk.notifications[failed.row.tracking_number] = NotificationRow("dead", 1, 40, "HTTP 500", None, None)
     return desk

@@ -105,7 +105,7 @@ class Api:
                 return await self._cut(request)
             body = {} if is_get else await _read(request)
             if not is_get:
-                await _wait(faults.process_delay_ms)
+                await self._delay()
             exists_from = time.time() + (faults.appears_late_ms / 1000 if fault == "appears-late" else 0)
             status, answer, headers, entry = handler(request, body, exists_from)
             if entry is not None:
@@ -117,6 +117,12 @@ class Api:
             return Response(status_code=400)
         await _wait(faults.latency_ms)
         return await self._deliver(request, fault, JSONResponse(answer, status, headers))
+
+    async def _delay(self) -> None:
+        """The time before something is made; who waits already is told when it is changed."""
+        began = time.monotonic()
+        while (left := began + self._faults.process_delay_ms / 1000 - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.02))
 
     async def _deliver(self, request: Request, fault: str, response: Response) -> Response:
         """The answer as the fault lets it through."""

@@ -36,7 +36,7 @@ class Faults:
         next: faults of the next POSTs and PUTs, in order, before any rate is looked at ("" for none).
         seed: of the random numbers; the same sequence of requests gets the same faults.
         latency_ms: added to every answer.
-        process_delay_ms: between reading a POST and making what it asks for.
+        process_delay_ms: between reading a POST and making what it asks for; a change holds for those that wait too.
         search_lag_ms: lists do not show what is younger.
         rate_per_minute: calls in any 60 s, else 429 with Retry-After; 0 for no limit.
         retry_after_s: the Retry-After of a "429" fault.

@@ -91,7 +91,7 @@ class JobTableModel(GrowingModel[JobRow]):
             Column("progress", self.tr("Progress"), 130, stretch=3, rank=1),
             Column("devices", self.tr("Devices"), width_of("10,000 / 10,000"), right=True, rank=3),
             Column("failed", self.tr("Failed"), width_of("Failed "), right=True),
-            Column("time", self.tr("Time"), width_of("Cancelled 23 Nov"), rank=4),
+            Column("time", self.tr("Time"), width_of("Until 20 May 00:00"), rank=4),
         )
         super().__init__(columns, background, parent, page_size=PAGE)
         self._desk = desk
@@ -171,8 +171,11 @@ class JobTableModel(GrowingModel[JobRow]):
         if job.state in FINAL_JOBS:
             if job.not_announced:
                 return self.tr("Not announced")
+            at = clock.short(job.finished_at, today)
+            if job.finished_at is not None and clock.local(job.finished_at).year != today.year:
+                return at  # the state says how it ended; with a word a whole date would not fit
             word = self.tr("Cancelled {time}") if job.state is JobState.CANCELLED else self.tr("Finished {time}")
-            return word.format(time=clock.short(job.finished_at, today))
+            return word.format(time=at)
         if job.state is JobState.RUNNING:
             waits = waits_until(job)
             if waits is not None:
