@@ -192,7 +192,7 @@ class EngineMachine(RuleBasedStateMachine):
     #: How often each rule did something, and what was met; over all runs of one test.
     histogram: ClassVar[Counter[str]] = Counter()
 
-    def __init__(self, ground: Ground, beginning: Beginning) -> None:
+    def __init__(self, ground: Ground, beginning: Beginning = lambda _machine: None) -> None:
         super().__init__()
         self.beginning = beginning
         self.time = Time()
@@ -208,7 +208,7 @@ class EngineMachine(RuleBasedStateMachine):
     # --- people ------------------------------------------------------------------------------------------------------
 
     @initialize(number=st.integers(1, 3))
-    def begin(self, number: int) -> None:
+    def submit_a_first_job(self, number: int) -> None:
         """A first job, of devices with billing and both plans; then what this life has to begin with."""
         self.submit(set(range(number)), NORTHWIND, billed=True, carrier=True, plan=True, in_days=0)
         self.beginning(self)
