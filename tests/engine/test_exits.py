@@ -8,19 +8,31 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from db import installation, steering
 from db.integrity import check
-from db.schema import job, work_order, work_order_step
+from db.schema import (
+    device_history,
+    device_ownership,
+    job,
+    scheduled_plan_change,
+    work_order,
+    work_order_step,
+)
 from desktop_app.association.model import CarrierPlanChoice
 from desktop_app.association.states import FINAL_JOBS
 from desktop_app.association.steps import PRODUCT_STEPS
 from desktop_app.billing.launcher import SandboxAddress, ensure_sandbox, read_ledger, set_faults, stop
-from tests.engine.test_crash_points import POINTS
+from tests.engine.test_crash_points import COMMITS_BESIDE, POINTS, around
 from tests.helpers.databases import Databases
 from tests.helpers.engine_process import ENDED_ITSELF, live
 from tests.helpers.jobs import assert_counters_equal_rows, submit
@@ -35,6 +47,10 @@ SETTLE_S, TIMEOUT_S, LEASE_S = 120.0, 0.5, 1_800.0
 SLOWNESS = {"appears_late_ms": 300, "search_lag_ms": 300, "late_ms": 1_500, "retry_after_s": 0}
 #: What the sandbox calls the answers; "" is 201.
 ANSWERS = ("", "429", "500-before", "500-after", "cut-before", "cut-after", "late", "appears-late")
+CARRIER_PLAN = (CarrierPlanChoice("IOT5", "NORTHSTAR"),)
+#: The business time zones between which a day passes at once, whatever time it is: they are 26 hours apart.
+WEST, EAST = "Etc/GMT+12", "Pacific/Kiritimati"
+A_DAY = timedelta(days=1)
 #: Seconds after which a life that neither ends itself nor comes to its end is a failure.
 PATIENCE_S = 120
 
@@ -72,17 +88,21 @@ class Lives:
             f"--clock={clock.file}", "--announce",
         ]  # fmt: skip
 
-    def submit(self) -> None:
-        """Two devices with billing and both plans, and one without billing."""
+    def today(self) -> date:
+        """In the business time zone."""
         with self.world.store.read() as uow:
-            today = uow.today()
-        plans = (CarrierPlanChoice("IOT5", "NORTHSTAR"),)
+            return uow.today()
+
+    def submit(self) -> int:
+        """Two devices with billing and both plans, and one without billing; the handle of the first job."""
+        today = self.today()
         billed = [self.world.device(), self.world.device()]
-        submit(
-            self.world, *billed, create_billing_service=True, carrier_rate_plans=plans, customer_rate_plan="FLEET",
-            effective_date=today,
+        first = submit(
+            self.world, *billed, create_billing_service=True, carrier_rate_plans=CARRIER_PLAN,
+            customer_rate_plan="FLEET", effective_date=today,
         )  # fmt: skip
-        submit(self.world, self.world.device(), carrier_rate_plans=plans, effective_date=today)
+        submit(self.world, self.world.device(), carrier_rate_plans=CARRIER_PLAN, effective_date=today)
+        return first
 
     def one(self, end_at: str | None, behind: str | None = None) -> int | None:
         """One life, after the leases of the one before; its exit code, or None if it does not come to an end."""
@@ -126,12 +146,51 @@ def end_at_each(lives: Lives, points: Sequence[str], answers: Sequence[str]) -> 
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("databases", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
 def test_a_process_that_ends_itself_around_a_commit_or_a_post(
     world: World, sandbox: SandboxAddress, tmp_path: Path
 ) -> None:
-    around = ("before-post", "after-post", "before-commit:record", "after-commit:record")
-    end_at_each(Lives(world, sandbox, tmp_path), around, ANSWERS)
+    end_at_each(Lives(world, sandbox, tmp_path), ["before-post", "after-post", *around(["record"])], ANSWERS)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "databases",
+    ["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.crash])],
+    indirect=True,
+)
+def test_a_process_that_ends_itself_beside_its_work_orders(
+    world: World, sandbox: SandboxAddress, tmp_path: Path
+) -> None:
+    """Around what was written down for a day that has come, and around each look whether billing is back."""
+    lives = Lives(world, sandbox, tmp_path)
+    set_agreed(world, "time_zone", WEST)
+    tomorrows = world.device()
+    plans: dict[str, Any] = {"carrier_rate_plans": CARRIER_PLAN, "customer_rate_plan": "FLEET"}
+    submit(world, tomorrows, effective_date=lives.today() + A_DAY, **plans)
+    assert lives.one(None) == 0
+    assert {row.state for row in world.rows(scheduled_plan_change)} == {"pending"}
+
+    set_agreed(world, "time_zone", EAST)
+    paused = lives.submit()
+    world.store.run(lambda uow: steering.pause_for_environment(uow, paused, "As the test asked.", uow.now() + A_DAY))
+    # While the job is paused no process ends for want of work.
+    for point in sorted(around(COMMITS_BESIDE), key=lambda point: "probe" in point):
+        if "probe" in point:  # now is the time to look
+            world.store.run(lambda uow: uow.connection.execute(update(job).values(resume_at=uow.now())))
+        assert lives.one(point) == ENDED_ITSELF, f"{point} was never reached"
+    assert lives.one(None) == 0
+
+    lives.assert_each_device_is_done_once()
+    assert {row.state for row in world.rows(scheduled_plan_change)} == {"applied"}
+    assert [row.state for row in world.rows(device_ownership, device_id=tomorrows)] == ["active"]
+    said = Counter(row.event for row in world.rows(device_history, device_id=tomorrows))
+    assert (said["assigned"], said["plan_change_applied"]) == (1, 2)
+
+
+def set_agreed(world: World, name: str, value: str) -> None:
+    """What all engines agree on, from their next start on."""
+    world.store.run(lambda uow: installation.write(uow, name, value))
 
 
 @pytest.mark.crash
