@@ -122,7 +122,7 @@ def settle(attempt: Attempt, result: CallResult, now: datetime, rules: Processin
             decision = resolve_service(attempt, result.services)
         else:
             decision = resolve_product(attempt, result.products)
-        return _within_limits(decision, attempt, now, rules) if decision.post_again else decision
+        return _within_limits(decision, attempt, rules) if decision.post_again else decision
     return _settle_unanswered_lookup(attempt, result, now, rules, rng)
 
 
@@ -443,14 +443,15 @@ def _absent(attempt: Attempt) -> Decision:
     return Decision(step_state=state, post_again=True, counts=False)
 
 
-def _within_limits(absent: Decision, attempt: Attempt, now: datetime, rules: ProcessingRules) -> Decision:
+def _within_limits(absent: Decision, attempt: Attempt, rules: ProcessingRules) -> Decision:
     """Posted again is what billing does not have, unless that was done too often, or for too long.
 
     It was asked when what was sent could not come into being any more: to give up here loses nothing.
     """
     if attempt.unknown_since is None:
         return absent
-    limit = limit_reached(attempt.tries - 1, attempt.first_at, now, rules.retry)  # this one only asked
+    # This one only asked, and it is no fault of the device if nobody asked for days.
+    limit = limit_reached(attempt.tries - 1, attempt.first_at, attempt.unknown_since, rules.retry)
     if limit is None:
         return absent
     made = "" if attempt.service_id is None else f" Billing service {attempt.service_id} stays."

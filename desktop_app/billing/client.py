@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.ports import (
+    BillingServiceFound,
     LookupVerdict,
     PostResult,
     PostVerdict,
@@ -137,8 +138,9 @@ class BillingClient:
 
         Whatever billing lists is compared here once more: a server may ignore a filter that it does not know. What
         carries our reference is ours and is shown even if billing says that it is another customer's: to leave it out
-        would be to say that it is not there. A list of several pages that has nothing of ours is read once more, from
-        its end: what leaves a list while it is read forwards hides the first entry of the next page.
+        would be to say that it is not there. A list of several pages that has nothing of ours, at most what has ended,
+        is read once more, from its end: what leaves a list while it is read forwards hides the first entry of the next
+        page.
 
         Raises:
             ValueError: neither reference nor number is given.
@@ -160,10 +162,17 @@ class BillingClient:
                     services.append(replace(service, billing_customer_id=billing_customer_id) if is_theirs else service)
             return replace(found, services=tuple(services))
 
+        def settles(service: BillingServiceFound) -> bool:
+            # An inactive one of the same number may be what an earlier owner of the device had.
+            return service.is_active or (bool(reference) and service.reference == reference)
+
         listed = self._list(_SERVICES, query, _SERVICE_ID, may_go_on)
         found = matched(listed)
-        if found.verdict is LookupVerdict.ANSWERED and not found.services and listed.pages > 1:
-            return matched(self._list_backwards(_SERVICES, query, listed.pages, may_go_on))
+        if found.verdict is LookupVerdict.ANSWERED and listed.pages > 1 and not any(map(settles, found.services)):
+            again = matched(self._list_backwards(_SERVICES, query, listed.pages, may_go_on))
+            known = {service.service_id for service in again.services}
+            missed = tuple(service for service in found.services if service.service_id not in known)
+            return replace(again, services=again.services + missed) if again.verdict is found.verdict else again
         return found
 
     def customer_services(self, billing_customer_id: str) -> ServiceLookup:
@@ -282,6 +291,8 @@ class BillingClient:
             got = self._get(path, {**query, "page": number, "page_size": PAGE_SIZE})
             if got.page is None:
                 return _Listed(got.verdict, (), got.reason, got.retry_after_s)
+            if number < pages and not got.page.records:
+                return _Listed(LookupVerdict.RETRY, (), self._sentence("sent an empty page in the middle of its list"))
             records += got.page.records
         return _Listed(LookupVerdict.ANSWERED, tuple(records), pages=pages)
 

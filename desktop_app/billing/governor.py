@@ -36,9 +36,13 @@ _ONCE_S = 1.0
 _BELIEVED = 3
 #: So many times in a row it may be the limit of a minute that is used up.
 _A_MINUTES = 10
-#: Calls that go through so many seconds after a wait show that there is room again.
+#: Calls that go through so many seconds after a wait show that there is room again; so many of them, whenever, make up
+#: for one that was refused.
 _ROOM_S = 5.0
-#: After too many calls this share of the pace is left, once in a minute: the server counts what was in the last one.
+_ROOM_CALLS = 5
+#: A call that was one too many takes away the pace of so many; but no more than this share of the pace is lost in a
+#: minute: the server counts what was in the last one.
+_WEIGHT = 10
 _SLOWER = 0.75
 #: What is added each second to the share of the pace: a twenty-fifth a minute.
 _FASTER_A_S = 0.04 / _MINUTE_S
@@ -80,11 +84,13 @@ class PacedGovernor:
         self._in_day = 0
         self._rng = rng or Random()
         self._blocked_until = clock()
-        self._too_many = 0  # how often the server said so since a call went through
+        self._too_many = 0  # how often the server said so since there was room
+        self._through = 0  # calls that went through since the last wait, and made up for none yet
         self._said_until = clock()  # what it says until then is the same once more
         self._share = 1.0  # of the pace, at the instant below
         self._share_at = clock()
         self._slower_at = clock() - _MINUTE_S
+        self._least = 1.0  # share of the pace that is left for this minute
 
     def try_take(self, calls: int = 1) -> float:
         """Take the right to make ``calls`` calls: 0.0 if taken, else the seconds until it is worth asking again.
@@ -125,9 +131,10 @@ class PacedGovernor:
         with self._lock:
             now = self._clock()
             own = 0.0
+            self._slow_down(now)
+            self._through = 0
             if now >= self._said_until:
                 self._too_many += 1
-                self._slow_down(now)
                 own = self._own_wait(self._too_many - (_BELIEVED if is_said else 0))
             self._blocked_until = max(self._blocked_until, now + max(asked, own))
             self._said_until = max(self._said_until, self._blocked_until, now + _ONCE_S)
@@ -137,9 +144,13 @@ class PacedGovernor:
         """Billing took a call: it has room again."""
         if self._too_many:
             with self._lock:
-                # Else it was begun before billing said that it has none, or had the only room that there was.
-                if self._clock() >= self._blocked_until + _ROOM_S:
+                # One alone was begun before billing said that it has none, or had the only room that there was.
+                since = self._clock() - self._blocked_until
+                self._through += since >= 0
+                if since >= _ROOM_S:
                     self._too_many = 0
+                elif self._through >= _ROOM_CALLS:
+                    self._too_many, self._through = self._too_many - 1, 0
 
     def _own_wait(self, times: int) -> float:
         """Seconds to wait where the server said so many times in a row that there were too many calls."""
@@ -150,9 +161,13 @@ class PacedGovernor:
         return min(wait * (1 + self._rng.random() / 2), _LONGEST_WAIT_S)
 
     def _slow_down(self, now: float) -> None:
+        pace = self._pace(now)
         if now - self._slower_at >= _MINUTE_S:
-            self._share = max(_LEAST_SHARE, self._pace(now) * _SLOWER)
-            self._slower_at = self._share_at = now
+            self._slower_at, self._least = now, max(_LEAST_SHARE, pace * _SLOWER)
+        while self._taken and self._taken[0] <= now - self._window_s:
+            self._taken.popleft()
+        self._share = max(self._least, pace * (1 - min(1.0, _WEIGHT / max(1, len(self._taken)))))
+        self._share_at = now
 
     def _pace(self, now: float) -> float:
         """The share of the pace that may be used now."""

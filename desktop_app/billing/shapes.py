@@ -113,7 +113,11 @@ class Page:
             so_far: entries of this page and all before it.
         """
         count = self.record_count
-        return count is None or count in {len(self.records), so_far} or (self.has_more and count > so_far)
+        return (
+            count is None
+            or count in {len(self.records), so_far}
+            or (self.has_more and bool(self.records) and count > so_far)
+        )
 
 
 def page(body: Any) -> Page | None:

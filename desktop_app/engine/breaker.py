@@ -19,6 +19,8 @@ DEVICES = 5
 FOR_S = 1.0
 #: So many open it at once: more than an engine ever calls for at the same time.
 AT_ONCE = 50
+#: One of which nothing unclear was heard for so long closes by itself: it may be that nobody orders anything any more.
+FORGOTTEN_AFTER = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class _Streak:
     """Devices without a clear answer since the last one that had one."""
 
     since: datetime
+    last: datetime
     devices: frozenset[int] = frozenset()
     is_open: bool = False
 
@@ -39,11 +42,19 @@ class Breakers:
 
     _posts: dict[int, _Streak] = field(default_factory=dict)
     _searches: dict[int, _Streak] = field(default_factory=dict)
-    _trials: dict[int, datetime] = field(default_factory=dict)
+    _trials: dict[int, tuple[int, datetime]] = field(default_factory=dict)
 
     def copy(self) -> Breakers:
         """One that is changed by itself."""
         return Breakers(dict(self._posts), dict(self._searches), dict(self._trials))
+
+    def any_open(self, now: datetime) -> bool:
+        """Whether one of any credential is open; what is too old is forgotten first."""
+        for streaks in (self._posts, self._searches):
+            for credential_id, streak in list(streaks.items()):
+                if streak.last + FORGOTTEN_AFTER < now:
+                    del streaks[credential_id]
+        return any(streak.is_open for streaks in (self._posts, self._searches) for streak in streaks.values())
 
     def is_open(self, credential_id: int) -> bool:
         """Whether only one work order of the credential is tried at a time."""
@@ -61,7 +72,7 @@ class Breakers:
         Returns:
             Whether it is one of those that the company, not the device, has to answer for.
         """
-        self.not_tried(credential_id)
+        self.not_tried(credential_id, work_order_id)
         if isinstance(result, PostResult):
             if result.verdict is PostVerdict.CREATED or result.verdict is PostVerdict.REFUSED:
                 self._posts.pop(credential_id, None)
@@ -76,19 +87,21 @@ class Breakers:
 
     def may_try(self, credential_id: int, now: datetime) -> bool:
         """While it is open: whether no work order is being tried."""
-        until = self._trials.get(credential_id)
-        return until is None or until <= now
+        trial = self._trials.get(credential_id)
+        return trial is None or trial[1] <= now
 
-    def tries(self, credential_id: int, until: datetime) -> None:
+    def tries(self, credential_id: int, work_order_id: int, until: datetime) -> None:
         """While it is open: a work order is tried, and nobody waits for its outcome for longer than ``until``."""
-        self._trials[credential_id] = until
+        self._trials[credential_id] = (work_order_id, until)
 
-    def not_tried(self, credential_id: int) -> None:
-        """A call of the credential was not made: if it was the one that is tried, another one may be."""
-        self._trials.pop(credential_id, None)
+    def not_tried(self, credential_id: int, work_order_id: int) -> None:
+        """A call was not made, or is over: if it was the one that is tried, another one may be."""
+        trial = self._trials.get(credential_id)
+        if trial is not None and trial[0] == work_order_id:
+            del self._trials[credential_id]
 
     def _unclear(self, of: dict[int, _Streak], credential_id: int, work_order_id: int, now: datetime) -> bool:
-        streak = of.get(credential_id) or _Streak(now)
+        streak = replace(of.get(credential_id) or _Streak(now, now), last=now)
         if not streak.is_open:
             devices = streak.devices | {work_order_id}
             lasted = len(devices) >= DEVICES and now - streak.since >= timedelta(seconds=FOR_S)

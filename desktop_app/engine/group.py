@@ -235,7 +235,7 @@ class Group:
         assert call is not None
         assert credential_id is not None
         if isinstance(result, NotCalled):
-            self.breakers.not_tried(credential_id)
+            self.breakers.not_tried(credential_id, one.order.work_order_id)
             if result.wait_s is not None:
                 self.pauses[one.order.job_id] = _Pause(QUOTA_USED_UP, PauseCause.QUOTA, result.wait_s)
             decision = released(one.attempt())
@@ -360,6 +360,9 @@ class Group:
                 small, a job would wait until room was made by all that is held of another one.
             at_quota: handles of billing credentials for which enough calls wait already: there is room for others only.
         """
+        if self.breakers.any_open(self.now):
+            for draft, _ in self.to_call:  # who is tried goes on from a search to its order
+                self._is_tried(draft.in_hand)
         room -= len(self.to_call)
         if room <= 0 and not newcomers:
             self.is_full = True
@@ -398,9 +401,14 @@ class Group:
             called = len(self.to_call)
             for order in claimed:
                 self._begin(job, order)
-            if tried is not None and len(self.to_call) > called:
-                self.breakers.tries(tried, self.lease_until)
+            for draft, _ in self.to_call[called:] if tried is not None else ():
+                self._is_tried(draft.in_hand)
         self.is_full = self.claimed >= room
+
+    def _is_tried(self, one: OrderInHand) -> None:
+        credential_id = one.job.billing_credential_id
+        if credential_id is not None and self.breakers.is_open(credential_id):
+            self.breakers.tries(credential_id, one.order.work_order_id, self.lease_until)
 
     def _tried_one_by_one(self, due: DueJob) -> int | None:
         """The job's billing credential, where its breaker is open."""

@@ -397,7 +397,8 @@ def test_what_never_gets_a_clear_answer_is_given_up_at_the_limits(
     found, at = (ServiceLookup(LookupVerdict.ANSWERED), FIND) if kind is CallKind.FIND_SERVICE else (
         ProductLookup(LookupVerdict.ANSWERED), AFTER_POST,
     )  # fmt: skip
-    decision = decide(at._replace(tries=tried + 1, first_at=NOW - age), found)
+    assert at.unknown_since is not None
+    decision = decide(at._replace(tries=tried + 1, first_at=at.unknown_since - age), found)
     assert (decision.step_state, decision.counts) == (S.NOT_SENT, False)
     assert decision.post_again == (why is None)
     if why is None:
@@ -408,6 +409,13 @@ def test_what_never_gets_a_clear_answer_is_given_up_at_the_limits(
     assert problem.code == "BILLING_UNCLEAR"
     assert why in problem.message
     assert ("Billing service S1 stays" in problem.message) == (kind is CallKind.FIND_PRODUCT)
+
+
+def test_what_nobody_asked_for_during_a_weekend_is_posted_again() -> None:
+    """The first order was not clear, and then no engine ran: it was tried for a moment, not for three days."""
+    friday = NOW - 3 * DAY
+    at = FIND._replace(tries=2, first_at=friday, unknown_since=friday)
+    assert decide(at, ServiceLookup(LookupVerdict.ANSWERED)).post_again
 
 
 def test_what_is_there_is_adopted_past_every_limit() -> None:

@@ -410,6 +410,7 @@ LISTS = [
     ),
     # an empty first page that goes on says nothing of what is there
     ([page_of(has_more=True)], LookupVerdict.RETRY, []),
+    ([page_of(1, has_more=True, count=7), page_of(has_more=True, count=7)], LookupVerdict.RETRY, []),
     # nor does one that counts what it does not have
     ([page_of(has_more=False, count=37)], LookupVerdict.RETRY, []),
     ([page_of(1, has_more=False, count=2)], LookupVerdict.RETRY, []),
@@ -472,9 +473,9 @@ class Shrinking:
 
     host = "billing"
 
-    def __init__(self, *leave: str) -> None:
-        self.records = [
-            {"service_id": each, "customer_id": 17, "number": "1", "number2": f"R{each}"} for each in range(1, 502)
+    def __init__(self, *leave: str, number: str = "1") -> None:
+        self.records: list[dict[str, Any]] = [
+            {"service_id": each, "customer_id": 17, "number": number, "number2": f"R{each}"} for each in range(1, 502)
         ]
         self.leave = list(leave)
         self.pages: list[int] = []
@@ -520,6 +521,17 @@ def test_what_leaves_a_list_while_it_is_read_hides_nothing(
     services = client.find_services("17", reference=reference).services
     assert ([one.service_id for one in services], list_of_two.pages) == (found, pages)
     assert len(asked) == len(pages) - 1, "each page but the first is taken from the quota"
+
+
+def test_what_has_ended_under_the_same_number_does_not_stand_for_ours() -> None:
+    """SIMs go from hand to hand: that the number was billed before says nothing of what left its place in the list."""
+    list_of_two = Shrinking("R4", number="1")
+    list_of_two.records[0] |= {"number": "2", "disconnected_date": "2026-01-31"}
+    client = BillingClient(
+        "revio", "https://billing/v1", SANDBOX_LOGIN, timeout_s=1.0, transport=list_of_two,  # type: ignore[arg-type]
+    )  # fmt: skip
+    services = client.find_services("17", reference="R501", number="2").services
+    assert {(one.service_id, one.is_active) for one in services} == {("501", True), ("1", False)}
 
 
 def test_a_lookup_that_gets_429_says_when_to_ask_again(client: BillingClient, sandbox: SandboxAddress) -> None:

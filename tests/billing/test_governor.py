@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from desktop_app.association.processing import QUOTA_PAUSE_S
 from desktop_app.billing.governor import PacedGovernor, take
 
 
@@ -229,11 +230,52 @@ def test_after_too_many_calls_the_pace_is_lower_and_comes_back() -> None:
         return taken
 
     full = in_a_minute()
-    governor.backed_off(0.0)
+    for _ in range(200):  # many calls were one too many: a quarter of the pace is lost in a minute, and no more
+        governor.backed_off(0.0)
     slower = in_a_minute()
     assert 0.65 * full <= slower <= 0.8 * full
     assert all(in_a_minute() <= full for _ in range(10))
     assert in_a_minute() >= 0.99 * full
+
+
+def test_one_call_too_many_in_a_minute_costs_hardly_any_pace() -> None:
+    """Others, who share the account, may be many for a moment; it would not help to be slower for it."""
+    clock = Clock()
+    governor = governor_on(clock, per_minute=450)
+    taken = 0
+    for _ in range(60):
+        end, said = clock.now + 60, False
+        while clock.now < end:
+            if wait := governor.try_take():
+                clock.sleep(wait)
+                continue
+            taken += 1
+            if clock.now > end - 30 and not said:
+                said = True
+                governor.backed_off(1.0)
+            else:
+                governor.went_through()
+    assert taken >= 0.9 * 60 * 450
+
+
+@pytest.mark.parametrize("tells", [True, False], ids=["Retry-After", "no Retry-After"])
+@pytest.mark.parametrize("share", [0.0015, 0.01, 0.05])
+def test_a_few_refusals_among_many_calls_do_not_add_up(share: float, tells: bool) -> None:
+    """Hundreds of calls a second, of which a few are refused by chance: it is never the quota that is used up."""
+    clock, chance = Clock(), Random(1)
+    governor = PacedGovernor(clock=clock, rng=Random(2))
+    longest = 0.0
+    due = [(clock.now + number / 100, number, False) for number in range(16)]
+    numbers = itertools.count(len(due))
+    for _ in range(20_000):
+        clock.now, _, is_answer = heapq.heappop(due)
+        if is_answer and chance.random() < share:
+            longest = max(longest, governor.backed_off(1.0 if tells else None))
+        elif is_answer:
+            governor.went_through()
+        wait = governor.try_take()
+        heapq.heappush(due, (clock.now + (wait or 0.05), next(numbers), not wait))
+    assert longest < QUOTA_PAUSE_S, "no job pauses for it"
 
 
 @pytest.mark.parametrize("tells", [True, False], ids=["Retry-After", "no Retry-After"])

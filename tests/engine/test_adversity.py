@@ -80,9 +80,10 @@ def test_a_database_that_another_program_locks_is_waited_for(world: World) -> No
     locking, locked = threading.Lock(), threading.Event()
 
     def on_post() -> None:
-        if locking.acquire(blocking=False):  # what becomes of this first call is still to be recorded
-            other.execute("BEGIN EXCLUSIVE")
-            locked.set()
+        with locking:  # what becomes of any call is still to be recorded
+            if not locked.is_set():
+                other.execute("BEGIN EXCLUSIVE")
+                locked.set()
 
     world.ledger.on_post = on_post
     with running(Engine(impatient, world.gateway, ThreadPool(2), config)) as engine:

@@ -11,7 +11,7 @@ import pytest
 from db import steering
 from db.schema import job, work_order, work_order_step
 from desktop_app.association.ports import LookupVerdict, PostResult, PostVerdict, ServiceLookup, ServiceOrder
-from desktop_app.engine.breaker import AT_ONCE, DEVICES, Breakers
+from desktop_app.engine.breaker import AT_ONCE, DEVICES, FORGOTTEN_AFTER, Breakers
 from tests.helpers.billing_ledger import FAILED_BEFORE
 from tests.helpers.databases import Databases
 from tests.helpers.jobs import assert_counters_equal_rows, submit
@@ -105,6 +105,18 @@ def test_a_company_that_breaks_at_every_order_is_not_hammered_and_no_device_fail
     assert play.states() == {"succeeded"}
     assert play.billing.twice() == []
     assert_counters_equal_rows(world)
+
+
+@on_sqlite
+def test_the_one_that_is_tried_is_alone_from_its_search_to_its_order(world: World) -> None:
+    play = Play(world, 40, lookup_first=True)
+    play.until(lambda: play.job.state == "paused")
+    play.until(lambda: play.job.state == "running")
+    posts = play.billing.posts
+    play.engine.record(POOL)  # its search was made; nothing else is begun beside its order
+    assert len(play.engine.held()) == 1
+    play.engine.call([None])
+    assert play.billing.posts == posts + 1
 
 
 @on_sqlite
@@ -214,3 +226,35 @@ def test_what_is_tried_and_then_not_called_keeps_nobody_waiting(world: World) ->
         uow.commit()
     play.until(lambda: play.job.succeeded > 0)
     assert play.time.now - tried_at < timedelta(seconds=SETTLE_S), "it was not waited for until its lease ended"
+
+
+def an_open_one() -> Breakers:
+    breakers = Breakers()
+    for seconds, work_order_id, result in each(DEVICES):
+        breakers.heard(30, work_order_id, result, NOW + timedelta(seconds=seconds))
+    assert breakers.any_open(NOW)
+    return breakers
+
+
+def test_only_what_becomes_of_the_one_that_is_tried_lets_another_be_tried() -> None:
+    breakers, until = an_open_one(), NOW + timedelta(seconds=60)
+    breakers.tries(30, 7, until)
+    assert not breakers.may_try(30, NOW)
+    breakers.not_tried(30, 8)
+    breakers.heard(30, 9, UNCLEAR, NOW)
+    assert not breakers.may_try(30, NOW)
+    breakers.heard(30, 7, ServiceLookup(LookupVerdict.ANSWERED), NOW)
+    assert breakers.may_try(30, NOW), "it goes on from there, and is tried again with its order"
+    breakers.tries(30, 7, until)
+    breakers.not_tried(30, 7)
+    assert breakers.may_try(30, NOW)
+    breakers.tries(30, 7, until)
+    assert breakers.may_try(30, until), "whatever became of it"
+
+
+def test_one_of_which_nothing_unclear_is_heard_any_more_closes() -> None:
+    """Its jobs may be over, and those that come may order nothing: no order would ever close it."""
+    breakers = an_open_one()
+    assert breakers.any_open(NOW + FORGOTTEN_AFTER)
+    assert not breakers.any_open(NOW + FORGOTTEN_AFTER + timedelta(seconds=DEVICES))
+    assert not breakers.is_open(30)
