@@ -3,7 +3,9 @@
 A backup knows nothing of what came after it. What is open in it may have been ordered meanwhile, under the references
 that it holds: these are made when a job is submitted and stay the same, so that one search tells. What is retried in
 jobs of the backup may have been retried before, so every step of theirs is looked up before its first POST from now on
-(:func:`is_from_before`). Jobs that were submitted after the backup are gone: only ``reconcile`` finds what they made.
+(:func:`is_from_before`), and none is retried before billing's search can be trusted (:func:`not_found_before`): what
+was ordered just before the damage is not in it yet. Jobs that were submitted after the backup are gone: only
+``reconcile`` finds what they made.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 #: The last restored backup stands among the installation's settings, under a name that no setting has: how many there
 #: were, and since when this one is in its place.
 _MARK = "restored"
+#: Until when billing's search may not show yet what was ordered before it was put in its place; as ISO text.
+_ASKED_IN_VAIN_UNTIL = "restored.until"
 #: Tracking numbers of the day go on behind the next multiple of it, and runs behind it for each restored backup: nobody
 #: submits so many jobs in a day, or retries one so often.
 _NUMBERS, _RUNS = 10_000, 100
@@ -95,7 +99,7 @@ def after_restore(uow: UnitOfWork, settle: timedelta, by: str) -> AfterRestore:
         uow, counters, WorkOrderState.WAITING_RETRY, _WAITS, not_(is_unknown), check_at=None, next_attempt_at=at
     )
     last_number = Submission(uow).move_on_tracking_numbers(_NUMBERS)
-    _mark(uow)
+    _mark(uow, at)
     jobs = _move_on_runs(uow, by)
     counters.write(uow)
     return AfterRestore(jobs, asked, waits, last_number)
@@ -107,6 +111,18 @@ def is_from_before(uow: UnitOfWork, job_id: int) -> bool:
         job.c.id == job_id, exists().where(_setting.name == _MARK, _setting.changed_at >= job.c.submitted_at)
     )
     return uow.connection.execute(found).first() is not None
+
+
+def not_found_before(uow: UnitOfWork, job_id: int) -> datetime | None:
+    """Until when nothing more may be ordered for a job of a restored backup; None: it may.
+
+    What was ordered just before the damage is not in billing's search until then: that nothing is found says nothing.
+    """
+    if not is_from_before(uow, job_id):
+        return None
+    value = uow.connection.scalar(select(_setting.value).where(_setting.name == _ASKED_IN_VAIN_UNTIL))
+    until = None if value is None else datetime.fromisoformat(value)
+    return until if until is not None and until > uow.now() else None
 
 
 def next_run(uow: UnitOfWork, run_no: int) -> int:
@@ -188,11 +204,13 @@ def _park(
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
 
-def _mark(uow: UnitOfWork) -> None:
+def _mark(uow: UnitOfWork, until: datetime) -> None:
     how_many = (_first_run(uow) - 1) // _RUNS + 1
-    values = {"value": str(how_many), "changed_at": uow.now()}
-    if not uow.connection.execute(update(installation_setting).where(_setting.name == _MARK).values(values)).rowcount:
-        uow.connection.execute(insert(installation_setting).values(name=_MARK, **values))
+    for name, value in ((_MARK, str(how_many)), (_ASKED_IN_VAIN_UNTIL, until.isoformat())):
+        values = {"value": value, "changed_at": uow.now()}
+        is_it = _setting.name == name
+        if not uow.connection.execute(update(installation_setting).where(is_it).values(values)).rowcount:
+            uow.connection.execute(insert(installation_setting).values(name=name, **values))
 
 
 def _first_run(uow: UnitOfWork) -> int:
