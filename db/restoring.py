@@ -11,7 +11,7 @@ was ordered just before the damage is not in it yet. Jobs that were submitted af
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, exists, func, insert, literal, not_, select, update
@@ -36,14 +36,15 @@ from desktop_app.association.states import (
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
 
-#: The last restored backup stands among the installation's settings, under a name that no setting has: how many there
-#: were, and since when this one is in its place.
+#: The last restored backup stands among the installation's settings, under a name that no setting has: in which minute
+#: (since :data:`_MINUTES_FROM`; a later one where that was taken) and since when this one is in its place.
 _MARK = "restored"
 #: Until when billing's search may not show yet what was ordered before it was put in its place; as ISO text.
 _ASKED_IN_VAIN_UNTIL = "restored.until"
-#: Tracking numbers of the day go on behind the next multiple of it, and runs behind it for each restored backup: nobody
-#: submits so many jobs in a day, or retries one so often.
-_NUMBERS, _RUNS = 10_000, 100
+_MINUTES_FROM = datetime(2026, 1, 1, tzinfo=UTC)
+#: For each minute there are so many tracking numbers of the day and runs of a job: nobody submits so many jobs in one,
+#: or retries one so often. The minute is in both, since what a backup knows is the same whenever it is put in place.
+_NUMBERS, _RUNS = 1_000, 10
 #: What a lease is moved on by: an engine that was left running holds none that could be given again.
 _EPOCHS = 1_000
 
@@ -205,8 +206,9 @@ def _park(
 
 
 def _mark(uow: UnitOfWork, until: datetime) -> None:
-    how_many = (_first_run(uow) - 1) // _RUNS + 1
-    for name, value in ((_MARK, str(how_many)), (_ASKED_IN_VAIN_UNTIL, until.isoformat())):
+    minutes = (uow.now() - _MINUTES_FROM) // timedelta(minutes=1)
+    minute = max((_first_run(uow) - 1) // _RUNS + 1, minutes)
+    for name, value in ((_MARK, str(minute)), (_ASKED_IN_VAIN_UNTIL, until.isoformat())):
         values = {"value": value, "changed_at": uow.now()}
         is_it = _setting.name == name
         if not uow.connection.execute(update(installation_setting).where(is_it).values(values)).rowcount:
@@ -215,8 +217,8 @@ def _mark(uow: UnitOfWork, until: datetime) -> None:
 
 def _first_run(uow: UnitOfWork) -> int:
     """Runs that begin now have this number at the least."""
-    how_many = uow.connection.scalar(select(_setting.value).where(_setting.name == _MARK))
-    return 1 if how_many is None else int(how_many) * _RUNS + 1
+    minute = uow.connection.scalar(select(_setting.value).where(_setting.name == _MARK))
+    return 1 if minute is None else int(minute) * _RUNS + 1
 
 
 def _move_on_runs(uow: UnitOfWork, by: str) -> tuple[str, ...]:
