@@ -581,7 +581,7 @@ _SQLITE_FAULTS: dict[int, tuple[str, str, str]] = {
     sqlite3.SQLITE_NOTADB: (
         "DATABASE_NOT_A_DATABASE",
         "The file {path} is not a database of this program.",
-        "Name another file in DATABASE_URL, or move this one away and start again.",
+        f"If it never was one, name another file in DATABASE_URL. If it was, it is damaged. {RESTORE_FILE}",
     ),
     sqlite3.SQLITE_CANTOPEN: (
         "DATABASE_MISSING",

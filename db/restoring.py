@@ -3,13 +3,15 @@
 A backup knows nothing of what came after it. What is open in it may have been ordered meanwhile, under the references
 that it holds: these are made when a job is submitted and stay the same, so that one search tells. What is retried in
 jobs of the backup may have been retried before, so every step of theirs is looked up before its first POST from now on
-(:func:`is_from_before`). Jobs that were submitted after the backup are gone: only ``reconcile`` finds what they made.
+(:func:`is_from_before`), and none is retried before billing's search can be trusted (:func:`not_found_before`): what
+was ordered just before the damage is not in it yet. Jobs that were submitted after the backup are gone: only
+``reconcile`` finds what they made.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, exists, func, insert, literal, not_, select, update
@@ -34,12 +36,15 @@ from desktop_app.association.states import (
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
 
-#: The last restored backup stands among the installation's settings, under a name that no setting has: how many there
-#: were, and since when this one is in its place.
+#: The last restored backup stands among the installation's settings, under a name that no setting has: in which minute
+#: (since :data:`_MINUTES_FROM`; a later one where that was taken) and since when this one is in its place.
 _MARK = "restored"
-#: Tracking numbers of the day go on behind the next multiple of it, and runs behind it for each restored backup: nobody
-#: submits so many jobs in a day, or retries one so often.
-_NUMBERS, _RUNS = 10_000, 100
+#: Until when billing's search may not show yet what was ordered before it was put in its place; as ISO text.
+_ASKED_IN_VAIN_UNTIL = "restored.until"
+_MINUTES_FROM = datetime(2026, 1, 1, tzinfo=UTC)
+#: For each minute there are so many tracking numbers of the day and runs of a job: nobody submits so many jobs in one,
+#: or retries one so often. The minute is in both, since what a backup knows is the same whenever it is put in place.
+_NUMBERS, _RUNS = 1_000, 10
 #: What a lease is moved on by: an engine that was left running holds none that could be given again.
 _EPOCHS = 1_000
 
@@ -95,7 +100,7 @@ def after_restore(uow: UnitOfWork, settle: timedelta, by: str) -> AfterRestore:
         uow, counters, WorkOrderState.WAITING_RETRY, _WAITS, not_(is_unknown), check_at=None, next_attempt_at=at
     )
     last_number = Submission(uow).move_on_tracking_numbers(_NUMBERS)
-    _mark(uow)
+    _mark(uow, at)
     jobs = _move_on_runs(uow, by)
     counters.write(uow)
     return AfterRestore(jobs, asked, waits, last_number)
@@ -107,6 +112,18 @@ def is_from_before(uow: UnitOfWork, job_id: int) -> bool:
         job.c.id == job_id, exists().where(_setting.name == _MARK, _setting.changed_at >= job.c.submitted_at)
     )
     return uow.connection.execute(found).first() is not None
+
+
+def not_found_before(uow: UnitOfWork, job_id: int) -> datetime | None:
+    """Until when nothing more may be ordered for a job of a restored backup; None: it may.
+
+    What was ordered just before the damage is not in billing's search until then: that nothing is found says nothing.
+    """
+    if not is_from_before(uow, job_id):
+        return None
+    value = uow.connection.scalar(select(_setting.value).where(_setting.name == _ASKED_IN_VAIN_UNTIL))
+    until = None if value is None else datetime.fromisoformat(value)
+    return until if until is not None and until > uow.now() else None
 
 
 def next_run(uow: UnitOfWork, run_no: int) -> int:
@@ -188,17 +205,20 @@ def _park(
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
 
-def _mark(uow: UnitOfWork) -> None:
-    how_many = (_first_run(uow) - 1) // _RUNS + 1
-    values = {"value": str(how_many), "changed_at": uow.now()}
-    if not uow.connection.execute(update(installation_setting).where(_setting.name == _MARK).values(values)).rowcount:
-        uow.connection.execute(insert(installation_setting).values(name=_MARK, **values))
+def _mark(uow: UnitOfWork, until: datetime) -> None:
+    minutes = (uow.now() - _MINUTES_FROM) // timedelta(minutes=1)
+    minute = max((_first_run(uow) - 1) // _RUNS + 1, minutes)
+    for name, value in ((_MARK, str(minute)), (_ASKED_IN_VAIN_UNTIL, until.isoformat())):
+        values = {"value": value, "changed_at": uow.now()}
+        is_it = _setting.name == name
+        if not uow.connection.execute(update(installation_setting).where(is_it).values(values)).rowcount:
+            uow.connection.execute(insert(installation_setting).values(name=name, **values))
 
 
 def _first_run(uow: UnitOfWork) -> int:
     """Runs that begin now have this number at the least."""
-    how_many = uow.connection.scalar(select(_setting.value).where(_setting.name == _MARK))
-    return 1 if how_many is None else int(how_many) * _RUNS + 1
+    minute = uow.connection.scalar(select(_setting.value).where(_setting.name == _MARK))
+    return 1 if minute is None else int(minute) * _RUNS + 1
 
 
 def _move_on_runs(uow: UnitOfWork, by: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, case, delete, exists, false, func, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, case, exists, false, func, or_, select, true, update
 
 from db.counters import Counters
 from db.finishing import write_log
@@ -172,8 +172,9 @@ def _cancel_unbegun(uow: UnitOfWork, counters: Counters, job_id: int, by: str = 
 def _forget_what_was_only_found(uow: UnitOfWork, counters: Counters, job_id: int) -> None:
     """Where a look before the first POST found something for a person to decide on: as if nobody had looked.
 
-    Nothing was sent, and what was found carries no reference of ours. After a retry it is looked for again; a step that
-    stood as not sent would be posted at once.
+    Nothing was sent, and what was found carries no reference of ours. After a retry it is looked for again, as one that
+    was refused is; a step that stood as not sent would be posted at once. (No row is deleted: the role of operators may
+    delete nothing.)
     """
     only_found = and_(work_order_step.c.state == StepState.UNKNOWN, work_order_step.c.intent_at.is_(None))
     unknown = select(_wo.id).where(
@@ -189,7 +190,11 @@ def _forget_what_was_only_found(uow: UnitOfWork, counters: Counters, job_id: int
             .values(state=WorkOrderState.QUEUED, check_at=None, changed_at=uow.now(), revision=_wo.revision + 1)
         ).rowcount
         counters.moved(job_id, WorkOrderState.OUTCOME_UNKNOWN, WorkOrderState.QUEUED, count)
-        uow.connection.execute(delete(work_order_step).where(only_found, work_order_step.c.work_order_id.in_(part)))
+        uow.connection.execute(
+            update(work_order_step)
+            .where(only_found, work_order_step.c.work_order_id.in_(part))
+            .values(state=StepState.REFUSED, finished_at=uow.now())
+        )
 
 
 def resolve(uow: UnitOfWork, tracking_number: str, iccid: str, service_id: str | None, by: str) -> None:

@@ -7,7 +7,7 @@ waits for somebody else's hundred thousand work orders.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Integer, Unicode, cast, false, insert, select, update
@@ -66,12 +66,22 @@ class Submission:
         return f"AJ-{day}-{int(number.scalar_one()):04}"
 
     def move_on_tracking_numbers(self, step: int) -> str:
-        """The last number that is taken for given today: the next multiple of ``step``. Others go on behind it."""
-        day = f"{self._uow.today():%Y%m%d}"
+        """The last number that is taken for given today: a multiple of ``step``. Others go on behind it.
+
+        The clock is in it, so that it is another one in another minute, whatever the database knows.
+
+        Args:
+            step: more than are given in a minute.
+        """
+        today = self._uow.today()
+        day = f"{today:%Y%m%d}"
         table = installation_setting
         is_counter = table.c.name == f"{_COUNTER}{day}"
         known = self._uow.connection.scalar(select(table.c.value).where(is_counter))
-        last = (int(known or 0) // step + 1) * step
+        # In UTC, from before the day begins anywhere: no change of clocks is in it.
+        before = datetime.combine(today, time(), UTC) - timedelta(days=1)
+        minutes = (self._uow.now() - before) // timedelta(minutes=1)
+        last = (max(int(known or 0) // step, minutes) + 1) * step
         values = {"value": str(last), "changed_at": self._uow.now()}
         if not self._uow.connection.execute(update(table).where(is_counter).values(values)).rowcount:
             self._uow.connection.execute(insert(table).values(name=f"{_COUNTER}{day}", **values))

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from db import operators, retrying
+from db import operators, restoring, retrying
 from db.counters import Counters
 from db.facts import Facts
 from db.finishing import write_log
@@ -27,6 +27,7 @@ from desktop_app.association.locating import Locator, NotLocated
 from desktop_app.association.model import (
     AskedLines,
     AssociationRequest,
+    BillingAction,
     CheckReport,
     DeviceSelection,
     FilteredDevices,
@@ -159,7 +160,8 @@ def retry_job(seat: Seat, tracking_number: str, error_code: str = "") -> Retried
 
     Raises:
         NotFound: there is no such job, or it may not be seen.
-        RequestRefused: no right; the job is just being finished, or cancelled; the request as a whole is blocked now.
+        RequestRefused: no right; the job is just being finished, or cancelled; the request as a whole is blocked now;
+            the database was restored so shortly ago that billing's search cannot be trusted yet.
     """
     with collector_at_rest():
         return _until_not_taken(lambda: seat.store.run(lambda uow: _retry(uow, seat, tracking_number, error_code)))
@@ -193,7 +195,23 @@ def _retry(uow: UnitOfWork, seat: Seat, tracking_number: str, error_code: str) -
             "Wait until it is finished, then retry it.",
         )
     checked = recheck(request, _again(uow, orders), instructions, tracking_number)
+    _refuse_just_restored(uow, job, checked)
     return _requeue(uow, seat, rights, job, instructions, checked)
+
+
+def _refuse_just_restored(uow: UnitOfWork, job: retrying.RetriedJob, checked: Rechecked) -> None:
+    """What the job of a restored backup orders may be at billing already, and not be found there yet."""
+    if all(draft.billing_action in {None, BillingAction.NONE} for _order, draft in checked.passed):
+        return
+    until = restoring.not_found_before(uow, job.job_id)
+    if until is not None:
+        raise RequestRefused(
+            "JUST_RESTORED",
+            f"The database is a restored backup, and devices of job {job.tracking_number} may have been billed since "
+            f"it was made: that they are not to be found at billing says nothing before {until:%Y-%m-%d %H:%M:%S} UTC. "
+            "Nothing was queued.",
+            "Retry it then: billing is asked before anything is ordered.",
+        )
 
 
 def _again(uow: UnitOfWork, orders: Sequence[FailedOrder]) -> list[tuple[FailedOrder, AskedDevice]]:

@@ -249,9 +249,10 @@ class Group:
                     draft.steps[call.step] = draft.steps[call.step]._replace(intent_at=None)
             if self.breakers.heard(credential_id, one.order.work_order_id, result, self.now):
                 decision = not_answering(decision, result.reason, self.breakers.devices(credential_id))
-        # A step that was only searched for, and was never begun, has no row to be marked as not sent: with one, it
-        # would be posted at the next claim without a search.
-        is_begun = call.kind in POSTS or call.step in draft.steps
+        # A step that was only searched for, and was never begun or was refused, is not marked as not sent: it would be
+        # posted at the next claim without a search.
+        before = draft.steps.get(call.step)
+        is_begun = call.kind in POSTS or (before is not None and before.state is not StepState.REFUSED)
         if decision.step_state is not None and (is_begun or decision.step_state is not StepState.NOT_SENT):
             self._write_step(draft, call.step, decision)
         if decision.answer:

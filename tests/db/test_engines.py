@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import insert, make_url, select, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
-from db.engines import as_environment_fault, is_retryable, open_engines, shown, sqlite_path
+from db.engines import RESTORE_FILE, as_environment_fault, is_retryable, open_engines, shown, sqlite_path
 from db.maintenance import state, upgrade
 from db.schema import service_provider
 from db.unit_of_work import Store
-from desktop_app.association.errors import EnvironmentFault
+from desktop_app.association.errors import DAMAGED, EnvironmentFault
 from tests.helpers.postgres import PostgresServer
 from tests.helpers.stores import migrated
 
@@ -108,6 +108,12 @@ def _overwritten(path: Path) -> None:
         file.write(b"\xa5" * (path.stat().st_size - 4096))
 
 
+def _without_its_beginning(path: Path) -> None:
+    migrated(f"sqlite:///{path}")
+    with path.open("r+b") as file:
+        file.write(bytes(100))
+
+
 @pytest.mark.parametrize(
     ("prepare", "code"),
     [
@@ -115,6 +121,7 @@ def _overwritten(path: Path) -> None:
         (_missing_with_its_folder, "DATABASE_MISSING"),
         (_folder, "DATABASE_NOT_OPENED"),
         (_a_letter, "DATABASE_NOT_A_DATABASE"),
+        (_without_its_beginning, "DATABASE_NOT_A_DATABASE"),
         (_cut, "DATABASE_DAMAGED"),
         (_overwritten, "DATABASE_DAMAGED"),
     ],
@@ -130,6 +137,8 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, prepare: Callable[[
             assert caught.value.code == code
             assert str(path) in caught.value.message
             assert caught.value.what_to_do
+            if caught.value.code in DAMAGED:  # a new, empty one in its place would be taken for it
+                assert caught.value.what_to_do.endswith(RESTORE_FILE)
     if code == "DATABASE_MISSING":
         assert not path.exists(), "a mistyped path does not become a database"
 

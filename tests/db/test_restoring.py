@@ -15,6 +15,7 @@ from db.engines import sqlite_path
 from db.integrity import check
 from db.maintenance import backup
 from db.schema import audit_entry, job, job_log, outbox_event, work_order, work_order_step
+from db.steering import cancel_job, pause_job, resume_job
 from desktop_app.association.errors import RequestRefused
 from desktop_app.association.model import CarrierPlanChoice
 from desktop_app.association.ports import PostVerdict
@@ -188,12 +189,75 @@ def test_what_was_retried_after_the_backup_is_looked_up_when_it_is_retried_again
     made = restored.ledger.posts
     restored.put_back()
     restored.tell()
-    restored.time.pass_by(60)
+    with pytest.raises(RequestRefused) as caught:
+        retried()
+    assert caught.value.code == "JUST_RESTORED"
+    restored.time.pass_by(SETTLE_S)
     retried()
     assert restored.ledger.posts == made
     again = {row.event_id for row in world.rows(outbox_event)} - {f"{number}/1"}
     assert again
     assert not again & events
+    restored.assert_sound()
+
+
+@only_a_file
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_what_was_ordered_just_before_the_damage_is_not_retried_before_it_can_be_found(
+    restored: Restored, *, is_cancelled: bool
+) -> None:
+    """Neither what the backup has as failed, nor what is cancelled after it was put in place."""
+    world = restored.world
+    device = world.device()
+    submit(world, device, **PLANS)
+    seat = Seat(world.store, "admin")
+    number = world.rows(job)[0].tracking_number
+    engine = restored.engine()
+    if is_cancelled:  # the service is there, a product is not
+        engine.record(8)
+        engine.call((None,))
+        world.store.run(lambda uow: pause_job(uow, number, "ada"))
+        engine.record(8)
+        restored.keep()
+        world.store.run(lambda uow: resume_job(uow, number, "ada"))
+    else:
+        restored.live(engine, faults=(Fault(PostVerdict.REFUSED),))
+        restored.keep()
+        retry_job(seat, number)
+    engine.record(8)
+    engine.call((None,))
+    made = restored.ledger.posts
+    restored.put_back()
+    restored.tell()
+    again = restored.engine()
+    if is_cancelled:
+        world.store.run(lambda uow: cancel_job(uow, number, "ada"))
+        again.record(8)
+        again.keep_house()
+    with pytest.raises(RequestRefused) as caught:
+        retry_job(seat, number)
+    assert caught.value.code == "JUST_RESTORED"
+    assert f"{restored.time.now + timedelta(seconds=SETTLE_S):%Y-%m-%d %H:%M:%S} UTC" in caught.value.message
+    restored.time.pass_by(SETTLE_S)
+    retry_job(seat, number)
+    restored.live(restored.engine())
+    assert {row.state for row in world.rows(work_order)} == {"succeeded"}
+    assert restored.ledger.posts == made + (1 if is_cancelled else 2), "the products that were not ordered yet"
+    restored.assert_sound()
+
+
+@only_a_file
+def test_what_needs_no_billing_is_retried_at_once(restored: Restored) -> None:
+    world = restored.world
+    submit(world, world.device())
+    number = world.rows(job)[0].tracking_number
+    world.store.run(lambda uow: cancel_job(uow, number, "ada"))
+    restored.live(restored.engine())
+    restored.keep()
+    restored.put_back()
+    restored.tell()
+    assert retry_job(Seat(world.store, "admin"), number).requeued == 1
+    restored.live(restored.engine())
     restored.assert_sound()
 
 
@@ -209,14 +273,21 @@ def test_no_number_is_given_twice(restored: Restored) -> None:
     numbers = {row.tracking_number for row in world.rows(job)}
     events = {row.event_id for row in world.rows(outbox_event)}
     assert len(events) == len(numbers) == 4
-    restored.put_back()
-    restored.tell()
-    before = {row.tracking_number for row in world.rows(job)}
-    submit(world, world.device())
-    restored.live(restored.engine())
-    assert not ({row.tracking_number for row in world.rows(job)} - before) & numbers
-    assert not {row.event_id for row in world.rows(outbox_event)} & events
-    assert {row.state for row in world.rows(job)} <= FINAL_JOBS
+    for _ in range(3):  # the same backup, which knows nothing of the last time either
+        restored.time.pass_by(60)
+        restored.put_back()
+        restored.tell()
+        before = {row.tracking_number for row in world.rows(job)}
+        submit(world, world.device())
+        restored.live(restored.engine())
+        given = {row.tracking_number for row in world.rows(job)} - before
+        announced = {row.event_id for row in world.rows(outbox_event)}
+        assert (len(given), len(announced)) == (1, 2)
+        assert not given & numbers
+        assert not announced & events
+        assert {row.state for row in world.rows(job)} <= FINAL_JOBS
+        numbers |= given
+        events |= announced
 
 
 def test_each_open_state_waits_for_billing(world: World) -> None:
@@ -254,7 +325,7 @@ def test_each_open_state_waits_for_billing(world: World) -> None:
         assert_counters_equal_rows(world)
         assert check(world.store) == ()
     assert [row.state for row in world.rows(job)][2] == "paused"
-    assert numbers == ["AJ-20261124-10000", "AJ-20261124-20000"]
+    assert numbers == ["AJ-20261124-2161000", "AJ-20261124-2162000"]
     assert {row.event for row in world.rows(job_log, level="warning")} == {"restored"}
     assert [row.action for row in world.rows(audit_entry)][-2:] == ["restored"] * 2
     # What was running is nobody's any more.

@@ -50,10 +50,18 @@ class World:
         return self.desk.submit(request, report.fingerprint, key).tracking_number
 
     def engine(
-        self, *, settle_s: float = 0.2, lease_s: float = LEASE_S, pool: Pool | None = None, **more: object
+        self,
+        *,
+        settle_s: float = 0.2,
+        lease_s: float = LEASE_S,
+        lookup_first: bool = False,
+        pool: Pool | None = None,
+        **more: object,
     ) -> Engine:
         """An engine; whoever starts it stops it."""
-        config = EngineConfig("work", timeout_s=2.0, settle_s=settle_s, lease_s=lease_s, first_wait_s=0.05)
+        config = EngineConfig(
+            "work", timeout_s=2.0, settle_s=settle_s, lease_s=lease_s, first_wait_s=0.05, lookup_first=lookup_first
+        )
         return Engine(self.store, self.gateway, pool or ThreadPool(4), config, **more)  # type: ignore[arg-type]
 
     def work(self, **options: object) -> None:

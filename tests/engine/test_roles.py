@@ -7,18 +7,18 @@ from uuid import uuid4
 
 import pytest
 import sqlglot
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url, select, text
 from sqlalchemy.exc import ProgrammingError
 
 from db.integrity import check
 from db.roles import ADDED_TO, CHANGED, OPERATOR, READER, WRITTEN, as_text
-from db.schema import metadata
+from db.schema import job, metadata, work_order
 from db.site_procedures import Procedure
 from db.site_procedures import as_text as procedures_text
 from db.unit_of_work import Store
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.model import DeviceFilter
-from desktop_app.association.states import JobState
+from desktop_app.association.states import JobState, WorkOrderState
 from desktop_app.desk.local import LocalDesk
 from desktop_app.desk.procedures import use_procedures
 from desktop_app.desk.protocol import DeviceColumn, HistoryFilter
@@ -129,6 +129,30 @@ def test_desk_engine_and_procedures_work_with_the_operators_role(owner: Store, o
     with owner.read() as uow:
         failed = text("SELECT count(*) FROM job_log WHERE event = 'procedure_failed'")
         assert uow.connection.scalar(failed) == 0
+
+
+@ON_SERVERS
+def test_what_was_only_found_at_billing_is_cancelled_with_the_operators_role(operator: World) -> None:
+    """Nobody's row is deleted for it."""
+    number = operator.submit(operator.request(1))
+    with operator.store.read() as uow:
+        wanted = select(job.c.instructions, work_order.c.msisdn, work_order.c.iccid).where(
+            job.c.tracking_number == number, work_order.c.job_id == job.c.id
+        )
+        instructions, msisdn, iccid = uow.connection.execute(wanted).one()
+    outside = msisdn or iccid
+    operator.ledger.add_service("outside", instructions["billing"]["customer_id"], outside)
+    operator.work(lookup_first=True)
+    (row,) = operator.orders(number)
+    assert row.error is not None
+    assert (row.state, row.error.code) == (WorkOrderState.OUTCOME_UNKNOWN, "BILLING_NUMBER_TAKEN")
+    operator.desk.cancel(number)
+    operator.work()
+    assert operator.job(number).job.state is JobState.CANCELLED
+    assert [service for service in operator.ledger.services.values() if service.number == outside] == [
+        operator.ledger.services["outside"]
+    ]
+    operator.assert_sound()
 
 
 @ON_POSTGRES
