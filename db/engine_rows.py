@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, exists, insert, or_, select, update
@@ -13,6 +14,9 @@ from desktop_app.association.states import JobState, PauseCause, WorkOrderState
 
 if TYPE_CHECKING:
     from db.unit_of_work import UnitOfWork
+
+#: Within this time an engine that runs has said several times that it is there.
+RUNS = timedelta(minutes=1)
 
 
 def register(uow: UnitOfWork, engine_id: str, host: str, process_id: int, kind: str) -> None:
@@ -33,10 +37,10 @@ def seen(uow: UnitOfWork, engine_id: str, *, stopped: bool = False) -> None:
 
 
 def was_left_running(uow: UnitOfWork) -> bool:
-    """Whether the engine that was seen last has not stopped in order: it runs now, or its process crashed."""
-    last = select(engine.c.stopped_at).order_by(engine.c.seen_at.desc()).limit(1)
+    """Whether the engine that was seen last has not stopped in order; one seen within :data:`RUNS` runs now."""
+    last = select(engine.c.stopped_at, engine.c.seen_at).order_by(engine.c.seen_at.desc()).limit(1)
     row = uow.connection.execute(last).first()
-    return row is not None and row.stopped_at is None
+    return row is not None and row.stopped_at is None and abs(uow.now() - row.seen_at) >= RUNS
 
 
 def is_idle(uow: UnitOfWork, *, announces: bool = True) -> bool:

@@ -158,8 +158,17 @@ class Instructions:
         """What :meth:`to_document` gave.
 
         Raises:
-            ValueError: of another version.
+            ValueError: of another version, or it cannot be read.
         """
+        try:
+            return cls._read(document)
+        except (LookupError, TypeError, AttributeError) as error:  # a key is missing, a value is of another kind
+            raise ValueError(
+                f"The instructions of this job cannot be read ({type(error).__name__}: {error})."
+            ) from error
+
+    @classmethod
+    def _read(cls, document: Mapping[str, Any]) -> Instructions:
         if document["version"] != VERSION:
             raise ValueError(f"Job instructions of version {document['version']!r}; this program reads {VERSION}.")
         billing = document["billing"]

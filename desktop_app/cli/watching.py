@@ -32,17 +32,14 @@ def finish_job(call: Call, opened: Opened, tracking_number: str) -> tuple[int, J
         itself since billing or the database cannot be reached. And the job as it stands.
 
     Raises:
-        EnvironmentFault: this machine cannot open the job's billing credential; the job stays in the queue.
+        EnvironmentFault: this machine cannot open the job's billing credential, or no engine starts on the database;
+            the job stays in the queue.
     """
     desk, out = opened.desk, call.out
     try:
-        opened.billing.require(tracking_number)
-    except EnvironmentFault as fault:
-        raise EnvironmentFault(
-            fault.code, f"{fault.message} Job {tracking_number} is submitted and waits.", fault.what_to_do
-        ) from fault
-    try:
-        opened.start_engine()
+        with _waits(tracking_number):
+            opened.billing.require(tracking_number)
+            opened.start_engine()
         with progress(out, tracking_number) as show:
             job = watch(desk, tracking_number, show)
     except KeyboardInterrupt:
@@ -53,6 +50,18 @@ def finish_job(call: Call, opened: Opened, tracking_number: str) -> tuple[int, J
     detail = desk.job(tracking_number)
     show_result(out, detail)
     return exit_code(job), detail
+
+
+@contextmanager
+def _waits(tracking_number: str) -> Iterator[None]:
+    """What is in the way of working on the job is said with what became of it: it is in the queue by now."""
+    try:
+        yield
+    except EnvironmentFault as fault:
+        so_far = fault.message.removesuffix("Nothing was changed.").rstrip()
+        raise EnvironmentFault(
+            fault.code, f"{so_far} Job {tracking_number} is submitted and waits.", fault.what_to_do
+        ) from fault
 
 
 def watch(desk: Desk, tracking_number: str, show: Show) -> JobRow:

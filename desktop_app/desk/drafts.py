@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from db import browse_choices, browse_devices
 from desktop_app.association.model import CarrierPlanChoice
 from desktop_app.association.states import WorkOrderState
-from desktop_app.association.work_orders import Instructions
 from desktop_app.desk.choices import customer_row
-from desktop_app.desk.jobs import find_job
+from desktop_app.desk.jobs import find_job, frozen_instructions
 from desktop_app.desk.protocol import DRAFTED, RequestDraft
 from desktop_app.desk.seat import Seat, job_not_found
 
@@ -27,6 +26,7 @@ class LocalDrafts:
 
         Raises:
             NotFound: there is no such job, or it may not be seen.
+            RequestRefused: what it asked for cannot be read.
         """
         with self._seat.store.read() as uow:
             job = find_job(self._seat, uow, tracking_number)
@@ -34,7 +34,7 @@ class LocalDrafts:
             ids, left_out = browse_devices.ids_in_job(uow, job.job_id, [state.value for state in states], error_code)
         if customer is None:
             raise job_not_found(tracking_number)
-        asked = Instructions.from_document(job.instructions)
+        asked = frozen_instructions(tracking_number, job.instructions)
         providers = asked.service_providers
         return RequestDraft(
             tracking_number=job.tracking_number,

@@ -10,7 +10,7 @@ from typing import Any
 from db import browse_jobs, outbox
 from db.browse_jobs import JobRecord, StepRecord, WorkOrderRecord
 from desktop_app.association.completion import WorkOrderFacts, proofs
-from desktop_app.association.errors import ErrorKind, NotFound, Problem
+from desktop_app.association.errors import ErrorKind, NotFound, Problem, RequestRefused
 from desktop_app.association.model import BillingAction, Proofs
 from desktop_app.association.states import JobState, PauseCause, Step, StepState, WorkOrderState
 from desktop_app.association.work_orders import Instructions
@@ -72,7 +72,7 @@ class LocalJobs:
         return JobDetail(
             job=job_row(record),
             site=record.site or "",
-            options=_options(Instructions.from_document(record.instructions)),
+            options=_options(_instructions(record)),
             causes=tuple(
                 CauseGroup(
                     code=cause.code,
@@ -179,6 +179,22 @@ def find_job(seat: Seat, uow: Any, tracking_number: str) -> JobRecord:
     return record
 
 
+def frozen_instructions(tracking_number: str, document: Mapping[str, Any]) -> Instructions:
+    """What the job is to do, for what cannot be done without it.
+
+    Raises:
+        RequestRefused: the instructions are of another version, or cannot be read.
+    """
+    try:
+        return Instructions.from_document(document)
+    except ValueError as error:
+        raise RequestRefused(
+            "INSTRUCTIONS_UNREADABLE",
+            f"What job {tracking_number} asked for cannot be read: {error}",
+            "Do it with a newer program, or submit its devices again.",
+        ) from error
+
+
 def every_work_order(
     uow: Any, job: JobRecord, page: int = PAGE
 ) -> Iterator[list[tuple[WorkOrderRecord, Sequence[StepRecord]]]]:
@@ -195,7 +211,7 @@ def every_work_order(
 
 def job_row(record: JobRecord) -> JobRow:
     """A stored job as it is listed."""
-    instructions = Instructions.from_document(record.instructions)
+    instructions = _instructions(record)
     return JobRow(
         tracking_number=record.tracking_number,
         state=JobState(record.state),
@@ -208,7 +224,7 @@ def job_row(record: JobRecord) -> JobRow:
         counts=JobCounts(*record.counts),
         operator=record.operator_login,
         reason=record.reason,
-        effective_date=instructions.effective_date,
+        effective_date=None if instructions is None else instructions.effective_date,
         submitted_at=record.submitted_at,
         started_at=record.started_at,
         finished_at=record.finished_at,
@@ -229,18 +245,21 @@ class Terms:
 
     Attributes:
         billed: a billing service.
-        plans: of ``CARRIER_RATE_PLAN`` and ``CUSTOMER_RATE_PLAN`` those that are asked for.
+        plans: of ``CARRIER_RATE_PLAN`` and ``CUSTOMER_RATE_PLAN`` those that are asked for; None: the instructions
+            cannot be read, and each work order's steps tell it.
         customer_rate_plan: code; "" where none is asked for.
     """
 
     billed: bool
-    plans: tuple[Step, ...]
+    plans: tuple[Step, ...] | None
     customer_rate_plan: str
 
 
 def terms_of(job: JobRecord) -> Terms:
     """What the job asks for."""
-    instructions = Instructions.from_document(job.instructions)
+    instructions = _instructions(job)
+    if instructions is None:
+        return Terms(billed=False, plans=None, customer_rate_plan="")
     plan = instructions.customer_rate_plan
     asked = ((Step.CARRIER_RATE_PLAN, instructions.carrier_rate_plans), (Step.CUSTOMER_RATE_PLAN, plan))
     return Terms(
@@ -287,14 +306,18 @@ def proofs_of(record: WorkOrderRecord, steps: Sequence[StepRecord], terms: Terms
     action = BillingAction(record.billing_action) if record.billing_action else None
     if action is None and terms.billed:
         action = BillingAction.CREATE
+    states = {Step(step.step): StepState(step.state) for step in steps}
+    plans = terms.plans
+    if plans is None:
+        plans = tuple(step for step in (Step.CARRIER_RATE_PLAN, Step.CUSTOMER_RATE_PLAN) if step in states)
     return proofs(
         WorkOrderFacts(
             state=WorkOrderState(record.state),
             found=record.device_id is not None and record.error_code not in causes.NOT_TO_BE_WORKED_ON,
             permitted=record.error_code not in causes.NOT_PERMITTED,
             billing_action=action,
-            plans_asked=terms.plans,
-            steps={Step(step.step): StepState(step.state) for step in steps},
+            plans_asked=plans,
+            steps=states,
         )
     )
 
@@ -317,7 +340,7 @@ def device_work_order_row(record: browse_jobs.DeviceWorkOrderRecord) -> DeviceWo
         line=record.line,
         state=WorkOrderState(record.state),
         customer=record.customer,
-        action=_action(Instructions.from_document(record.instructions)),
+        action=_action(_instructions(record)),
         operator=record.operator_login,
         error=_problem(record),
         submitted_at=record.submitted_at,
@@ -352,7 +375,17 @@ def _problem(record: WorkOrderRecord | browse_jobs.DeviceWorkOrderRecord) -> Pro
     )
 
 
-def _action(instructions: Instructions) -> str:
+def _instructions(record: JobRecord | browse_jobs.DeviceWorkOrderRecord) -> Instructions | None:
+    """What the job is to do; None: it cannot be read. Such a job is shown too, so that it can be cancelled."""
+    try:
+        return Instructions.from_document(record.instructions)
+    except ValueError:
+        return None
+
+
+def _action(instructions: Instructions | None) -> str:
+    if instructions is None:
+        return "Cannot be read"
     parts = ["Reassign" if instructions.reassign else "Associate"]
     parts += ["service"] if instructions.billing is not None else []
     parts += ["carrier plan"] if instructions.carrier_rate_plans else []
@@ -360,7 +393,9 @@ def _action(instructions: Instructions) -> str:
     return " + ".join(parts)
 
 
-def _options(instructions: Instructions) -> tuple[str, ...]:
+def _options(instructions: Instructions | None) -> tuple[str, ...]:
+    if instructions is None:
+        return ()
     options = []
     if instructions.billing is not None:
         options.append("Create billing service")

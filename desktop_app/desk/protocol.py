@@ -689,6 +689,7 @@ class JobsDesk(Protocol):
 
         Raises:
             NotFound: there is no such job, or it may not be seen.
+            RequestRefused: what the job asked for cannot be read.
         """
 
     def pause(self, tracking_number: str) -> None:

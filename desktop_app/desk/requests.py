@@ -42,6 +42,7 @@ from desktop_app.association.request import RequestFacts, find_provider, resolve
 from desktop_app.association.states import JobState
 from desktop_app.association.work_orders import Instructions, build, instructions_for
 from desktop_app.desk.collector import collector_at_rest
+from desktop_app.desk.jobs import frozen_instructions
 from desktop_app.desk.protocol import IsCancelled, Located, LocatedLine, Retried, never
 from desktop_app.desk.seat import Seat, job_not_found
 
@@ -160,8 +161,9 @@ def retry_job(seat: Seat, tracking_number: str, error_code: str = "") -> Retried
 
     Raises:
         NotFound: there is no such job, or it may not be seen.
-        RequestRefused: no right; the job is just being finished, or cancelled; the request as a whole is blocked now;
-            the database was restored so shortly ago that billing's search cannot be trusted yet.
+        RequestRefused: no right; the job is just being finished, or cancelled; what it asked for cannot be read; the
+            request as a whole is blocked now; the database was restored so shortly ago that billing's search cannot
+            be trusted yet.
     """
     with collector_at_rest():
         return _until_not_taken(lambda: seat.store.run(lambda uow: _retry(uow, seat, tracking_number, error_code)))
@@ -183,7 +185,7 @@ def _retry(uow: UnitOfWork, seat: Seat, tracking_number: str, error_code: str) -
     orders = retrying.failed_orders(uow, job.job_id, error_code)
     if not orders:
         return Retried(tracking_number, 0, 0, job.run_no)
-    frozen = Instructions.from_document(job.instructions)
+    frozen = frozen_instructions(tracking_number, job.instructions)
     request = request_of(frozen, MasterData(uow), rights, uow.settings(), uow.today())
     refuse_blocked_request(request)
     instructions = renewed(frozen, request)

@@ -20,6 +20,7 @@ from datetime import timedelta
 from random import Random
 
 from db import engine_rows, maintenance
+from db.engines import sqlite_path
 from db.unit_of_work import Store
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.ports import LookupVerdict, PostVerdict
@@ -193,7 +194,8 @@ class Engine:
     def _refuse_damaged(self) -> None:
         """Looks at a file before anything is billed on it; the larger it is, the less without a cause."""
         most = LOOKED_AT_BYTES
-        if self._config.kind != "wait":  # a command does not wait for a long look
+        # A command does not wait for a long look, and a server sees to its own files.
+        if self._config.kind != "wait" and sqlite_path(self._store.url) is not None:
             with self._store.read() as uow:
                 if engine_rows.was_left_running(uow):
                     most = LOOKED_AT_AFTER_CRASH_BYTES

@@ -48,18 +48,12 @@ class JobInHand:
         Raises:
             ValueError: the instructions are of another version, or cannot be read.
         """
-        try:
-            instructions = Instructions.from_document(document)
-        except (LookupError, TypeError, AttributeError) as error:  # a key is missing, a value is of another kind
-            raise ValueError(
-                f"The instructions of this job cannot be read ({type(error).__name__}: {error})."
-            ) from error
         return cls(
             due.job_id,
             due.tracking_number,
             due.run_no,
             due.billing_credential_id,
-            instructions,
+            Instructions.from_document(document),
             lookup_first,
             ask_first,
         )

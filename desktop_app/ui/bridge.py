@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from desktop_app.association.errors import AssociationError
+
 if TYPE_CHECKING:
     from desktop_app.desk.protocol import AdministrationDesk, Changes
     from desktop_app.ui.background import Background
@@ -24,7 +26,7 @@ class Bridge(QObject):
 
     Signals:
         changed(Changes): jobs or devices have changed, or the sums over the jobs that run.
-        connection_lost(Exception): the desk does not answer; asked again every second.
+        connection_lost(Exception): the desk does not answer, or now for another cause; asked again every second.
         connection_found(): it answers again.
     """
 
@@ -37,7 +39,7 @@ class Bridge(QObject):
         super().__init__(parent)
         self._desk, self._background, self._cursor = desk, background, cursor
         self._last: Changes | None = None
-        self._lost = False
+        self._lost_by = ""
         self._stopped = True
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -70,8 +72,8 @@ class Bridge(QObject):
         if self._stopped:
             return
         before, self._last, self._cursor = self._last, changes, changes.cursor
-        if self._lost:
-            self._lost = False
+        if self._lost_by:
+            self._lost_by = ""
             self.connection_found.emit()
         sums_changed = before is None or (before.active, before.active_jobs) != (changes.active, changes.active_jobs)
         if changes.jobs or changes.devices_changed or sums_changed:
@@ -81,7 +83,8 @@ class Bridge(QObject):
     def _failed(self, error: Exception) -> None:
         if self._stopped:
             return
-        if not self._lost:
-            self._lost = True
+        cause = error.code if isinstance(error, AssociationError) else type(error).__name__
+        if cause != self._lost_by:
+            self._lost_by = cause
             self.connection_lost.emit(error)
         self._timer.start(POLL_BROKEN_MS)

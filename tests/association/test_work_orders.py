@@ -80,6 +80,12 @@ def test_instructions_of_another_version_are_refused() -> None:
         Instructions.from_document({**instructions().to_document(), "version": 2})
 
 
+@pytest.mark.parametrize("changed", [{"customer": None}, {"carrier_rate_plans": []}, {"site": {}}])
+def test_instructions_that_cannot_be_read_are_refused(changed) -> None:
+    with pytest.raises(ValueError, match="cannot be read"):
+        Instructions.from_document({**instructions().to_document(), **changed})
+
+
 def test_no_secret_and_no_billing_where_it_was_not_asked() -> None:
     frozen = instructions(a_request(customer_rate_plan=CUSTOMER_PLAN))
     assert frozen.billing is None

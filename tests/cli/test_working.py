@@ -15,10 +15,11 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from db import installation, schema
 from db.demo.cases import DemoJob, find_case
+from desktop_app.association.errors import EnvironmentFault
 from desktop_app.billing.launcher import find_sandbox, read_ledger, set_faults, stop
 from desktop_app.billing.secrets import SANDBOX_LOGIN
 from desktop_app.bootstrap import billing
@@ -161,6 +162,30 @@ def test_no_billing_server_pauses_the_job_and_ends_with_3(listed: Listed, monkey
     assert program("resume", number).code == 0
     assert program("work", "--until-idle").code == 1
     assert program("show", number, "--json").json["counts"]["succeeded"] == 36
+
+
+def test_a_refused_engine_start_is_said_with_the_job_that_waits(
+    listed: Listed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_self: Engine) -> None:
+        raise EnvironmentFault("DATABASE_RESTORED", "It is a backup. Nothing was changed.", "Run: db restored")
+
+    monkeypatch.setattr(Engine, "start", refuse)
+    program, path, job = listed
+    result = submit(program, path, job, "--wait")
+    number = program("jobs", "--limit", 1, "--json").json["jobs"][0]["tracking_number"]
+    said = f"It is a backup. Job {number} is submitted and waits."
+    assert (result.code, result.error["message"]) == (3, said)
+    assert result.error["what_to_do"] == "Run: db restored"
+    with program.store as store, store.begin() as uow:
+        job_id = uow.connection.scalar(select(schema.job.c.id).where(schema.job.c.tracking_number == number))
+        orders, over = schema.work_order, {"state": "cancelled"}
+        uow.connection.execute(update(orders).where(orders.c.job_id == job_id, orders.c.state == "queued").values(over))
+        uow.connection.execute(update(schema.job).where(schema.job.c.id == job_id).values(over))
+        uow.commit()
+    retried = program("retry", number, "--wait")
+    assert retried.code == 3
+    assert said in " ".join(retried.err.split())
 
 
 def test_credential_without_its_secret_is_said_and_the_job_waits(

@@ -45,6 +45,23 @@ def test_an_engine_says_that_it_is_there_and_that_it_has_stopped(world: World) -
     assert world.rows(engine)[0].stopped_at == later
 
 
+def test_an_engine_that_was_seen_just_now_runs_and_was_not_left(world: World) -> None:
+    def was_left() -> bool:
+        with world.store.read() as uow:
+            return engine_rows.was_left_running(uow)
+
+    assert not was_left(), "there was none"
+    world.store.run(lambda uow: engine_rows.register(uow, "engine-1", "here", 1, "work"))
+    assert not was_left()
+    world.store.clock = lambda _connection: NOW + engine_rows.RUNS
+    assert was_left()
+    world.store.run(lambda uow: engine_rows.seen(uow, "engine-1"))
+    assert not was_left()
+    world.store.run(lambda uow: engine_rows.seen(uow, "engine-1", stopped=True))
+    world.store.clock = lambda _connection: NOW + 3 * engine_rows.RUNS
+    assert not was_left()
+
+
 def test_the_state_of_a_job(world: World) -> None:
     job_id = submit(world, world.device())
     with world.store.read() as uow:

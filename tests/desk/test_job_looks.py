@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -71,6 +72,31 @@ def test_progress_counts_outcomes_by_time_from_the_start_of_the_run(world: World
         1: Outcomes(failed=1),
         12: Outcomes(cancelled=1),
     }
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"version": 99}, {"version": 1, "billing": 7}], ids=["none", "newer", "broken"]
+)
+def test_a_job_whose_instructions_cannot_be_read_is_seen_and_cancelled(
+    world: World, desk: LocalDesk, document: object, tmp_path: Path
+) -> None:
+    first, second = submitted(world, desk, 2)
+    cursor = desk.changes().cursor
+    change_job(world, instructions=document, state="paused", pause_cause="environment", revision=2)
+    (row,) = desk.jobs()
+    assert (row.tracking_number, row.action, row.effective_date) == (NUMBER, "Cannot be read", None)
+    assert [row.tracking_number for row in desk.changes(cursor).jobs] == [NUMBER]
+    assert desk.job(NUMBER).options == ()
+    assert desk.work_order(NUMBER, 1).proofs == desk.work_order_details(NUMBER)[0].proofs
+    assert desk.export(NUMBER, tmp_path / "result.csv") == 2
+    assert [order.action for order in desk.device(world.iccid_of(first)).work_orders] == ["Cannot be read"]
+    desk.cancel(NUMBER)
+    assert {world.order_of(key).state for key in (first, second)} == {"cancelled"}
+    change_job(world, state="cancelled")
+    for do in (desk.retry, desk.draft):
+        with pytest.raises(RequestRefused) as caught:
+            do(NUMBER)
+        assert caught.value.code == "INSTRUCTIONS_UNREADABLE"
 
 
 @pytest.mark.parametrize("seconds", [0, 1, 59, 60, 3_599, 90_000, 400 * 86_400])

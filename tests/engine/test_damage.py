@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select
 
+from db import engine_rows
 from db.engines import sqlite_path
 from db.maintenance import backup
 from db.schema import engine as engine_table
@@ -90,7 +91,7 @@ def test_a_large_file_is_looked_through_after_an_unclean_end(
         now = uow.now()
         uow.connection.execute(
             insert(engine_table).values(
-                id="last", host="here", process_id=1, kind="work", started_at=now, seen_at=now,
+                id="last", host="here", process_id=1, kind="work", started_at=now, seen_at=now - engine_rows.RUNS,
                 stopped_at=now if last_one == "stopped" else None,
             )
         )  # fmt: skip
@@ -104,6 +105,16 @@ def test_a_large_file_is_looked_through_after_an_unclean_end(
     else:
         engine.start()
         engine.stop()
+
+
+def test_a_server_is_not_asked_how_the_last_engine_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(engine_rows, "was_left_running", asked.append)
+    monkeypatch.setattr(engine_module, "sqlite_path", lambda _url: None)
+    engine = world.engine()
+    engine.start()
+    engine.stop()
+    assert asked == []
 
 
 def test_an_engine_that_meets_damage_does_nothing_more_and_the_desk_says_so(world: World) -> None:

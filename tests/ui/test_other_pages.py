@@ -153,6 +153,17 @@ def test_a_lost_desk_is_said_and_found_again(ui):
     ui.until(lambda: connection.text() == "Connected · sandbox.db")
 
 
+def test_a_worse_fault_takes_the_place_of_the_one_that_was_said(ui):
+    connection = ui.find(QLabel, "connectionLabel")
+    ui.desk.fail_with = EnvironmentFault("DATABASE_LOCKED", "It is locked.", "The work goes on where it stood.")
+    ui.until(lambda: connection.toolTip() == "It is locked.")
+    ui.desk.fail_with = EnvironmentFault("DATABASE_DAMAGED", "It is damaged.", "Put the backup in its place.")
+    ui.until(lambda: connection.toolTip() == "It is damaged.")
+    assert ui.toast() == "It is damaged. Put the backup in its place."
+    ui.desk.fail_with = None
+    ui.until(lambda: connection.text() == "Connected · sandbox.db")
+
+
 def test_jobs_of_before_are_there_and_are_not_announced(qtbot, qapp):
     desk = FakeDesk(10)
     old = desk.add_job("Fabrikam Water SA", [1])
