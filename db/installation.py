@@ -27,7 +27,8 @@ def read(uow: UnitOfWork) -> InstallationSettings:
     """
     rows = uow.connection.execute(
         select(installation_setting.c.name, installation_setting.c.value).where(
-            installation_setting.c.name.in_(list(_PARSERS))  # counters of tracking numbers stand here too
+            # counters of tracking numbers, and what a restored backup is marked with, stand here too
+            installation_setting.c.name.in_(list(_PARSERS))
         )
     )
     values: dict[str, Any] = {}
@@ -66,14 +67,23 @@ def write(uow: UnitOfWork, name: str, value: object) -> None:
             f"{stored!r} is no value for the installation setting {name}: {error}.",
             "Give another value; the old one stands.",
         ) from error
+    put(uow, name, stored)
+
+
+def put(uow: UnitOfWork, name: str, text: str) -> None:
+    """Writes the row of this name, there or not; what is none of the settings stands here too (:func:`read`).
+
+    Args:
+        text: at most 400 characters.
+    """
     table = installation_setting
     at = uow.now()
-    change = update(table).where(table.c.name == name).values(value=stored, changed_at=at)
+    change = update(table).where(table.c.name == name).values(value=text, changed_at=at)
     if uow.connection.execute(change).rowcount:
         return
     try:
         with uow.savepoint():
-            uow.connection.execute(insert(table).values(name=name, value=stored, changed_at=at))
+            uow.connection.execute(insert(table).values(name=name, value=text, changed_at=at))
     except IntegrityError:  # somebody else was first
         uow.connection.execute(change)
 

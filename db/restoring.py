@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, exists, func, insert, literal, not_, select, update
 
+from db import installation
 from db.counters import Counters
 from db.dialects import backup_is_told
 from db.finishing import write_log
@@ -208,11 +209,8 @@ def _park(
 def _mark(uow: UnitOfWork, until: datetime) -> None:
     minutes = (uow.now() - _MINUTES_FROM) // timedelta(minutes=1)
     minute = max((_first_run(uow) - 1) // _RUNS + 1, minutes)
-    for name, value in ((_MARK, str(minute)), (_ASKED_IN_VAIN_UNTIL, until.isoformat())):
-        values = {"value": value, "changed_at": uow.now()}
-        is_it = _setting.name == name
-        if not uow.connection.execute(update(installation_setting).where(is_it).values(values)).rowcount:
-            uow.connection.execute(insert(installation_setting).values(name=name, **values))
+    installation.put(uow, _MARK, str(minute))
+    installation.put(uow, _ASKED_IN_VAIN_UNTIL, until.isoformat())
 
 
 def _first_run(uow: UnitOfWork) -> int:

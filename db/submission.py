@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Integer, Unicode, cast, false, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from db import installation
 from db.bulk import insert_rows
 from db.finishing import write_log
 from db.schema import billing_service, installation_setting, job, work_order
@@ -76,15 +77,12 @@ class Submission:
         today = self._uow.today()
         day = f"{today:%Y%m%d}"
         table = installation_setting
-        is_counter = table.c.name == f"{_COUNTER}{day}"
-        known = self._uow.connection.scalar(select(table.c.value).where(is_counter))
+        known = self._uow.connection.scalar(select(table.c.value).where(table.c.name == f"{_COUNTER}{day}"))
         # In UTC, from before the day begins anywhere: no change of clocks is in it.
         before = datetime.combine(today, time(), UTC) - timedelta(days=1)
         minutes = (self._uow.now() - before) // timedelta(minutes=1)
         last = (max(int(known or 0) // step, minutes) + 1) * step
-        values = {"value": str(last), "changed_at": self._uow.now()}
-        if not self._uow.connection.execute(update(table).where(is_counter).values(values)).rowcount:
-            self._uow.connection.execute(insert(table).values(name=f"{_COUNTER}{day}", **values))
+        installation.put(self._uow, f"{_COUNTER}{day}", str(last))
         return f"AJ-{day}-{last:04}"
 
     def register(self, draft: JobDraft) -> Submitted:

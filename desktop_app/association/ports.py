@@ -55,13 +55,18 @@ class PostResult:
     retry_after_s: float | None = None
 
 
+#: Why nothing more was asked, where it was that.
+QUOTA_USED_UP = "The quota of the billing credential is used up."
+
+
 class LookupVerdict(StrEnum):
     """What one search at the billing company came to."""
 
     ANSWERED = "answered"  #: the complete list (all pages) is there
     RETRY = "retry"  #: 5xx, time-out: ask again later
     BUSY = "busy"  #: 429: the account made too many calls; ask again later
-    ENVIRONMENT = "environment"  #: no server reached, the credential refused, or its quota used up in between
+    ENVIRONMENT = "environment"  #: no server reached, or the credential refused
+    NOT_ASKED = "not_asked"  #: this program did not go on to the further pages: it stops, or the quota is used up
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +167,7 @@ class BillingPort(Protocol):
 
     No call raises for what the network or the server does: that is in the answer's verdict. Every call ends within the
     wall-clock deadline over connect, send and read; a list of several pages is a call for each. No call is repeated
-    inside. ``may_go_on`` is asked before each further page: False ends the search without an answer.
+    inside. ``may_go_on`` is asked before each further page: False ends the search as ``NOT_ASKED``.
     """
 
     @property

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from desktop_app.association.errors import ASKED_IN_VAIN, NUMBER_TAKEN, ErrorKind, Problem
 from desktop_app.association.model import BillingAction
 from desktop_app.association.ports import (
+    QUOTA_USED_UP,
     BillingProductFound,
     BillingServiceFound,
     LookupVerdict,
@@ -34,7 +35,6 @@ CallResult = PostResult | ServiceLookup | ProductLookup
 TEXT_LENGTH = 400
 #: From so many seconds of waiting for the quota on, its jobs are paused and say so.
 QUOTA_PAUSE_S = 120.0
-QUOTA_USED_UP = "The quota of the billing credential is used up."
 _RESOLVE = "Look it up at billing, then settle it: it exists (with its service id), or it is absent."
 
 
@@ -284,12 +284,11 @@ def _try_again(
             next_attempt_at=verdict.at,
             problem=_tried_again(code, what, attempt, reason),
         )
-    made = "" if attempt.service_id is None else f" Billing service {attempt.service_id} stays."
     return decision._replace(
         work_order_state=WorkOrderState.FAILED,
         problem=Problem(
             code,
-            _cut(f"{what} for device {attempt.device} {verdict.reason}.{made}"),
+            _cut(f"{what} for device {attempt.device} {verdict.reason}.{_stays(attempt)}"),
             "Retry the job when billing can be reached; it goes on where it stood.",
             ErrorKind.TRANSIENT,
         ),
@@ -317,6 +316,11 @@ def _too_many_calls(
         next_attempt_at=at,
         problem=_tried_again("BILLING_BUSY", "Billing took no further call", attempt, result.reason),
     )
+
+
+def _stays(attempt: Attempt) -> str:
+    """What is added to the end of a work order that has a service at billing."""
+    return "" if attempt.service_id is None else f" Billing service {attempt.service_id} stays."
 
 
 def _long_quota_wait(result: PostResult | ServiceLookup | ProductLookup) -> float | None:
@@ -454,14 +458,13 @@ def _within_limits(absent: Decision, attempt: Attempt, rules: ProcessingRules) -
     limit = limit_reached(attempt.tries - 1, attempt.first_at, attempt.unknown_since, rules.retry)
     if limit is None:
         return absent
-    made = "" if attempt.service_id is None else f" Billing service {attempt.service_id} stays."
     return absent._replace(
         work_order_state=WorkOrderState.FAILED,
         post_again=False,
         problem=Problem(
             "BILLING_UNCLEAR",
             f"Billing gave no clear answer for device {attempt.device} {limit.reason}; it was asked each time and does "
-            f"not have it.{made}",
+            f"not have it.{_stays(attempt)}",
             "Have billing look at what is wrong with this order, then retry the job: it goes on where it stood.",
             ErrorKind.TRANSIENT,
         ),

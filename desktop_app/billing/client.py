@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from desktop_app.association.errors import EnvironmentFault
 from desktop_app.association.ports import (
+    QUOTA_USED_UP,
     BillingServiceFound,
     LookupVerdict,
     PostResult,
@@ -300,9 +301,9 @@ class BillingClient:
         """Waits for the right to read a further page; why there is none, else None."""
         wait_s = self._before_further_page(may_go_on)
         if not may_go_on():
-            return _Listed(LookupVerdict.RETRY, (), self._sentence("was not asked for the rest of its list"))
+            return _Listed(LookupVerdict.NOT_ASKED, (), self._sentence("was not asked for the rest of its list"))
         if wait_s > 0:  # whoever asks has to wait for the quota, as all others do
-            return _Listed(LookupVerdict.ENVIRONMENT, (), "The quota of the billing credential is used up.")
+            return _Listed(LookupVerdict.NOT_ASKED, (), QUOTA_USED_UP, wait_s)
         return None
 
     def _get(self, path: str, query: Mapping[str, str | int]) -> _Got:

@@ -5,7 +5,7 @@ A title goes on where "12 devices" ends: "12 devices belong to another customer"
 
 from __future__ import annotations
 
-from desktop_app.association.errors import ASKED_IN_VAIN, ErrorKind
+from desktop_app.association.errors import ASKED_IN_VAIN, NUMBER_TAKEN, ErrorKind
 from desktop_app.association.locating import NOT_LOCATED_TITLES
 from desktop_app.association.rules import DEVICE_RULES
 
@@ -26,12 +26,13 @@ _TITLES = {
     "BILLING_REFUSED_PRODUCT": "have a service, but billing refused a plan's product on it",
     "BILLING_BUSY": "wait since billing takes no further calls",
     "BILLING_NOT_REACHED": "could not be brought to billing",
+    "DATABASE_RESTORED": "wait, since the database is a restored backup and billing is asked first",
     "BILLING_UNCLEAR": "never had a clear answer from billing, which does not have them",
     "BILLING_OUTCOME_UNKNOWN": "had no clear answer from billing",
     ASKED_IN_VAIN: "had no clear answer from billing, which cannot be asked for it yet",
     "BILLING_SERVICE_UNUSABLE": "have a service at billing that cannot be used",
     "BILLING_SERVICES_AMBIGUOUS": "have several services at billing",
-    "BILLING_NUMBER_TAKEN": "have a number that another service at billing holds",
+    NUMBER_TAKEN: "have a number that another service at billing holds",
     "BILLING_PRODUCTS_AMBIGUOUS": "have a plan's product several times at billing",
     "CANCELLED": "were cancelled",
 }

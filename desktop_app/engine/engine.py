@@ -41,8 +41,9 @@ from desktop_app.engine.runner import NotCalled, Outcome, run, unreachable
 
 _log = logging.getLogger(__name__)
 
-#: The largest SQLite file that each start looks through (about a second), and the largest where the last engine has not
-#: ended in order (some seconds). ``db check`` looks through any.
+#: The largest SQLite file that each start looks through, and the largest where the last engine has not ended in order:
+#: a window's first rows wait for it. On two cores 34 MB (100,000 devices) took 0.07 s, 342 MB (a million) 0.7 s, both
+#: from memory. ``db check`` looks through any.
 LOOKED_AT_BYTES = 64 * 1024**2
 LOOKED_AT_AFTER_CRASH_BYTES = 512 * 1024**2
 #: Seconds that the first claim may take before everything else begins, too.

@@ -19,8 +19,8 @@ from db.unit_of_work import UnitOfWork
 from db.work import DueJob, Held, JobStanding, OrderWrite, StepRow, StepWrite
 from desktop_app.association.errors import NUMBER_TAKEN, Problem
 from desktop_app.association.model import BillingAction
+from desktop_app.association.ports import QUOTA_USED_UP
 from desktop_app.association.processing import (
-    QUOTA_USED_UP,
     CallResult,
     Decision,
     Made,

@@ -17,8 +17,8 @@ from db import counters, engine_rows, installation, outbox, schedule, steering, 
 from db.taking_back import TakenByAnother
 from db.unit_of_work import Store, UnitOfWork
 from desktop_app.association.errors import EnvironmentFault, ErrorKind, Problem
-from desktop_app.association.ports import LookupVerdict
-from desktop_app.association.processing import QUOTA_USED_UP, ProcessingRules
+from desktop_app.association.ports import QUOTA_USED_UP, LookupVerdict
+from desktop_app.association.processing import ProcessingRules
 from desktop_app.association.retry import RetryRules, probe_at
 from desktop_app.engine.crash_points import commit
 from desktop_app.engine.damage import Damage

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class NotCalled:
-    """The call was not made: this engine stops, the lease was about to end, or the job may not go on.
+    """The call was not made, or not to its end: this engine stops, the lease was about to end, the job may not go on.
 
     Attributes:
         wait_s: the quota of the credential is used up for so many seconds; None: another reason.
@@ -57,23 +57,20 @@ def run(in_hand: OrderInHand, billing: BillingPort, timeout_s: float, is_stoppin
             reached("before-post")
         return not refused_here
 
-    def may_go_on() -> bool:
-        nonlocal refused_here
-        refused_here = is_stopping()
-        return not refused_here
-
     call = in_hand.call
     assert call is not None
     if is_stopping() or not in_hand.lease.outlives(timeout_s):
         return Outcome(in_hand, NotCalled())
     try:
-        result = _call(in_hand, billing, may_send, may_go_on)
+        result = _call(in_hand, billing, may_send, lambda: not is_stopping())
     except Exception:  # noqa: BLE001 - nothing may leave a pool's thread; a broken POST is an unknown outcome
         # The type says enough for the log; a message might hold what was sent.
         _log.exception("A call to billing for device %s broke", in_hand.order.iccid)
         return Outcome(in_hand, _broken(call.kind))
     if refused_here:
         return Outcome(in_hand, NotCalled())
+    if result.verdict is LookupVerdict.NOT_ASKED:
+        return Outcome(in_hand, NotCalled(result.retry_after_s))
     if call.kind in POSTS:
         reached("after-post")
     return Outcome(in_hand, result)

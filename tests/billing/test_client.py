@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from desktop_app.association.errors import EnvironmentFault
-from desktop_app.association.ports import LookupVerdict, PostVerdict
+from desktop_app.association.ports import QUOTA_USED_UP, LookupVerdict, PostVerdict
 from desktop_app.billing import wire
 from desktop_app.billing.client import BillingClient
 from desktop_app.billing.exchange import CURRENT
@@ -457,15 +457,15 @@ TWO_PAGES = [page_of(1, has_more=True), page_of(2, has_more=False)]
 def test_a_search_that_may_not_go_on_asks_for_no_further_page(server: RawServer, make_client: MakeClient) -> None:
     server.use(server.answers(*TWO_PAGES))
     found = make_client(server.url).find_services("17", reference="R", may_go_on=lambda: False)
-    assert (found.verdict, found.services, server.requests) == (LookupVerdict.RETRY, (), 1)
+    assert (found.verdict, found.services, server.requests) == (LookupVerdict.NOT_ASKED, (), 1)
     assert "was not asked for the rest of its list" in found.reason
 
 
 def test_a_quota_that_is_used_up_between_two_pages_is_no_answer(server: RawServer, make_client: MakeClient) -> None:
     server.use(server.answers(*TWO_PAGES))
     found = make_client(server.url, before_further_page=lambda _may_go_on: 3_600.0).find_services("17", reference="R")
-    assert (found.verdict, found.services, server.requests) == (LookupVerdict.ENVIRONMENT, (), 1)
-    assert "quota" in found.reason
+    assert (found.verdict, found.services, server.requests) == (LookupVerdict.NOT_ASKED, (), 1)
+    assert (found.reason, found.retry_after_s) == (QUOTA_USED_UP, 3_600.0)
 
 
 class Shrinking:

@@ -20,6 +20,7 @@ from desktop_app.association.errors import RequestRefused
 from desktop_app.association.model import CarrierPlanChoice
 from desktop_app.association.ports import PostVerdict
 from desktop_app.association.states import FINAL_JOBS, StepState
+from desktop_app.desk.jobs import LocalJobs
 from desktop_app.desk.requests import retry_job
 from desktop_app.desk.restoring import after_restore
 from desktop_app.desk.seat import Seat
@@ -132,6 +133,23 @@ def test_what_was_ordered_after_the_backup_is_not_ordered_again(
     assert {row.state for row in world.rows(work_order)} == {"succeeded"}
     assert restored.ledger.posts == made, "all of it was there"
     restored.assert_sound()
+
+
+def test_what_waits_after_a_restore_is_not_said_to_have_failed(world: World) -> None:
+    """Its service was made, so it is only looked up before its next order."""
+    store = world.store
+    time = Time()
+    store.clock = lambda _connection: time.now
+    submit(world, world.device(), **PLANS)
+    engine = VirtualEngine(world, time, SilentLedger(time), "one")
+    engine.record(1)
+    engine.call([None])
+    store.run(lambda uow: pause_job(uow, "AJ-20261124-0001", "ada"))
+    engine.record(0)
+    seat = Seat(store, "admin")
+    assert after_restore(seat, SETTLE_S).waits == 1
+    (cause,) = LocalJobs(seat).job("AJ-20261124-0001").causes
+    assert cause.title.startswith("wait, since the database is a restored backup")
 
 
 @only_a_file

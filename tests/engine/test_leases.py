@@ -237,7 +237,7 @@ class LongSearches(BillingLedger):
         self.begun.set()
         while not self.last_page.wait(0.01):
             if not may_go_on():
-                return ServiceLookup(LookupVerdict.RETRY, reason="It was not asked for the rest.")
+                return ServiceLookup(LookupVerdict.NOT_ASKED, reason="It was not asked for the rest.")
         return super().find_services(billing_customer_id, reference=reference, number=number)
 
 

@@ -10,18 +10,17 @@ from random import Random
 import pytest
 
 from db.schema import job, work_order
-from desktop_app.association.ports import LookupVerdict
-from desktop_app.association.processing import QUOTA_USED_UP
+from desktop_app.association.ports import QUOTA_USED_UP, LookupVerdict, ServiceLookup
 from desktop_app.association.states import JobState, PauseCause
 from desktop_app.engine.housekeeping import Housekeeping
 from tests.engine.conftest import World as DeskWorld
 from tests.engine.conftest import wait_for
-from tests.helpers.billing_ledger import BUSY, BillingLedger, OneLedger
+from tests.helpers.billing_ledger import BUSY, CUT_AFTER, BillingLedger, OneLedger
 from tests.helpers.databases import Databases
 from tests.helpers.jobs import assert_counters_equal_rows, submit
 from tests.helpers.stores import fresh_store
 from tests.helpers.virtual_engine import RULES, SilentLedger, VirtualEngine
-from tests.helpers.virtual_time import Time
+from tests.helpers.virtual_time import SETTLE_S, Time
 from tests.helpers.world import NOW, World
 
 DAY = timedelta(days=1)
@@ -86,6 +85,36 @@ def test_a_used_up_day_pauses_the_job_until_there_is_room_again(small: World) ->
         engine.record(1)
     assert [one.state for one in small.rows(work_order)] == ["succeeded"]
     assert ledger.posts == 2
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_a_quota_that_is_used_up_in_the_middle_of_a_search_pauses_the_job_like_any_other(
+    small: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Billing can be reached, and has nothing to do with it: it is the quota, and it is known for how long."""
+    submit(small, small.device(), create_billing_service=True)
+    engine, time, ledger = engine_on(small)
+    engine.record(1)
+    engine.call([CUT_AFTER])
+    engine.record(1)
+    time.pass_by(SETTLE_S + 0.1)
+    engine.record(1)
+    ended = ServiceLookup(LookupVerdict.NOT_ASKED, reason=QUOTA_USED_UP, retry_after_s=3_600.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "find_services", lambda *_args, **_named: ended)
+        engine.call([None])
+    engine.record(1)
+    (its_job,), (order,) = small.rows(job), small.rows(work_order)
+    assert (its_job.state, its_job.pause_cause, its_job.pause_reason) == ("paused", "quota", QUOTA_USED_UP)
+    assert its_job.resume_at == time.now + timedelta(hours=1)
+    assert order.state == "outcome_unknown"
+    time.pass_by(3_601)
+    for _ in range(3):
+        engine.keep_house()
+        engine.record(1)
+        engine.call([None])
+    assert [one.state for one in small.rows(work_order)] == ["succeeded"]
+    assert ledger.posts == 1
 
 
 class Told(OneLedger):
