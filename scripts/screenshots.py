@@ -48,7 +48,7 @@ from desktop_app.ui.pages.jobs import JobsPage  # noqa: E402
 from desktop_app.ui.theme import ThemeMode  # noqa: E402
 from tests.ui.fake_desk import FakeDesk  # noqa: E402
 from tests.ui.fake_machine import FakeMachine  # noqa: E402
-from tests.ui.views import desk_with_jobs, use_server  # noqa: E402
+from tests.ui.views import LONG_TROUBLE, desk_with_jobs, use_server  # noqa: E402
 
 SIZES = ((1440, 900), (1100, 700))
 #: A laptop's screen of 1920 × 1200 at 150 %.
@@ -426,7 +426,7 @@ def trouble_pictures(studio: Studio) -> None:
 def refuse() -> Iterator[Opened]:
     """Opens nothing."""
     if not Path("/").is_file():
-        raise EnvironmentFault("DATABASE_DAMAGED", "The database desk.db is damaged.", "Put its copy in its place.")
+        raise LONG_TROUBLE
     yield Memory(FakeDesk(1))
 
 

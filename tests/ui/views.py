@@ -15,7 +15,8 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QDateEdit, QDialog, QFileDialog, QMenu, QPushButton, QTabWidget, QWidget
 
-from desktop_app.association.errors import Problem
+from db.engines import RESTORE_FILE
+from desktop_app.association.errors import EnvironmentFault, Problem
 from desktop_app.association.model import AtBilling, OrphanService
 from desktop_app.association.states import JobState, PauseCause, WorkOrderState
 from desktop_app.desk.machine import DatabaseForm, DatabaseKind, Verdict
@@ -29,6 +30,14 @@ from tests.ui.fake_machine import FakeMachine
 _W = WorkOrderState
 #: The jobs of :func:`desk_with_jobs`.
 DONE, FAILED, CANCELLED, PAUSED, RUNNING, UNDECIDED = (f"AJ-20261124-{place:04d}" for place in range(1, 7))
+
+#: Few things that go wrong have more to say.
+LONG_TROUBLE = EnvironmentFault(
+    "DATABASE_RESTORED",
+    "The database C:\\ProgramData\\Association Desk\\desk.db is a backup that was put in its place. What was ordered "
+    "at billing since it was made would be ordered again. Nothing was changed.",
+    RESTORE_FILE,
+)
 
 
 def desk_with_jobs(devices: int = 20_000) -> FakeDesk:
@@ -339,7 +348,7 @@ def window_views(ui: Ui) -> Iterator[View]:
     yield View("toast", ui.window)
     ui.window.toast.hide()
     shown = ui.window.page(ASSOCIATE)
-    ui.window.show_trouble(RuntimeError("The database desk.db is damaged."))
+    ui.window.show_trouble(LONG_TROUBLE)
     ui.window._stack.setCurrentWidget(ui.window._opening)
     ui.idle()
     yield View("database-trouble", ui.window)

@@ -11,6 +11,7 @@ from desktop_app.ui import icons, theme
 from desktop_app.ui.widgets.buttons import Button
 
 WIDTH = 380  #: of the sentence, in pixels
+TITLE_WIDTH = 560  #: of a title that is a long sentence (what went wrong, with the name of a file), in pixels
 
 
 class EmptyState(QWidget):
@@ -47,6 +48,13 @@ class EmptyState(QWidget):
     def show_texts(self, title: str, sentence: str, icon: str = "") -> None:
         """Sets the texts, and the icon if one is given."""
         self._title.setText(title)
+        self._title.ensurePolished()
+        is_long = self._title.fontMetrics().horizontalAdvance(title) > TITLE_WIDTH
+        self._title.setWordWrap(is_long)
+        if is_long:
+            self._title.setMinimumSize(TITLE_WIDTH, self._title.heightForWidth(TITLE_WIDTH))
+        else:  # as wide as it is: in a narrow list there is not so much room
+            self._title.setMinimumSize(0, 0)
         self._sentence.setText(sentence)
         self._sentence.setFixedHeight(max(16, self._sentence.heightForWidth(WIDTH)))
         self.setAccessibleName(f"{title}. {sentence}")
