@@ -553,7 +553,10 @@ def _resume(uow: UnitOfWork, job_id: int, causes: Sequence[PauseCause] = tuple(P
         update(work_order)
         .where(
             _wo.job_id == job_id,
-            _wo.state.in_((WorkOrderState.WAITING_RETRY, WorkOrderState.OUTCOME_UNKNOWN)),
+            or_(
+                _wo.state.in_((WorkOrderState.WAITING_RETRY, WorkOrderState.OUTCOME_UNKNOWN)),
+                and_(_wo.state == WorkOrderState.QUEUED, _wo.attempts > 0),
+            ),
             exists().where(*is_paused),
         )
         .values(started_at=None, changed_at=uow.now(), revision=_wo.revision + 1)

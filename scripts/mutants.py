@@ -182,9 +182,16 @@ MUTANTS = (
     Mutant(
         "Retry-After ignored",
         "desktop_app/association/retry.py",
-        "    return now + wait + timedelta(seconds=max(0.0, retry_after_s or 0.0))\n",
-        "    return now + wait\n",
+        "    return timedelta(seconds=max(0.0, retry_after_s or 0.0))\n",
+        "    return timedelta()\n",
         "tests/association/test_retry.py::test_a_transient_error_is_tried_again_later",
+    ),
+    Mutant(
+        "a call too many is asked for again for ever",
+        "desktop_app/association/retry.py",
+        "    return limit_reached(0, first_at, at, rules) or RetryAt(at)\n",
+        "    return RetryAt(at)\n",
+        "tests/engine/test_too_many_calls.py::test_one_order_that_is_refused_for_ever_is_asked_for_seldom_and_given_up",
     ),
     Mutant(
         "a notification gone from the outbox before it was taken",

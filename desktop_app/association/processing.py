@@ -25,7 +25,14 @@ from desktop_app.association.ports import (
     ProductLookup,
     ServiceLookup,
 )
-from desktop_app.association.retry import RetryAt, RetryRules, ask_again_at, decide, later, limit_reached
+from desktop_app.association.retry import (
+    RetryAt,
+    RetryRules,
+    after_too_many_calls,
+    ask_again_at,
+    decide,
+    limit_reached,
+)
 from desktop_app.association.states import Step, StepState, WorkOrderState
 from desktop_app.association.steps import PRODUCT_STEPS, BillingTerms, NextCall, Written
 
@@ -303,18 +310,30 @@ def _too_many_calls(
     rules: ProcessingRules,
     rng: Random,
 ) -> Decision:
-    """The account made too many calls, perhaps other programs' ones: no limit of the device's is used up by it."""
+    """The account made too many calls, perhaps other programs' ones: that uses up no try of the device."""
     decision = decision._replace(counts=False)
     wait_s = _long_quota_wait(result)
     if wait_s is not None:
         return decision._replace(
             work_order_state=WorkOrderState.QUEUED, pause_reason=QUOTA_USED_UP, quota_wait_s=wait_s
         )
-    at = later(1, now, rng, retry_after_s=result.retry_after_s, rules=rules.retry)
+    verdict = after_too_many_calls(
+        attempt.first_at, now, rng, retry_after_s=result.retry_after_s, rules=rules.retry
+    )  # fmt: skip
+    if isinstance(verdict, RetryAt):
+        return decision._replace(
+            work_order_state=WorkOrderState.WAITING_RETRY,
+            next_attempt_at=verdict.at,
+            problem=_tried_again("BILLING_BUSY", "Billing took no further call", attempt, result.reason),
+        )
     return decision._replace(
-        work_order_state=WorkOrderState.WAITING_RETRY,
-        next_attempt_at=at,
-        problem=_tried_again("BILLING_BUSY", "Billing took no further call", attempt, result.reason),
+        work_order_state=WorkOrderState.FAILED,
+        problem=Problem(
+            "BILLING_ALWAYS_BUSY",
+            _cut(f"Billing took no further call for device {attempt.device} {verdict.reason}.{_stays(attempt)}"),
+            "Ask billing which of its limits this order is over, then retry the job: it goes on where it stood.",
+            ErrorKind.TRANSIENT,
+        ),
     )
 
 

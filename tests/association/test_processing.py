@@ -136,12 +136,27 @@ LONG_AGO = NOW - timedelta(days=300)
 @pytest.mark.parametrize("tries", [1, 1_000])
 @pytest.mark.parametrize("at", [POST, POST_PRODUCT], ids=["service", "product"])
 def test_too_many_calls_say_nothing_of_the_device(at: Attempt, tries: int) -> None:
-    decision = decide(at._replace(tries=tries, first_at=LONG_AGO), BUSY)
+    decision = decide(at._replace(tries=tries, first_at=NOW - timedelta(seconds=30)), BUSY)
     assert (decision.work_order_state, decision.step_state, decision.counts) == (W.WAITING_RETRY, S.NOT_SENT, False)
     assert decision.next_attempt_at is not None
-    assert NOW + timedelta(seconds=60) <= decision.next_attempt_at <= NOW + timedelta(seconds=68)
+    assert NOW + timedelta(seconds=60) <= decision.next_attempt_at <= NOW + timedelta(seconds=90)
     assert problem_of(decision).code == "BILLING_BUSY"
     assert decision.pause_reason is None
+
+
+@pytest.mark.parametrize(
+    ("at", "stays"), [(POST, ""), (POST_PRODUCT, f" Billing service {POST_PRODUCT.service_id} stays.")]
+)
+def test_what_is_one_call_too_many_for_a_whole_day_is_given_up(at: Attempt, stays: str) -> None:
+    """It may be a limit of this order alone, of its customer, say; and each refusal keeps all other calls waiting."""
+    decision = decide(at._replace(first_at=LONG_AGO), BUSY)
+    assert (decision.work_order_state, decision.step_state, decision.counts) == (W.FAILED, S.NOT_SENT, False)
+    assert decision.next_attempt_at is None
+    problem = problem_of(decision)
+    assert problem.code == "BILLING_ALWAYS_BUSY"
+    assert problem.message == f"Billing took no further call for device {ICCID} for longer than 24 hours.{stays}"
+    used_up = decide(at._replace(first_at=LONG_AGO), replace(BUSY, retry_after_s=3_600.0))
+    assert used_up.work_order_state is W.QUEUED  # nobody is refused for ever: it is known until when
 
 
 @pytest.mark.parametrize(("wait_s", "pauses"), [(None, False), (120.0, False), (120.1, True), (86_400.0, True)])

@@ -11,6 +11,7 @@ import pytest
 
 from db.schema import job, work_order
 from desktop_app.association.ports import QUOTA_USED_UP, LookupVerdict, ServiceLookup
+from desktop_app.association.retry import LONGEST_WAIT
 from desktop_app.association.states import JobState, PauseCause
 from desktop_app.engine.housekeeping import Housekeeping
 from tests.engine.conftest import World as DeskWorld
@@ -43,22 +44,47 @@ def engine_on(small: World) -> tuple[VirtualEngine, Time, SilentLedger]:
 def test_however_often_billing_takes_no_further_call_no_device_fails(small: World) -> None:
     submit(small, *(small.device() for _ in range(3)), create_billing_service=True)
     engine, time, ledger = engine_on(small)
-    for _ in range(40):
+    while ledger.posts <= 3 * RULES.retry.max_attempts + 3:  # type: ignore[operator]  # the rules have a limit
         engine.record(3)
         engine.call([BUSY] * 3)
-        time.pass_by(1.0)
-    assert ledger.posts > 3 * RULES.retry.max_attempts  # type: ignore[operator]  # the rules of the test have a limit
+        time.pass_by(20.0)
     engine.record(0)
+    assert time.now < NOW + RULES.retry.max_age / 2
     orders = small.rows(work_order)
     assert {(order.state, order.error_code) for order in orders} == {("waiting_retry", "BILLING_BUSY")}
     assert {order.attempts for order in orders} == {0}
-    for _ in range(5):
-        time.pass_by(1.0)
+    for _ in range(3):
+        time.pass_by(LONGEST_WAIT.total_seconds())
         engine.record(3)
         engine.call([None] * 3)
     engine.record(0)
     engine.record(0)
     assert {order.state for order in small.rows(work_order)} == {"succeeded"}
+    assert_counters_equal_rows(small)
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_one_order_that_is_refused_for_ever_is_asked_for_seldom_and_given_up(small: World) -> None:
+    """It may be over a limit of its own. Each refusal keeps the whole account waiting, and a job has to end."""
+    submit(small, small.device(), create_billing_service=True)
+    engine, time, ledger = engine_on(small)
+    asked_in_hour: list[int] = []
+    while small.rows(work_order)[0].state != "failed":
+        before, hour = ledger.posts, time.now + timedelta(hours=1)
+        while time.now < hour:
+            engine.record(1)
+            engine.call([replace(BUSY, retry_after_s=1.0)])
+            time.pass_by(30.0)
+        asked_in_hour.append(ledger.posts - before)
+        assert len(asked_in_hour) < 30
+    (order,) = small.rows(work_order)
+    assert len(asked_in_hour) in (24, 25)
+    assert 3 <= max(asked_in_hour[1:24]) <= 30, asked_in_hour
+    assert (order.error_code, order.attempts) == ("BILLING_ALWAYS_BUSY", 0)
+    assert "for longer than 24 hours" in order.error_message
+    engine.keep_house()
+    (its_job,) = small.rows(job)
+    assert its_job.state == "failed"
     assert_counters_equal_rows(small)
 
 
