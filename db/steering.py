@@ -553,10 +553,8 @@ def _resume(uow: UnitOfWork, job_id: int, causes: Sequence[PauseCause] = tuple(P
         update(work_order)
         .where(
             _wo.job_id == job_id,
-            or_(
-                _wo.state.in_((WorkOrderState.WAITING_RETRY, WorkOrderState.OUTCOME_UNKNOWN)),
-                and_(_wo.state == WorkOrderState.QUEUED, _wo.attempts > 0),
-            ),
+            _wo.state.in_((WorkOrderState.QUEUED, WorkOrderState.WAITING_RETRY, WorkOrderState.OUTCOME_UNKNOWN)),
+            _wo.attempts > 0,
             exists().where(*is_paused),
         )
         .values(started_at=None, changed_at=uow.now(), revision=_wo.revision + 1)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 #: Work orders in one ``IN (…)``: SQL Server takes 2,100 parameters a statement.
 MOST_IDS = 1_000
-#: A work order that nothing happened to for so long was not tried (no program was there): its age begins anew.
-UNTRIED_FOR = timedelta(hours=1)
 
 _wo = work_order.c
 
@@ -246,8 +244,8 @@ class ClaimedOrder(NamedTuple):
         iccid, msisdn, service_provider_id, effective_date, billing_action, reference: frozen facts.
         kept_service_id: billing's id of the service that is kept or was made before.
         attempts: tries so far in this run of the job.
-        started_at: of the first try in this run, or since its job went on after a pause, or since there was a program
-            again; a claim on which nothing came to be tried (its job was paused, perhaps for days) is none.
+        started_at: of the first try in this run, or since its job went on after a pause; a claim on which nothing came
+            to be tried (its job was paused, perhaps for days) is none.
         steps: the steps that have a row.
     """
 
@@ -287,16 +285,17 @@ def claim(uow: UnitOfWork, engine_id: str, due: DueJob, limit: int, lease_until:
         # By position, in the order of _CANDIDATES and of the fields: by name it takes four times as long.
         ClaimedOrder(
             key, due.job_id, epoch + 1, WorkOrderState(state), iccid, msisdn, service_provider_id, effective_date,
-            billing_action, reference or "", service_id, attempts, began or now, steps.get(key, {}),
+            billing_action, reference or "", service_id, attempts, (started_at if attempts else None) or now,
+            steps.get(key, {}),
         )
         for key, state, epoch, iccid, msisdn, service_provider_id, effective_date, billing_action, reference, attempts,
-        began, service_id in won
+        started_at, service_id in won
     ]  # fmt: skip
 
 
 def _candidates(uow: UnitOfWork, due: DueJob, limit: int) -> list[Any]:
     counts = (due.outcome_unknown, due.waiting_retry, due.queued)
-    parameters = {"of_job": due.job_id, "now": uow.now(), "long_ago": uow.now() - UNTRIED_FOR, "most": limit}
+    parameters = {"of_job": due.job_id, "now": uow.now(), "most": limit}
     found = [
         uow.connection.execute(statement, parameters).all()
         for statement, count in zip(_CANDIDATES, counts, strict=True)
@@ -308,17 +307,11 @@ def _candidates(uow: UnitOfWork, due: DueJob, limit: int) -> list[Any]:
 
 _NOW = bindparam("now", type_=_wo.changed_at.type)
 _IS_GIVEN = is_among(_wo.id, "ids")
-_WAS_TRIED = and_(
-    # One call too many is no try of the device, but it is tried.
-    or_(_wo.attempts > 0, _wo.state == WorkOrderState.WAITING_RETRY),
-    _wo.changed_at >= bindparam("long_ago", type_=_wo.changed_at.type),
-)
-_BEGAN = case((_WAS_TRIED, _wo.started_at))
 _CANDIDATES = tuple(
     locking(
         select(
             _wo.id, _wo.state, _wo.lease_epoch, _wo.iccid, _wo.msisdn, _wo.service_provider_id, _wo.effective_date,
-            _wo.billing_action, _wo.reference, _wo.attempts, _BEGAN, billing_service.c.service_id,
+            _wo.billing_action, _wo.reference, _wo.attempts, _wo.started_at, billing_service.c.service_id,
         )
         .select_from(work_order.outerjoin(billing_service, billing_service.c.id == _wo.billing_service_id))
         .where(_wo.job_id == bindparam("of_job"), state, when)
@@ -344,7 +337,6 @@ def _take(uow: UnitOfWork, engine_id: str, rows: Sequence[Any], lease_until: dat
             ids = [row.id for row in part]
             parameters = {
                 "ids": ids, "from_state": state, "epoch": epoch, "engine": engine_id, "until": lease_until, "now": now,
-                "long_ago": now - UNTRIED_FOR,
             }  # fmt: skip
             taken = uow.connection.execute(_TAKE, parameters).rowcount
             if taken == len(ids):
@@ -364,7 +356,7 @@ _TAKE = (
         engine_id=bindparam("engine"),
         lease_epoch=_wo.lease_epoch + 1,
         lease_until=_UNTIL,
-        started_at=func.coalesce(_BEGAN, _NOW),
+        started_at=case((and_(_wo.attempts > 0, _wo.started_at.is_not(None)), _wo.started_at), else_=_NOW),
         next_attempt_at=None,
         check_at=None,
         changed_at=_NOW,

@@ -182,16 +182,16 @@ MUTANTS = (
     Mutant(
         "Retry-After ignored",
         "desktop_app/association/retry.py",
-        "    return timedelta(seconds=max(0.0, retry_after_s or 0.0))\n",
-        "    return timedelta()\n",
+        "    return now + wait + timedelta(seconds=max(0.0, retry_after_s or 0.0))\n",
+        "    return now + wait\n",
         "tests/association/test_retry.py::test_a_transient_error_is_tried_again_later",
     ),
     Mutant(
-        "a call too many is asked for again for ever",
-        "desktop_app/association/retry.py",
-        "    return limit_reached(0, first_at, at, rules) or RetryAt(at)\n",
-        "    return RetryAt(at)\n",
-        "tests/engine/test_too_many_calls.py::test_one_order_that_is_refused_for_ever_is_asked_for_seldom_and_given_up",
+        "a call too many is made again at the same pace for ever",
+        _PROCESSING,
+        "    at = later(attempt.intents, now,",
+        "    at = later(1, now,",
+        "tests/engine/test_too_many_calls.py::test_one_that_is_refused_for_long_is_asked_for_seldom",
     ),
     Mutant(
         "a notification gone from the outbox before it was taken",

@@ -25,14 +25,7 @@ from desktop_app.association.ports import (
     ProductLookup,
     ServiceLookup,
 )
-from desktop_app.association.retry import (
-    RetryAt,
-    RetryRules,
-    after_too_many_calls,
-    ask_again_at,
-    decide,
-    limit_reached,
-)
+from desktop_app.association.retry import RetryAt, RetryRules, ask_again_at, decide, later, limit_reached
 from desktop_app.association.states import Step, StepState, WorkOrderState
 from desktop_app.association.steps import PRODUCT_STEPS, BillingTerms, NextCall, Written
 
@@ -70,6 +63,7 @@ class Attempt(NamedTuple):
         tries: tries of the work order in this run of its job, this one included.
         first_at: instant of its first try in this run.
         unknown_since: since when the step's outcome is open; None where it was never sent.
+        intents: of the step so far, this one included; 0 where it was only looked up.
     """
 
     device: str
@@ -79,6 +73,7 @@ class Attempt(NamedTuple):
     first_at: datetime
     service_id: str | None = None
     unknown_since: datetime | None = None
+    intents: int = 0
 
 
 class Decision(NamedTuple):
@@ -310,30 +305,21 @@ def _too_many_calls(
     rules: ProcessingRules,
     rng: Random,
 ) -> Decision:
-    """The account made too many calls, perhaps other programs' ones: that uses up no try of the device."""
+    """The account made too many calls, perhaps other programs' ones: no limit of the device's is used up by it.
+
+    It waits longer each time: it may be over a limit of its own, and each refusal keeps all other calls waiting.
+    """
     decision = decision._replace(counts=False)
     wait_s = _long_quota_wait(result)
     if wait_s is not None:
         return decision._replace(
             work_order_state=WorkOrderState.QUEUED, pause_reason=QUOTA_USED_UP, quota_wait_s=wait_s
         )
-    verdict = after_too_many_calls(
-        attempt.first_at, now, rng, retry_after_s=result.retry_after_s, rules=rules.retry
-    )  # fmt: skip
-    if isinstance(verdict, RetryAt):
-        return decision._replace(
-            work_order_state=WorkOrderState.WAITING_RETRY,
-            next_attempt_at=verdict.at,
-            problem=_tried_again("BILLING_BUSY", "Billing took no further call", attempt, result.reason),
-        )
+    at = later(attempt.intents, now, rng, retry_after_s=result.retry_after_s, rules=rules.retry)
     return decision._replace(
-        work_order_state=WorkOrderState.FAILED,
-        problem=Problem(
-            "BILLING_ALWAYS_BUSY",
-            _cut(f"Billing took no further call for device {attempt.device} {verdict.reason}.{_stays(attempt)}"),
-            "Ask billing which of its limits this order is over, then retry the job: it goes on where it stood.",
-            ErrorKind.TRANSIENT,
-        ),
+        work_order_state=WorkOrderState.WAITING_RETRY,
+        next_attempt_at=at,
+        problem=_tried_again("BILLING_BUSY", "Billing took no further call", attempt, result.reason),
     )
 
 

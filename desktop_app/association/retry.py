@@ -78,10 +78,15 @@ def decide(
     if kind is ErrorKind.PERMANENT:
         return GiveUp("and trying again would not help")
     rules = rules or RetryRules()
-    wait = min(LONGEST_WAIT, _doubled(rules.first_wait_s, max(attempt, 1) - 1)) * rng.random()
-    at = now + wait + _asked(retry_after_s)
+    at = later(attempt, now, rng, retry_after_s=retry_after_s, rules=rules)
     limit = limit_reached(attempt, first_at, at, rules) if kind is ErrorKind.TRANSIENT else None
     return RetryAt(at) if limit is None else limit
+
+
+def later(attempt: int, now: datetime, rng: Random, *, retry_after_s: float | None, rules: RetryRules) -> datetime:
+    """The instant of the next try, whatever the limits say; arguments as those of :func:`decide`, tries from 0."""
+    wait = min(LONGEST_WAIT, _doubled(rules.first_wait_s, max(attempt, 1) - 1)) * rng.random()
+    return now + wait + timedelta(seconds=max(0.0, retry_after_s or 0.0))
 
 
 def limit_reached(attempts: int, first_at: datetime, at: datetime, rules: RetryRules) -> GiveUp | None:
@@ -91,23 +96,6 @@ def limit_reached(attempts: int, first_at: datetime, at: datetime, rules: RetryR
     if at - first_at > rules.max_age:
         return GiveUp(f"for longer than {_hours(rules.max_age)}")
     return None
-
-
-def after_too_many_calls(
-    first_at: datetime, now: datetime, rng: Random, *, retry_after_s: float | None, rules: RetryRules
-) -> RetryAt | GiveUp:
-    """When a call is made again of which billing said that it was one too many, and when it is given up.
-
-    That is no try of the device, so the wait grows with the age, as in :func:`ask_again_at`, and age is the only limit.
-    What is refused for ever is soon made seldom: each refusal also keeps all other calls of the account waiting.
-
-    Args:
-        first_at, now, rng, rules: as those of :func:`decide`.
-        retry_after_s: seconds for which nobody calls.
-    """
-    bound = min(LONGEST_WAIT, max(now - first_at, timedelta(seconds=rules.first_wait_s)))
-    at = now + bound * rng.random() + _asked(retry_after_s)
-    return limit_reached(0, first_at, at, rules) or RetryAt(at)
 
 
 def ask_again_at(
@@ -121,7 +109,7 @@ def ask_again_at(
     """
     bound = min(LONGEST_WAIT, max(settle, now - since, timedelta(seconds=1)))
     wait = bound / 2 + bound / 2 * rng.random()
-    return now + max(wait, _asked(retry_after_s))
+    return now + max(wait, timedelta(seconds=max(0.0, retry_after_s or 0.0)))
 
 
 def probe_at(attempts: int, now: datetime, rng: Random, *, first_wait_s: float = 2.0) -> datetime:
@@ -132,10 +120,6 @@ def probe_at(attempts: int, now: datetime, rng: Random, *, first_wait_s: float =
     """
     bound = min(LONGEST_WAIT / 2, _doubled(first_wait_s, attempts))
     return now + bound / 2 + bound / 2 * rng.random()
-
-
-def _asked(retry_after_s: float | None) -> timedelta:
-    return timedelta(seconds=max(0.0, retry_after_s or 0.0))
 
 
 def _doubled(seconds: float, times: int) -> timedelta:

@@ -25,7 +25,6 @@ _TITLES = {
     "BILLING_REFUSED": "were refused by billing",
     "BILLING_REFUSED_PRODUCT": "have a service, but billing refused a plan's product on it",
     "BILLING_BUSY": "wait since billing takes no further calls",
-    "BILLING_ALWAYS_BUSY": "were never taken by billing, for which there were too many calls",
     "BILLING_NOT_REACHED": "could not be brought to billing",
     "DATABASE_RESTORED": "wait, since the database is a restored backup and billing is asked first",
     "BILLING_UNCLEAR": "never had a clear answer from billing, which does not have them",

@@ -327,6 +327,10 @@ class Group:
         state = decision.work_order_state
         assert state is not None
         one = draft.in_hand
+        if state is WorkOrderState.WAITING_RETRY and self._is_cancelled(one.order.job_id):
+            # Nothing is open at billing, and nothing is tried again: nobody has to wait for that.
+            self._end(draft, cancelled_between_steps(made_at_billing(draft.steps)))
+            return
         self.orders.append(
             OrderWrite(
                 one.order.work_order_id,

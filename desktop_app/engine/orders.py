@@ -162,6 +162,7 @@ class OrderInHand(NamedTuple):
     def attempt(self) -> Attempt:
         """The circumstances of its call, for the decision what its answer means."""
         assert self.call is not None
+        step = self.steps.get(self.call.step)
         return Attempt(
             device=self.order.iccid,
             call=self.call,
@@ -170,6 +171,7 @@ class OrderInHand(NamedTuple):
             first_at=self.order.started_at,
             service_id=self.service_id,
             unknown_since=self.open_since,
+            intents=0 if step is None else step.attempts,
         )
 
     def going_on(self, steps: Mapping[Step, StepRow], call: NextCall | None, lease: Lease) -> OrderInHand:

@@ -136,27 +136,25 @@ LONG_AGO = NOW - timedelta(days=300)
 @pytest.mark.parametrize("tries", [1, 1_000])
 @pytest.mark.parametrize("at", [POST, POST_PRODUCT], ids=["service", "product"])
 def test_too_many_calls_say_nothing_of_the_device(at: Attempt, tries: int) -> None:
-    decision = decide(at._replace(tries=tries, first_at=NOW - timedelta(seconds=30)), BUSY)
+    decision = decide(at._replace(tries=tries, first_at=LONG_AGO), BUSY)
     assert (decision.work_order_state, decision.step_state, decision.counts) == (W.WAITING_RETRY, S.NOT_SENT, False)
     assert decision.next_attempt_at is not None
-    assert NOW + timedelta(seconds=60) <= decision.next_attempt_at <= NOW + timedelta(seconds=90)
+    assert NOW + timedelta(seconds=60) <= decision.next_attempt_at <= NOW + timedelta(seconds=68)
     assert problem_of(decision).code == "BILLING_BUSY"
     assert decision.pause_reason is None
 
 
-@pytest.mark.parametrize(
-    ("at", "stays"), [(POST, ""), (POST_PRODUCT, f" Billing service {POST_PRODUCT.service_id} stays.")]
-)
-def test_what_is_one_call_too_many_for_a_whole_day_is_given_up(at: Attempt, stays: str) -> None:
-    """It may be a limit of this order alone, of its customer, say; and each refusal keeps all other calls waiting."""
-    decision = decide(at._replace(first_at=LONG_AGO), BUSY)
-    assert (decision.work_order_state, decision.step_state, decision.counts) == (W.FAILED, S.NOT_SENT, False)
-    assert decision.next_attempt_at is None
-    problem = problem_of(decision)
-    assert problem.code == "BILLING_ALWAYS_BUSY"
-    assert problem.message == f"Billing took no further call for device {ICCID} for longer than 24 hours.{stays}"
-    used_up = decide(at._replace(first_at=LONG_AGO), replace(BUSY, retry_after_s=3_600.0))
-    assert used_up.work_order_state is W.QUEUED  # nobody is refused for ever: it is known until when
+@pytest.mark.parametrize(("intents", "bound_s"), [(0, 1), (1, 1), (2, 2), (5, 16), (50, 600), (5_000, 600)])
+def test_who_is_refused_again_and_again_asks_ever_more_seldom(intents: int, bound_s: int) -> None:
+    """Each refusal keeps all calls of the account waiting; one that is over a limit of its own must not do so often."""
+    waits = []
+    for seed in range(200):
+        result = replace(BUSY, retry_after_s=9.0)
+        decision = settle(POST._replace(intents=intents), result, NOW, ProcessingRules(SETTLE), Random(seed))
+        assert decision.next_attempt_at is not None
+        waits.append((decision.next_attempt_at - NOW).total_seconds() - 9.0)
+    assert 0 <= min(waits) < bound_s / 10
+    assert bound_s * 0.9 < max(waits) <= bound_s
 
 
 @pytest.mark.parametrize(("wait_s", "pauses"), [(None, False), (120.0, False), (120.1, True), (86_400.0, True)])

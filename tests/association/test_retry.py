@@ -8,16 +8,7 @@ from random import Random
 import pytest
 
 from desktop_app.association.errors import ErrorKind
-from desktop_app.association.retry import (
-    LONGEST_WAIT,
-    GiveUp,
-    RetryAt,
-    RetryRules,
-    after_too_many_calls,
-    ask_again_at,
-    decide,
-    probe_at,
-)
+from desktop_app.association.retry import LONGEST_WAIT, GiveUp, RetryAt, RetryRules, ask_again_at, decide, probe_at
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 RULES = RetryRules(max_attempts=4, max_age=timedelta(hours=2), first_wait_s=8.0)
@@ -83,31 +74,6 @@ def test_it_is_given_up_at_its_limit_and_not_before(
     kind: ErrorKind, attempt: int, age: timedelta, reason: str | None
 ) -> None:
     verdict = decide(kind, attempt, NOW - age, NOW, Dice(0.0), rules=RULES)
-    assert verdict == (RetryAt(NOW) if reason is None else GiveUp(reason))
-
-
-@pytest.mark.parametrize(
-    ("age", "retry_after_s", "waits"),
-    [
-        (timedelta(), None, 8.0),  # the first wait …
-        (timedelta(seconds=30), None, 30.0),  # … which then grows with the age
-        (timedelta(minutes=30), None, LONGEST_WAIT.total_seconds()),
-        (timedelta(seconds=30), 60.0, 90.0),
-    ],
-)
-def test_a_call_too_many_is_made_more_and_more_seldom(
-    age: timedelta, retry_after_s: float | None, waits: float
-) -> None:
-    verdict = after_too_many_calls(NOW - age, NOW, Dice(1.0), retry_after_s=retry_after_s, rules=RULES)
-    assert seconds(verdict) == waits
-    soonest = after_too_many_calls(NOW - age, NOW, Dice(0.0), retry_after_s=retry_after_s, rules=RULES)
-    assert seconds(soonest) == (retry_after_s or 0.0)
-
-
-@pytest.mark.parametrize(("beyond", "reason"), [(0, None), (1, "for longer than 2 hours")])
-def test_a_call_too_many_is_given_up_for_its_age_alone(beyond: int, reason: str | None) -> None:
-    first_at = NOW - timedelta(hours=2, microseconds=beyond)
-    verdict = after_too_many_calls(first_at, NOW, Dice(0.0), retry_after_s=None, rules=RULES)
     assert verdict == (RetryAt(NOW) if reason is None else GiveUp(reason))
 
 

@@ -143,37 +143,11 @@ def test_how_long_it_has_been_tried_begins_with_a_try(world: World) -> None:
     job_id, (one, other) = job_of(world, 2)
     claim(world)
     set_state(world, job_id, one, "queued", engine_id=None, lease_until=None)
+    set_state(world, job_id, other, "queued", engine_id=None, lease_until=None, attempts=1)
     now = NOW + timedelta(days=2)
-    set_state(world, job_id, other, "queued", engine_id=None, lease_until=None, attempts=1, changed_at=now - SECOND)
     world.store.clock = lambda _connection: now
     began = {claimed.work_order_id: claimed.started_at for claimed in claim(world)}
     assert began == {one: now, other: NOW} == {row.id: row.started_at for row in world.rows(work_order)}
-
-
-def test_how_long_it_has_been_tried_begins_with_a_call_too_many(world: World) -> None:
-    """It is no try of the device, but it is tried: else it would never be too old."""
-    job_id, (one,) = job_of(world, 1)
-    claim(world)
-    soon = NOW + timedelta(minutes=10)
-    set_state(
-        world, job_id, one, "waiting_retry", engine_id=None, lease_until=None, next_attempt_at=soon, changed_at=NOW
-    )  # fmt: skip
-    world.store.clock = lambda _connection: soon
-    assert [claimed.started_at for claimed in claim(world)] == [NOW]
-
-
-@pytest.mark.parametrize("state", ["waiting_retry", "outcome_unknown", "queued"])
-@pytest.mark.parametrize(("away", "is_as_old"), [(work.UNTRIED_FOR, True), (work.UNTRIED_FOR + SECOND, False)])
-def test_what_nobody_tried_is_no_older_for_it(world: World, state: str, away: timedelta, is_as_old: bool) -> None:
-    """The program was closed on Friday: the first passing error of Monday is not the last one."""
-    job_id, (one,) = job_of(world, 1)
-    claim(world)
-    due = {"waiting_retry": {"next_attempt_at": NOW}, "outcome_unknown": {"check_at": NOW}}.get(state, {})
-    set_state(world, job_id, one, state, engine_id=None, lease_until=None, attempts=1, changed_at=NOW, **due)
-    monday = NOW + away
-    world.store.clock = lambda _connection: monday
-    (claimed,) = claim(world)
-    assert claimed.started_at == (NOW if is_as_old else monday) == order(world, one).started_at
 
 
 def test_an_ended_lease_is_not_claimed_but_taken_back_first(world: World) -> None:
