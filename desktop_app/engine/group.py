@@ -327,8 +327,9 @@ class Group:
         state = decision.work_order_state
         assert state is not None
         one = draft.in_hand
-        if state is WorkOrderState.WAITING_RETRY and self._is_cancelled(one.order.job_id):
-            # Nothing is open at billing, and nothing is tried again: nobody has to wait for that.
+        is_to_be_tried_again = state is WorkOrderState.WAITING_RETRY and not any(map(is_open, draft.steps.values()))
+        if is_to_be_tried_again and self._is_cancelled(one.order.job_id):
+            # It would only wait to be cancelled.
             self._end(draft, cancelled_between_steps(made_at_billing(draft.steps)))
             return
         self.orders.append(
