@@ -29,6 +29,7 @@ _CRASH = "tests/engine/test_crash_points.py::"
 _ANY_POINT = f"{_CRASH}test_a_process_that_ends_at_any_point_bills_nothing_twice_and_loses_nothing"
 _LEASES = "tests/engine/test_leases.py::"
 _ENGINE = "tests/engine/test_engine.py::"
+_SETTLING = "tests/engine/test_settling.py::"
 _GROUP = "desktop_app/engine/group.py"
 _PROCESSING = "desktop_app/association/processing.py"
 
@@ -192,6 +193,20 @@ MUTANTS = (
         "    at = later(attempt.intents, now,",
         "    at = later(1, now,",
         "tests/engine/test_too_many_calls.py::test_one_that_is_refused_for_long_is_asked_for_seldom",
+    ),
+    Mutant(
+        "what may be at billing is cancelled with its job",
+        _GROUP,
+        "            and not any(map(is_open, draft.steps.values()))\n",
+        "",
+        f"{_SETTLING}test_what_may_be_at_billing_is_never_cancelled_by_a_search_that_came_to_nothing[sqlite]",
+    ),
+    Mutant(
+        "a cancelled job keeps its devices until the quota is there again",
+        _GROUP,
+        "frozenset({WorkOrderState.QUEUED, WorkOrderState.WAITING_RETRY})",
+        "frozenset({WorkOrderState.WAITING_RETRY})",
+        f"{_SETTLING}test_a_call_that_came_to_nothing_is_cancelled_with_its_job[sqlite-the quota is used up]",
     ),
     Mutant(
         "a notification gone from the outbox before it was taken",

@@ -63,7 +63,8 @@ class Attempt(NamedTuple):
         tries: tries of the work order in this run of its job, this one included.
         first_at: instant of its first try in this run.
         unknown_since: since when the step's outcome is open; None where it was never sent.
-        intents: of the step so far, this one included; 0 where it was only looked up.
+        intents: of the step so far, this one included, also those that were not sent, and those of earlier runs; 0
+            where it was only looked up.
     """
 
     device: str
@@ -307,7 +308,7 @@ def _too_many_calls(
 ) -> Decision:
     """The account made too many calls, perhaps other programs' ones: no limit of the device's is used up by it.
 
-    It waits longer each time: it may be over a limit of its own, and each refusal keeps all other calls waiting.
+    An order waits longer each time: it may be over a limit of its own, and each refusal keeps all other calls waiting.
     """
     decision = decision._replace(counts=False)
     wait_s = _long_quota_wait(result)

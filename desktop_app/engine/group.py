@@ -49,6 +49,8 @@ from desktop_app.engine.runner import NotCalled, Outcome
 
 _log = logging.getLogger(__name__)
 
+_TO_BE_TRIED_AGAIN = frozenset({WorkOrderState.QUEUED, WorkOrderState.WAITING_RETRY})
+
 Item = Outcome | OrderInHand
 
 
@@ -327,9 +329,12 @@ class Group:
         state = decision.work_order_state
         assert state is not None
         one = draft.in_hand
-        is_to_be_tried_again = state is WorkOrderState.WAITING_RETRY and not any(map(is_open, draft.steps.values()))
-        if is_to_be_tried_again and self._is_cancelled(one.order.job_id):
-            # It would only wait to be cancelled.
+        if (
+            state in _TO_BE_TRIED_AGAIN
+            and self._is_cancelled(one.order.job_id)
+            and not any(map(is_open, draft.steps.values()))
+        ):
+            # It would only wait to be cancelled, for a whole day where the quota is used up.
             self._end(draft, cancelled_between_steps(made_at_billing(draft.steps)))
             return
         self.orders.append(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from db import steering
 from db.integrity import check
@@ -16,7 +18,7 @@ from desktop_app.association.errors import RequestRefused
 from desktop_app.desk.requests import retry_job
 from desktop_app.desk.seat import Seat
 from desktop_app.engine.recorder import Recorder
-from tests.helpers.billing_ledger import CUT_BEFORE
+from tests.helpers.billing_ledger import BUSY, CUT_AFTER, CUT_BEFORE, GONE, NOT_REACHED, Fault
 from tests.helpers.databases import Databases
 from tests.helpers.jobs import assert_counters_equal_rows, submit
 from tests.helpers.stores import fresh_store
@@ -85,6 +87,78 @@ def test_what_billing_never_tells_is_settled_by_a_person_at_any_time(scene: Scen
     scene.go_on()
     assert (scene.world.rows(job)[0].state, len(scene.ledger.services)) == ("completed", 1)
     assert check(scene.world.store) == ()
+
+
+# --- cancelled while a call is made ----------------------------------------------------------------------------------
+
+COME_TO_NOTHING = {
+    "not reached": NOT_REACHED,
+    "too many calls": BUSY,
+    "the quota is used up": replace(BUSY, retry_after_s=86_400.0),
+    "billing is gone": GONE,
+}
+nothing = pytest.mark.parametrize("fault", COME_TO_NOTHING.values(), ids=COME_TO_NOTHING.keys())
+
+
+def assert_it_is_over(scene: Scene, message: str) -> None:
+    """At once: nobody waits until it would be tried again, for a whole day where the quota is used up."""
+    scene.engine.record(1)
+    assert (scene.order().state, scene.order().error_code) == ("cancelled", "CANCELLED")
+    assert message in scene.order().error_message
+    scene.engine.keep_house()
+    assert scene.world.rows(job)[0].state == "cancelled"
+    assert_counters_equal_rows(scene.world)
+    assert check(scene.world.store) == ()
+
+
+@nothing
+def test_a_call_that_came_to_nothing_is_cancelled_with_its_job(scene: Scene, fault: Fault) -> None:
+    submit(scene.world, scene.world.device(), create_billing_service=True)
+    scene.engine.record(1)
+    assert scene.cancel() == 0
+    scene.engine.call([fault])
+    assert_it_is_over(scene, "before anything was made")
+    assert retry_job(Seat(scene.world.store, "admin"), NUMBER).requeued == 1, "its device is free"
+    for _ in range(3):
+        scene.go_on()
+    assert (scene.world.rows(job)[0].state, len(scene.ledger.services)) == ("completed", 1)
+
+
+@nothing
+def test_what_was_made_before_such_a_call_is_told_and_gone_on_from(scene: Scene, fault: Fault) -> None:
+    submit(scene.world, scene.world.device(), create_billing_service=True, customer_rate_plan="FLEET")
+    scene.engine.record(1)
+    scene.engine.call([None])
+    scene.engine.record(1)
+    assert scene.cancel() == 0
+    scene.engine.call([fault])
+    (made,) = scene.ledger.services
+    assert_it_is_over(scene, f"Cancelled after billing service {made} was made")
+    assert retry_job(Seat(scene.world.store, "admin"), NUMBER).requeued == 1
+    for _ in range(3):
+        scene.go_on()
+    assert scene.world.rows(job)[0].state == "completed"
+    assert (list(scene.ledger.services), len(scene.ledger.products)) == ([made], 1)
+
+
+def test_what_may_be_at_billing_is_never_cancelled_by_a_search_that_came_to_nothing(scene: Scene) -> None:
+    """Whatever its row says, or does not say: here it is not known since when it is open."""
+    submit(scene.world, scene.world.device(), create_billing_service=True)
+    scene.engine.record(1)
+    scene.engine.call([CUT_AFTER])
+    scene.engine.record(0)
+    (step,) = scene.world.rows(work_order_step)
+    with scene.world.store.begin() as uow:
+        uow.connection.execute(update(work_order_step).values(intent_at=None))
+        uow.commit()
+    scene.cancel()
+    scene.time.pass_by(SETTLE_S + LAG_S)
+    scene.ledger.silences = 1
+    scene.engine.record(1)
+    scene.engine.call([None])
+    scene.engine.record(0)
+    assert scene.order().state in {"waiting_retry", "outcome_unknown"}
+    assert [row.state for row in scene.world.rows(work_order_step)] == [step.state] == ["unknown"]
 
 
 # --- found at billing before anything was sent -----------------------------------------------------------------------

@@ -9,7 +9,6 @@ from random import Random
 
 import pytest
 
-from db import steering
 from db.schema import job, work_order
 from desktop_app.association.ports import QUOTA_USED_UP, LookupVerdict, ServiceLookup
 from desktop_app.association.retry import LONGEST_WAIT
@@ -79,23 +78,6 @@ def test_one_that_is_refused_for_long_is_asked_for_seldom(small: World) -> None:
         asked_in_hour.append(ledger.posts - before)
     assert sum(asked_in_hour[2:]) / 10 == pytest.approx(12, abs=4), asked_in_hour  # about every five minutes
     assert max(asked_in_hour[2:]) < 30, asked_in_hour
-
-
-@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
-def test_what_was_refused_in_a_cancelled_job_keeps_nobody_waiting(small: World) -> None:
-    """Nothing of it is open at billing, and it is not tried again."""
-    submit(small, small.device(), create_billing_service=True)
-    engine, _time, ledger = engine_on(small)
-    engine.record(1)
-    (its_job,) = small.rows(job)
-    small.store.run(lambda uow: steering.cancel_job(uow, its_job.tracking_number, "ada"))
-    engine.call([BUSY])
-    engine.record(1)
-    (order,) = small.rows(work_order)
-    assert (order.state, order.error_code, ledger.posts) == ("cancelled", "CANCELLED", 1)
-    engine.keep_house()
-    assert [one.state for one in small.rows(job)] == ["cancelled"]
-    assert_counters_equal_rows(small)
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
