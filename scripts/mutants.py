@@ -245,6 +245,13 @@ MUTANTS = (
         f"{_ENGINE}test_cancel_ends_what_is_not_begun_and_says_what_stays_done[sqlite]",
     ),
     Mutant(
+        "a send that waits after its last look at the time",
+        "desktop_app/billing/wire.py",
+        "            self.settimeout(0)\n",
+        "            self.settimeout(left)\n",
+        "tests/billing/test_transport.py::test_nothing_waits_between_the_last_look_at_the_time_and_the_send",
+    ),
+    Mutant(
         "what a cancelled job has to ask billing goes back into the queue for ever",
         _GROUP,
         "(job_id in self.cancelled and not one.asks_what_is_open)\n",

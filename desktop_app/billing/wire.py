@@ -30,6 +30,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import EmptyPoolError, HTTPError
 from urllib3.util.retry import Retry
+from urllib3.util.wait import wait_for_read, wait_for_write
 
 from desktop_app.billing.exchange import CURRENT, CallFailed, Stage
 
@@ -56,19 +57,26 @@ class _Socket(socket.socket):
         self.settimeout(CURRENT.get().left())
         return super().recv_into(*args, **kwargs)
 
-    def send(self, *args: Any, **kwargs: Any) -> int:
-        self._before_sending()
-        return super().send(*args, **kwargs)
-
-    def sendall(self, *args: Any, **kwargs: Any) -> None:
-        self._before_sending()
-        super().sendall(*args, **kwargs)
-
-    def _before_sending(self) -> None:
+    def send(self, data: Any, *args: Any) -> int:
+        """Nothing waits between the look at the time and the kernel: a send with a time-out first waits for room, then
+        for the interpreter's lock, and a program that is stopped there would send whenever it is woken."""
         exchange = CURRENT.get()
-        if self.carries_request:
-            exchange.before_sending(self)
-        self.settimeout(exchange.left())
+        while True:
+            left = exchange.left()
+            self.settimeout(0)
+            if self.carries_request:
+                exchange.before_sending(self)
+            try:
+                return super().send(data, *args)
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                wait_for_write(self, left)
+            except ssl.SSLWantReadError:
+                wait_for_read(self, left)
+
+    def sendall(self, data: Any, *args: Any) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self.send(rest, *args) :]
 
     def close(self) -> None:
         with _ENDING:

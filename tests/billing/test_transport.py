@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import random
 import socket
 import ssl
 import threading
@@ -628,6 +629,69 @@ def test_calls_over_tls(server: RawServer, make_transport: MakeTransport, author
         assert transport.call("POST", "/Services", body=b"{}").status == 201
     assert (server.connections, server.requests) == (1, 2)
     assert trusted.cert_store_stats() == known  # nobody else is trusted than before
+
+
+@pytest.fixture(params=["http", "https"])
+def serve(
+    request: pytest.FixtureRequest, server: RawServer, make_transport: MakeTransport, authority: trustme.CA
+) -> Callable[..., Transport]:
+    """Has the server run a script, in clear or over TLS, and makes a transport that calls it."""
+
+    def start(script: Callable[[socket.socket], None], **options: object) -> Transport:
+        if request.param == "http":
+            server.use(script)
+            return make_transport(server.url, **options)
+        over_tls(server, authority, script)
+        return make_transport(server.url.replace("http", "https"), tls=trusting(authority), **options)
+
+    return start
+
+
+def test_nothing_waits_between_the_last_look_at_the_time_and_the_send(
+    server: RawServer, serve: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A send that waits first, for room and then for the interpreter's lock, leaves after any stop in between."""
+    waits: list[float | None] = []
+
+    def look(exchange: Exchange, sock: socket.socket) -> None:
+        before_sending(exchange, sock)  # type: ignore[arg-type]
+        waits.append(sock.gettimeout())
+
+    before_sending = Exchange.before_sending
+    monkeypatch.setattr(Exchange, "before_sending", look)
+    assert serve(server.answers(CREATED)).call("POST", "/Services", body=b"{}").status == 201
+    assert waits == [0.0]
+
+
+def test_a_request_that_fills_the_socket_arrives_whole(server: RawServer, serve: Callable[..., Transport]) -> None:
+    def takes_its_time(connection: socket.socket) -> None:
+        time.sleep(0.3)
+        server.answers(CREATED)(connection)
+
+    body = random.randbytes(20_000_000)
+    assert serve(takes_its_time).call("POST", "/Services", body=body).status == 201
+    assert server.received[0].endswith(b"\r\n\r\n" + body)
+
+
+def test_a_request_that_nobody_reads_ends_at_the_deadline(serve: Callable[..., Transport]) -> None:
+    first_byte: list[float] = []
+    over = threading.Event()
+
+    def reads_one_byte(connection: socket.socket) -> None:
+        connection.recv(1)
+        first_byte.append(time.monotonic())
+        over.wait()
+
+    def since_then() -> float:
+        return time.monotonic() - first_byte[0] if first_byte else 0.0
+
+    transport = serve(reads_one_byte, timeout_s=0.5, clock=since_then)
+    try:
+        with pytest.raises(CallFailed) as caught:
+            transport.call("POST", "/Services", body=b" " * 20_000_000)
+    finally:
+        over.set()
+    assert caught.value.stage is Stage.SENT
 
 
 def test_a_certificate_that_nobody_vouches_for(
