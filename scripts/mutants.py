@@ -248,7 +248,7 @@ MUTANTS = (
         "a send that waits after its last look at the time",
         "desktop_app/billing/wire.py",
         "            self.settimeout(0)\n",
-        "            self.settimeout(left)\n",
+        "            self.settimeout(exchange.left())\n",
         "tests/billing/test_transport.py::test_nothing_waits_between_the_last_look_at_the_time_and_the_send",
     ),
     Mutant(

@@ -58,14 +58,15 @@ class _Socket(socket.socket):
         return super().recv_into(*args, **kwargs)
 
     def send(self, data: Any, *args: Any) -> int:
-        """Nothing waits between the look at the time and the kernel: a send with a time-out first waits for room, then
-        for the interpreter's lock, and a program that is stopped there would send whenever it is woken."""
+        """Nothing waits between the last look at the time and the kernel. A send with a time-out would, for room and
+        then for the interpreter's lock, and so does the setting of a time-out. A program that is stopped in such a
+        wait sends when it is woken, whenever that is."""
         exchange = CURRENT.get()
         while True:
-            left = exchange.left()
             self.settimeout(0)
             if self.carries_request:
                 exchange.before_sending(self)
+            left = exchange.left()
             try:
                 return super().send(data, *args)
             except (BlockingIOError, ssl.SSLWantWriteError):
@@ -74,7 +75,7 @@ class _Socket(socket.socket):
                 wait_for_read(self, left)
 
     def sendall(self, data: Any, *args: Any) -> None:
-        rest = memoryview(data)
+        rest = memoryview(data).cast("B")
         while rest:
             rest = rest[self.send(rest, *args) :]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import random
 import socket
@@ -12,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -462,6 +464,7 @@ def test_a_permission_that_takes_all_the_time_sends_nothing(server: RawServer, m
     server.use(server.answers(CREATED))
     failed = fails(make_transport(server.url, timeout_s=6.0, clock=lambda: now[0]), may_send=slow_yes)
     assert (failed.stage, server.requests) == (Stage.NOT_SENT, 0)
+    assert failed.reason == "was not asked: no time was left when the connection stood"
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, OSError, TimeoutError, ValueError])
@@ -647,51 +650,109 @@ def serve(
     return start
 
 
-def test_nothing_waits_between_the_last_look_at_the_time_and_the_send(
-    server: RawServer, serve: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A send that waits first, for room and then for the interpreter's lock, leaves after any stop in between."""
-    waits: list[float | None] = []
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What our sockets do, one after the other: set a time-out, look at the time, send (or are refused), wait."""
+    taken: list[str] = []
 
-    def look(exchange: Exchange, sock: socket.socket) -> None:
-        before_sending(exchange, sock)  # type: ignore[arg-type]
-        waits.append(sock.gettimeout())
+    def watch(owner: Any, name: str, step: str, refused: str = "") -> None:
+        original = getattr(owner, name)
 
-    before_sending = Exchange.before_sending
-    monkeypatch.setattr(Exchange, "before_sending", look)
-    assert serve(server.answers(CREATED)).call("POST", "/Services", body=b"{}").status == 201
-    assert waits == [0.0]
+        def watched(self: object, *args: Any) -> Any:
+            is_ours = isinstance(self, wire._Socket | Exchange)
+            if is_ours:
+                taken.append(step.format(*args))
+            try:
+                return original(self, *args)
+            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                if is_ours:
+                    taken.append(refused)
+                raise
+
+        monkeypatch.setattr(owner, name, watched)
+
+    watch(wire._Socket, "settimeout", "time-out {}")
+    watch(Exchange, "left", "look")
+    watch(socket.socket, "send", "send", "refused")
+    watch(ssl.SSLSocket, "send", "send", "refused")
+    watch(wire, "wait_for_write", "wait")
+    watch(wire, "wait_for_read", "wait")
+    return taken
 
 
-def test_a_request_that_fills_the_socket_arrives_whole(server: RawServer, serve: Callable[..., Transport]) -> None:
-    def takes_its_time(connection: socket.socket) -> None:
+def before_each(step: str, steps: list[str]) -> set[str]:
+    return {before for before, it in itertools.pairwise(steps) if it == step}
+
+
+LARGE = random.Random(1).randbytes(20_000_000)
+
+
+def takes_its_time(server: RawServer) -> Callable[[socket.socket], None]:
+    def script(connection: socket.socket) -> None:
         time.sleep(0.3)
         server.answers(CREATED)(connection)
 
-    body = random.randbytes(20_000_000)
-    assert serve(takes_its_time).call("POST", "/Services", body=body).status == 201
-    assert server.received[0].endswith(b"\r\n\r\n" + body)
+    return script
+
+
+def test_nothing_waits_between_the_last_look_at_the_time_and_the_send(
+    server: RawServer, serve: Callable[..., Transport], steps: list[str]
+) -> None:
+    """Whatever waits there, for room in the socket or for the interpreter's lock, leaves after any stop in between."""
+    assert serve(takes_its_time(server)).call("POST", "/Services", body=LARGE).status == 201
+    last_time_out = ""
+    for step in steps:
+        last_time_out = step if step.startswith("time-out") else last_time_out
+        assert step != "send" or last_time_out == "time-out 0"
+    assert before_each("send", steps) == {"look"}
+
+
+def test_a_request_that_fills_the_socket_arrives_whole_and_waits_for_room(
+    server: RawServer, serve: Callable[..., Transport], steps: list[str]
+) -> None:
+    assert serve(takes_its_time(server)).call("POST", "/Services", body=LARGE).status == 201
+    assert server.received[0].endswith(b"\r\n\r\n" + LARGE)
+    assert steps.count("refused") > 0
+    assert steps.count("refused") == steps.count("wait")
+
+
+def test_a_request_may_have_to_wait_for_something_to_read(
+    server: RawServer, make_transport: MakeTransport, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As TLS has it when the server wants to agree on new keys. There is something: it has sent its session tickets."""
+    renewals = iter([ssl.SSLWantReadError()])
+    send = ssl.SSLSocket.send
+
+    def renew(self: ssl.SSLSocket, *args: Any) -> int:
+        if isinstance(self, wire._TlsSocket):
+            for renewal in renewals:
+                raise renewal
+        return send(self, *args)
+
+    over_tls(server, authority, server.answers(CREATED))
+    transport = make_transport(server.url.replace("http", "https"), tls=trusting(authority))
+    monkeypatch.setattr(ssl.SSLSocket, "send", renew)
+    assert transport.call("POST", "/Services", body=b"{}").status == 201
+    assert (list(renewals), server.requests) == ([], 1)
 
 
 def test_a_request_that_nobody_reads_ends_at_the_deadline(serve: Callable[..., Transport]) -> None:
-    first_byte: list[float] = []
+    began: list[float] = []
+
+    def goes_since_the_first_send() -> float:
+        if not (exchange := CURRENT.get(None)) or exchange.stage is not Stage.SENT:
+            return 0.0
+        began.append(time.monotonic())
+        return 59.5 + began[-1] - began[0]
+
     over = threading.Event()
-
-    def reads_one_byte(connection: socket.socket) -> None:
-        connection.recv(1)
-        first_byte.append(time.monotonic())
-        over.wait()
-
-    def since_then() -> float:
-        return time.monotonic() - first_byte[0] if first_byte else 0.0
-
-    transport = serve(reads_one_byte, timeout_s=0.5, clock=since_then)
+    transport = serve(lambda _: over.wait(), timeout_s=60.0, clock=goes_since_the_first_send)
     try:
         with pytest.raises(CallFailed) as caught:
-            transport.call("POST", "/Services", body=b" " * 20_000_000)
+            transport.call("POST", "/Services", body=LARGE)
     finally:
         over.set()
-    assert caught.value.stage is Stage.SENT
+    assert (caught.value.stage, caught.value.reason) == (Stage.SENT, "did not answer in time")
 
 
 def test_a_certificate_that_nobody_vouches_for(

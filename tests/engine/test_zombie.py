@@ -203,7 +203,7 @@ def test_a_zombie_that_wakes_when_all_is_done_writes_nothing_and_posts_nothing(
     processes = Processes(world.store, sandbox, tmp_path)
     number = world.submit(world.request(40))
     # The only thread that calls stops itself. Another one might be stopped between its last look at the time and the
-    # kernel, for a few instructions: no program can rule that out, and it is one reason for the settle time.
+    # kernel: no program can rule that out, and it is one reason for the settle time.
     with processes.engine("zombie", *IN_THE_MIDDLE, workers=1) as zombie:
         before = processes.stop_with_unread_answers(zombie)
         with processes.engine("other") as other:
