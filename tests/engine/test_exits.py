@@ -145,8 +145,15 @@ def end_at_each(lives: Lives, points: Sequence[str], answers: Sequence[str]) -> 
     lives.assert_each_device_is_done_once()
 
 
+ON_BOTH = pytest.mark.parametrize(
+    "databases",
+    ["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.crash])],
+    indirect=True,
+)
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("databases", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+@ON_BOTH
 def test_a_process_that_ends_itself_around_a_commit_or_a_post(
     world: World, sandbox: SandboxAddress, tmp_path: Path
 ) -> None:
@@ -154,11 +161,7 @@ def test_a_process_that_ends_itself_around_a_commit_or_a_post(
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "databases",
-    ["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.crash])],
-    indirect=True,
-)
+@ON_BOTH
 def test_a_process_that_ends_itself_beside_its_work_orders(
     world: World, sandbox: SandboxAddress, tmp_path: Path
 ) -> None:

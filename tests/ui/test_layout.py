@@ -222,6 +222,7 @@ def test_no_text_is_cut_clipped_or_overlapped(qtbot, qapp, mode):
         look_at_everything(ui, mode, sizes)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(2 * VIEWS_S)
 def test_the_same_at_150_percent():
     """In a process of its own: Qt reads the scale when it starts."""
