@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from tests.helpers import captured
+from tests.helpers import captured, compiled
 from tests.helpers.databases import MSSQL_URL, Databases, MssqlDatabases, PostgresDatabases, SqliteFiles
 from tests.helpers.kills import PROPERTY, Kills
 from tests.helpers.postgres import PostgresServer, scratch_folder
@@ -56,6 +56,8 @@ hypothesis_settings.register_profile(
     derandomize="ASSOCIATION_TEST_NO_SKIPS" in os.environ,
 )
 hypothesis_settings.load_profile("house")
+
+compiled.share()
 
 
 def pytest_unconfigure() -> None:
