@@ -1,7 +1,7 @@
 """What SQLAlchemy has compiled for one engine, it uses for all of that kind.
 
-It keeps it by engine, and each test has an engine of its own: half the time of a test of the database would go into
-compiling what was compiled for the test before.
+It keeps it by engine, and each test has an engine of its own: a quarter of the time of the engine's and the database's
+tests went into compiling what was compiled for the test before.
 """
 
 from __future__ import annotations
